@@ -1,0 +1,4 @@
+//! Builds Tare's disk image from TOML and Debian packages.
+
+pub mod host;
+pub mod progress;
