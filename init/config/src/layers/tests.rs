@@ -1,0 +1,80 @@
+use super::*;
+
+fn layer(source: &str, text: &str) -> Layer {
+    Layer::parse(source, text.as_bytes(), &["engine", "ssh"]).unwrap()
+}
+
+#[test]
+fn a_bad_layer_says_where_and_what_instead() {
+    for (text, want) in [
+        (
+            "hostnam = 'a'",
+            "u:1:1: unknown key `hostnam`, did you mean `hostname`?",
+        ),
+        ("hostname = 'a'\nhostname = 'b'", "u:2:1: duplicate key"),
+        (
+            "[network.interfaces.eth0]\nmtu = 0",
+            "u:2:7: mtu must be 68..=65535, is 0",
+        ),
+        (
+            "[network.interfaces.'a b']",
+            "u:1:21: `a b` is not a link name: 1 to 15 bytes, no space, `/` or `:`",
+        ),
+        (
+            "[services.engin]\nenabled = false",
+            "u:1:11: unknown service `engin`, did you mean `engine`?",
+        ),
+        (
+            "[services.ssh]\nenabled = 'no'",
+            "u:2:11: invalid type: string \"no\", expected a boolean",
+        ),
+        (
+            "[apps.Shop]",
+            "u:1:7: `Shop` is not a name: write a letter, then letters, digits or `-`, all lower case, 63 at most",
+        ),
+        (
+            "[network.interfaces.e]\ngateway = ['1.1.1.1', '2.2.2.2']",
+            "u:2:11: gateway must be one address, or one of each family",
+        ),
+        (
+            "[network.interfaces.e]\naddresses = ['1.1.1.1/33']",
+            "u:2:13: `1.1.1.1/33` is not an address with its prefix length: write it as in `192.0.2.10/24`",
+        ),
+    ] {
+        let error = Layer::parse("u", text.as_bytes(), &["engine", "ssh"]).unwrap_err();
+        assert_eq!(error.to_string(), want);
+    }
+}
+
+#[test]
+fn later_layers_win_key_by_key_and_lists_replace() {
+    let (machine, origins) = merge(&[
+        layer(
+            "image",
+            "hostname = 'a'\n[network]\ndns = ['1.1.1.1', '8.8.8.8']\nsearch = ['x']",
+        ),
+        layer(
+            "fw_cfg",
+            "[network]\ndns = ['9.9.9.9']\n[services.engine.environment]\nA = 'b'",
+        ),
+    ])
+    .unwrap();
+    assert_eq!(machine.hostname.unwrap().as_str(), "a");
+    assert_eq!(
+        machine.network.dns,
+        ["9.9.9.9".parse::<std::net::IpAddr>().unwrap()]
+    );
+    assert_eq!(machine.network.search.len(), 1);
+    assert_eq!(machine.services["engine"].environment["A"], "b");
+    assert_eq!(origins["network.dns"], "fw_cfg");
+    assert_eq!(origins["hostname"], "image");
+}
+
+#[test]
+fn every_prefix_of_a_good_layer_is_taken_or_refused_but_never_panics() {
+    let text = include_str!("example.toml");
+    for end in 0..=text.len() {
+        let _ = Layer::parse("u", &text.as_bytes()[..end], &["engine", "ssh"]);
+    }
+    assert!(Layer::parse("u", text.as_bytes(), &["engine", "ssh"]).is_ok());
+}

@@ -1,0 +1,24 @@
+//! The TOML schema of Tare: what a service is, what a machine's configuration is.
+//!
+//! Everything here is pure: text in, types or a located error out. Nothing reads a file,
+//! nothing knows the kernel. Strings become types once, in this crate.
+
+#![forbid(unsafe_code)]
+
+mod duration;
+mod error;
+pub mod layers;
+pub mod machine;
+mod override_;
+pub mod service;
+mod size;
+mod text;
+
+pub use duration::Span;
+pub use error::{ConfigError, Location};
+pub use layers::{Layer, merge};
+pub use machine::Machine;
+pub use override_::Override;
+pub use service::Service;
+pub use size::Bytes;
+pub use text::{MAX_BYTES, parse};

@@ -1,0 +1,68 @@
+//! A machine's configuration: what user-data may say.
+
+mod access;
+mod network;
+
+pub use access::{AuthorizedKey, Hostname};
+pub use network::{Cidr, Interface, Mtu, Network};
+
+use crate::Override;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The whole configuration of a machine, all layers merged. Every key has a default.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Machine {
+    /// The machine's name; absent: what DHCP says, else `tare`.
+    pub hostname: Option<Hostname>,
+    /// Public keys that may log in by ssh.
+    pub ssh_authorized_keys: Vec<AuthorizedKey>,
+    /// Links, addresses, resolvers.
+    pub network: Network,
+    /// Where the time comes from.
+    pub time: Time,
+    /// Changes to the image's services, by name.
+    pub services: BTreeMap<String, Override>,
+    /// Apps by name, each a Compose specification spelled in TOML.
+    pub apps: BTreeMap<String, toml::Table>,
+}
+
+/// Where the time comes from.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Time {
+    /// NTP servers, names or addresses; empty: those DHCP names, else Debian's pool.
+    pub servers: Vec<ServerName>,
+}
+
+/// A host name or address in a form that is safe in any configuration file.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ServerName(String);
+
+impl ServerName {
+    /// As it was written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for ServerName {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        let fits = |c: char| c.is_ascii_alphanumeric() || ".-:".contains(c);
+        if !name.is_empty() && name.len() <= 253 && name.chars().all(fits) {
+            return Ok(Self(name));
+        }
+        Err(format!("`{name}` is neither a host name nor an address"))
+    }
+}
+
+impl From<ServerName> for String {
+    fn from(name: ServerName) -> Self {
+        name.0
+    }
+}

@@ -1,0 +1,127 @@
+//! Links, addresses, resolvers.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+
+/// The machine's network. An Ethernet link that is not named here is set by DHCP.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Network {
+    /// Resolvers, in order; empty: those DHCP names.
+    pub dns: Vec<IpAddr>,
+    /// Domains to complete short names with; empty: those DHCP names.
+    pub search: Vec<super::Hostname>,
+    /// Links by their kernel name.
+    pub interfaces: BTreeMap<String, Interface>,
+}
+
+/// One link.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Interface {
+    /// Whether to ask for an IPv4 address; absent: if `addresses` is empty.
+    pub dhcp: Option<bool>,
+    /// Static addresses with their prefix lengths.
+    pub addresses: Vec<Cidr>,
+    /// Default gateways, at most one of each family.
+    #[serde(deserialize_with = "gateways", skip_serializing_if = "Vec::is_empty")]
+    pub gateway: Vec<IpAddr>,
+    /// Largest packet in bytes; absent: the driver's, or DHCP's.
+    pub mtu: Option<Mtu>,
+}
+
+impl Interface {
+    /// Whether DHCP sets this link.
+    #[must_use]
+    pub fn uses_dhcp(&self) -> bool {
+        self.dhcp.unwrap_or(self.addresses.is_empty())
+    }
+}
+
+/// A gateway, or one of each family.
+fn gateways<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<IpAddr>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected an address, or a list of two")]
+    enum OneOrTwo {
+        One(IpAddr),
+        Two(Vec<IpAddr>),
+    }
+    let list = match OneOrTwo::deserialize(deserializer)? {
+        OneOrTwo::One(address) => vec![address],
+        OneOrTwo::Two(list) => list,
+    };
+    if list.iter().filter(|a| a.is_ipv4()).count() > 1
+        || list.iter().filter(|a| a.is_ipv6()).count() > 1
+    {
+        return Err(serde::de::Error::custom(
+            "gateway must be one address, or one of each family",
+        ));
+    }
+    Ok(list)
+}
+
+/// An address and the length of its network's prefix, `192.0.2.10/24`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Cidr {
+    /// The host's address.
+    pub address: IpAddr,
+    /// Bits of the network: up to 32 or 128.
+    pub prefix: u8,
+}
+
+impl TryFrom<String> for Cidr {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        parse_cidr(&text).ok_or_else(|| {
+            format!(
+                "`{text}` is not an address with its prefix length: write it as in `192.0.2.10/24`"
+            )
+        })
+    }
+}
+
+fn parse_cidr(text: &str) -> Option<Cidr> {
+    let (address, prefix) = text.split_once('/')?;
+    let address: IpAddr = address.parse().ok()?;
+    let prefix: u8 = prefix.parse().ok()?;
+    let most = if address.is_ipv4() { 32 } else { 128 };
+    (prefix <= most).then_some(Cidr { address, prefix })
+}
+
+impl fmt::Display for Cidr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.prefix)
+    }
+}
+
+impl From<Cidr> for String {
+    fn from(cidr: Cidr) -> Self {
+        cidr.to_string()
+    }
+}
+
+/// A link's largest packet in bytes. 68 is the least of IPv4 (RFC 791, section 3.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "i64", into = "u32")]
+pub struct Mtu(pub u32);
+
+impl TryFrom<i64> for Mtu {
+    type Error = String;
+
+    fn try_from(bytes: i64) -> Result<Self, String> {
+        match u32::try_from(bytes) {
+            Ok(fits @ 68..=65535) => Ok(Self(fits)),
+            _ => Err(format!("mtu must be 68..=65535, is {bytes}")),
+        }
+    }
+}
+
+impl From<Mtu> for u32 {
+    fn from(mtu: Mtu) -> Self {
+        mtu.0
+    }
+}

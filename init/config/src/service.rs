@@ -1,0 +1,134 @@
+//! A service: its image, process, sandbox, mounts, lifecycle and resources.
+//!
+//! One schema for the baked services (`system-services/NAME/service.toml`) and, in part
+//! ([`crate::Override`]), for what user-data may change of them.
+
+mod lifecycle;
+mod mount;
+mod sandbox;
+
+pub use lifecycle::{
+    Backoff, Condition, Kind, Lifecycle, Ready, Restart, RestartPolicy, Stop, StopSignal,
+};
+pub use mount::{Mount, Propagation, Source};
+pub use sandbox::{CAPABILITIES, Capability, Namespace, Sandbox, SeccompProfile, View};
+
+use crate::Bytes;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// A service as `service.toml` describes it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Service {
+    /// One line for people.
+    pub description: String,
+    /// False keeps the service from ever starting.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+    /// What its root filesystem is made of.
+    #[serde(default)]
+    pub image: Image,
+    /// What runs in it.
+    pub process: Process,
+    /// Environment of the process, added to `PATH`.
+    #[serde(default)]
+    pub environment: BTreeMap<String, String>,
+    /// What separates it from the host; everything not named is closed.
+    #[serde(default)]
+    pub sandbox: Sandbox,
+    /// What it sees beyond its root filesystem.
+    #[serde(default)]
+    pub mounts: Vec<Mount>,
+    /// When it starts, is ready, restarts and stops.
+    #[serde(default)]
+    pub lifecycle: Lifecycle,
+    /// Its limits.
+    #[serde(default)]
+    pub resources: Resources,
+}
+
+/// What a service's root filesystem is made of; read by the image builder only.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Image {
+    /// Debian binary packages; apt adds what they depend on.
+    pub packages: Vec<String>,
+    /// Packages that apt is told are there already, so that they and what only they need stay out.
+    pub assume_installed: Vec<String>,
+    /// Binaries of this workspace, placed in `/usr/bin`.
+    pub binaries: Vec<String>,
+    /// Take the root filesystem of this other service instead.
+    pub from: Option<String>,
+    /// Absolute paths (files or whole directories) left out of the root filesystem.
+    pub remove: Vec<String>,
+}
+
+/// What runs in a service's container.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Process {
+    /// Program (absolute path) and its arguments.
+    pub args: Vec<String>,
+    /// A user of the root filesystem's `/etc/passwd`.
+    #[serde(default = "root")]
+    pub user: String,
+    /// Where the process starts.
+    #[serde(default = "slash")]
+    pub working_directory: String,
+    /// Capabilities it keeps, in every set but ambient where it is root; ambient too where it is not.
+    #[serde(default)]
+    pub capabilities: Vec<Capability>,
+    /// Top-level sections of the machine's configuration it may read, as `/run/config/SECTION.json`.
+    #[serde(default)]
+    pub config: Vec<String>,
+    /// True for the service that receives the output of all others on descriptor 3.
+    #[serde(default)]
+    pub collects_output: bool,
+}
+
+/// Limits of a service, in cgroup v2's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Resources {
+    /// `memory.max`; absent: none.
+    pub memory_max: Option<Bytes>,
+    /// `memory.min`: what reclaim leaves it.
+    pub memory_min: Option<Bytes>,
+    /// `pids.max`; 0: none.
+    pub pids_max: u32,
+    /// `cpu.weight`, 1..=10000; the kernel's default is 100.
+    pub cpu_weight: u16,
+    /// `/proc/PID/oom_score_adj`, -1000..=1000.
+    pub oom_score_adj: i16,
+    /// `RLIMIT_NOFILE`, soft and hard.
+    pub open_files: u32,
+}
+
+impl Default for Resources {
+    fn default() -> Self {
+        Self {
+            memory_max: None,
+            memory_min: None,
+            pids_max: 64,
+            cpu_weight: 100,
+            oom_score_adj: 0,
+            open_files: 1024,
+        }
+    }
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn root() -> String {
+    "root".to_owned()
+}
+
+fn slash() -> String {
+    "/".to_owned()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,121 @@
+//! What a service sees beyond its root filesystem.
+
+use crate::Bytes;
+use serde::{Deserialize, Serialize};
+
+/// One mount of a service.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "RawMount", into = "RawMount")]
+pub struct Mount {
+    /// Where its contents come from.
+    pub source: Source,
+    /// Absolute path in the container.
+    pub target: String,
+    /// Whether the service may not write to it.
+    pub read_only: bool,
+    /// Whether mounts below it travel between host and container.
+    pub propagation: Propagation,
+}
+
+/// Where the contents of a mount come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A directory of the state partition under this name, kept over reboots and updates.
+    Volume(String),
+    /// A directory under this name shared by the services that name it, gone at power off.
+    Shared(String),
+    /// A path of the host.
+    Host(String),
+    /// Memory of its own, at most so much.
+    Tmpfs(Bytes),
+}
+
+/// `mount_namespaces(7)`'s propagation types, as far as a service may choose.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Propagation {
+    /// Nothing travels.
+    #[default]
+    Private,
+    /// From the host to the container.
+    Slave,
+    /// Both ways.
+    Shared,
+}
+
+/// A mount as it is written: exactly one of the four sources.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct RawMount {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    volume: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shared: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tmpfs: Option<Bytes>,
+    target: String,
+    #[serde(default)]
+    read_only: bool,
+    #[serde(default)]
+    propagation: Propagation,
+}
+
+impl TryFrom<RawMount> for Mount {
+    type Error = String;
+
+    fn try_from(raw: RawMount) -> Result<Self, String> {
+        let target = absolute(raw.target)?;
+        let source = match (raw.volume, raw.shared, raw.host, raw.tmpfs) {
+            (Some(name), None, None, None) => Source::Volume(single_name(name)?),
+            (None, Some(name), None, None) => Source::Shared(single_name(name)?),
+            (None, None, Some(path), None) => Source::Host(absolute(path)?),
+            (None, None, None, Some(size)) => Source::Tmpfs(size),
+            _ => {
+                return Err(format!(
+                    "mount on {target} must name exactly one of volume, shared, host, tmpfs"
+                ));
+            }
+        };
+        Ok(Self {
+            source,
+            target,
+            read_only: raw.read_only,
+            propagation: raw.propagation,
+        })
+    }
+}
+
+impl From<Mount> for RawMount {
+    fn from(mount: Mount) -> Self {
+        let mut raw = Self {
+            volume: None,
+            shared: None,
+            host: None,
+            tmpfs: None,
+            target: mount.target,
+            read_only: mount.read_only,
+            propagation: mount.propagation,
+        };
+        match mount.source {
+            Source::Volume(name) => raw.volume = Some(name),
+            Source::Shared(name) => raw.shared = Some(name),
+            Source::Host(path) => raw.host = Some(path),
+            Source::Tmpfs(size) => raw.tmpfs = Some(size),
+        }
+        raw
+    }
+}
+
+/// A path from the root that stays where it points: no `..`.
+fn absolute(path: String) -> Result<String, String> {
+    if path.starts_with('/') && !path.split('/').any(|part| part == "..") {
+        return Ok(path);
+    }
+    Err(format!("`{path}` must be an absolute path without `..`"))
+}
+
+fn single_name(name: String) -> Result<String, String> {
+    crate::text::name(&name).map(|()| name)
+}

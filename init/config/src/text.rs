@@ -1,0 +1,130 @@
+//! From bytes to a type, with an error that says where.
+
+use crate::error::{ConfigError, Location, unknown};
+use serde::de::DeserializeOwned;
+
+/// The longest text we read as configuration, in bytes. PID 1 holds it in memory.
+pub const MAX_BYTES: usize = 1 << 20;
+
+/// Reads `bytes` from `source` as TOML of the form `T`.
+///
+/// # Errors
+/// The first place where it is too long, not UTF-8, not TOML, or not a `T`.
+pub fn parse<T: DeserializeOwned>(source: &str, bytes: &[u8]) -> Result<T, ConfigError> {
+    let text = decode(source, bytes)?;
+    toml::from_str(text).map_err(|error| locate(source, text, &error))
+}
+
+/// `bytes` as text of a bearable length.
+pub(crate) fn decode<'a>(source: &str, bytes: &'a [u8]) -> Result<&'a str, ConfigError> {
+    let refuse = |offset: usize, message: String| {
+        let before = String::from_utf8_lossy(&bytes[..offset]);
+        ConfigError {
+            location: Location::of(source, &before, before.len()),
+            message,
+        }
+    };
+    if bytes.len() > MAX_BYTES {
+        let message = format!(
+            "too long: {} bytes, at most {MAX_BYTES} are read",
+            bytes.len()
+        );
+        return Err(refuse(0, message));
+    }
+    std::str::from_utf8(bytes).map_err(|error| {
+        let offset = error.valid_up_to();
+        refuse(offset, format!("not UTF-8: byte 0x{:02x}", bytes[offset]))
+    })
+}
+
+/// The TOML library's error in our words and with our places.
+pub(crate) fn locate(source: &str, text: &str, error: &toml::de::Error) -> ConfigError {
+    let offset = error.span().map_or(0, |span| span.start);
+    ConfigError {
+        location: Location::of(source, text, offset),
+        message: reword(error.message()),
+    }
+}
+
+/// Serde names every known key when it meets an unknown one (`serde::de::Error::unknown_field`);
+/// we name the nearest.
+fn reword(message: &str) -> String {
+    let sentence = message.lines().collect::<Vec<_>>().join(", ");
+    for (prefix, noun) in [("unknown field `", "key"), ("unknown variant `", "value")] {
+        let Some((name, rest)) = sentence
+            .strip_prefix(prefix)
+            .and_then(|s| s.split_once('`'))
+        else {
+            continue;
+        };
+        let known: Vec<&str> = rest.split('`').skip(1).step_by(2).collect();
+        return unknown(noun, name, &known);
+    }
+    sentence
+}
+
+/// Checks that `name` may name a service, an app, a volume: it becomes a folder and a cgroup.
+pub(crate) fn name(name: &str) -> Result<(), String> {
+    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let starts = name.starts_with(|c: char| c.is_ascii_lowercase());
+    if starts && name.len() <= 63 && name.chars().all(inner) {
+        return Ok(());
+    }
+    Err(format!(
+        "`{name}` is not a name: write a letter, then letters, digits or `-`, all lower case, 63 at most"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Service;
+
+    fn error(text: &[u8]) -> String {
+        parse::<Service>("s", text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn refusals_name_place_and_cause() {
+        let head = "description = 'x'\n";
+        for (text, want) in [
+            (
+                "descriptio = 'x'\n[process]\nargs=[]\n",
+                "s:1:1: unknown key `descriptio`, did you mean `description`?",
+            ),
+            (
+                "description = 1",
+                "s:1:15: invalid type: integer `1`, expected a string",
+            ),
+            ("description = 'x'\n", "s:1:1: missing field `process`"),
+        ] {
+            assert_eq!(error(text.as_bytes()), want);
+        }
+        let kind = format!("{head}[process]\nargs = ['/a']\n[lifecycle]\nkind = 'deamon'\n");
+        assert_eq!(
+            error(kind.as_bytes()),
+            "s:5:8: unknown value `deamon`, did you mean `daemon`?"
+        );
+    }
+
+    #[test]
+    fn what_is_no_text_is_refused() {
+        assert_eq!(error(b"a = 1\nb = '\xff'"), "s:2:6: not UTF-8: byte 0xff");
+        let long = vec![b'#'; MAX_BYTES + 1];
+        assert_eq!(
+            error(&long),
+            "s:1:1: too long: 1048577 bytes, at most 1048576 are read"
+        );
+    }
+
+    #[test]
+    fn names_are_folder_and_cgroup_names() {
+        assert_eq!(name("ssh"), Ok(()));
+        for bad in ["", "Ssh", "-a", "a/b", "..", "a b", &"x".repeat(64)] {
+            let want = format!(
+                "`{bad}` is not a name: write a letter, then letters, digits or `-`, all lower case, 63 at most"
+            );
+            assert_eq!(name(bad), Err(want));
+        }
+    }
+}
