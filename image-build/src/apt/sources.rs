@@ -1,0 +1,171 @@
+//! Where trixie comes from: the mirrors that the building machine's own apt uses.
+
+use std::env;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::digest;
+
+/// The release that Tare is made of.
+const SUITE: &str = "trixie";
+
+/// Names that a Debian machine's own sources give its release, besides its code name.
+const DEBIAN_SUITES: &[&str] = &[
+    "bookworm",
+    "trixie",
+    "forky",
+    "sid",
+    "oldstable",
+    "stable",
+    "testing",
+    "unstable",
+];
+
+/// Debian's release keys, from the package debian-archive-keyring. Debian 12's has trixie's too.
+const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
+/// The two archives that a stable release is spread over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Mirrors {
+    pub(super) main: String,
+    pub(super) security: String,
+}
+
+impl Mirrors {
+    /// The layout that mirrors share: `…/debian` beside `…/debian-security`.
+    fn beside(main: &str) -> Self {
+        let main = main.trim_end_matches('/');
+        Self {
+            main: main.to_owned(),
+            security: format!("{main}-security"),
+        }
+    }
+}
+
+/// The URI of a `…/debian`, to be used instead of the machine's own.
+const SETTING: &str = "TARE_MIRROR";
+
+/// Does the setting name a mirror?
+pub(super) fn is_set() -> bool {
+    env::var_os(SETTING).is_some()
+}
+
+/// The setting `TARE_MIRROR`, else the machine's own apt sources.
+pub(super) fn mirrors() -> Result<Mirrors> {
+    if let Ok(mirror) = env::var(SETTING) {
+        return Ok(Mirrors::beside(&mirror));
+    }
+    // apt itself reads its sources, one-line and deb822; this works before any `apt-get update`.
+    let output = Command::new("apt-get")
+        .args(["indextargets", "--format"])
+        .arg("$(REPO_URI) $(RELEASE) $(COMPONENT)")
+        .output()
+        .context("run apt-get indextargets")?;
+    let targets = String::from_utf8_lossy(&output.stdout);
+    match from_index_targets(&targets) {
+        Some(mirrors) => Ok(mirrors),
+        None => bail!(
+            "no Debian mirror in this machine's apt sources; set TARE_MIRROR to the URI of one"
+        ),
+    }
+}
+
+/// Reads lines of `URI RELEASE COMPONENT`.
+fn from_index_targets(targets: &str) -> Option<Mirrors> {
+    let find = |suffix: &str| {
+        targets.lines().find_map(|line| {
+            let mut words = line.split(' ');
+            let (uri, release) = (words.next()?, words.next()?);
+            let suite = release.strip_suffix(suffix)?;
+            let ours = DEBIAN_SUITES.contains(&suite) && words.next() == Some("main");
+            ours.then(|| uri.trim_end_matches('/').to_owned())
+        })
+    };
+    let mut mirrors = Mirrors::beside(&find("")?);
+    if let Some(security) = find("-security") {
+        mirrors.security = security;
+    }
+    Some(mirrors)
+}
+
+/// The sources list. Only package lists are fetched (`target`), whatever else the machine's own
+/// configuration would add.
+pub(super) fn list(mirrors: &Mirrors) -> String {
+    let line = |uri: &str, suite: &str| {
+        format!("deb [arch=amd64 target=Packages signed-by={KEYRING}] {uri} {SUITE}{suite} main\n")
+    };
+    [
+        line(&mirrors.main, ""),
+        line(&mirrors.main, "-updates"),
+        line(&mirrors.security, "-security"),
+    ]
+    .concat()
+}
+
+/// Names the state of the archives in `lists`: a hash over their signed release files.
+pub(super) fn lists_id(lists: &Path) -> Result<String> {
+    let mut releases = Vec::new();
+    for entry in fs::read_dir(lists).with_context(|| format!("read {}", lists.display()))? {
+        let path = entry?.path();
+        if path.to_string_lossy().ends_with("InRelease") {
+            releases.push(fs::read(&path)?);
+        }
+    }
+    releases.sort();
+    Ok(digest::hex(&releases.concat()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mirrors(main: &str, security: &str) -> Mirrors {
+        Mirrors {
+            main: main.to_owned(),
+            security: security.to_owned(),
+        }
+    }
+
+    #[test]
+    fn mirrors_come_from_the_sources_of_debian_itself() {
+        for (targets, want) in [
+            (
+                "http://n.example/node nodistro main\n\
+                 http://d.example/linux/debian bookworm stable\n\
+                 http://s.example/debian-security/ bookworm-security main\n\
+                 http://m.example/debian/ bookworm main\n\
+                 http://m.example/debian/ bookworm-updates main\n",
+                Some(mirrors(
+                    "http://m.example/debian",
+                    "http://s.example/debian-security",
+                )),
+            ),
+            (
+                "http://m.example/debian/ stable main\n",
+                Some(mirrors(
+                    "http://m.example/debian",
+                    "http://m.example/debian-security",
+                )),
+            ),
+            ("http://u.example/ubuntu/ noble main\n", None),
+            ("", None),
+        ] {
+            assert_eq!(from_index_targets(targets), want, "{targets}");
+        }
+    }
+
+    #[test]
+    fn the_list_names_three_suites() {
+        let got = list(&mirrors("http://m.example/debian", "http://s.example/sec"));
+        let option = format!("deb [arch=amd64 target=Packages signed-by={KEYRING}]");
+        let want = format!(
+            "{option} http://m.example/debian trixie main\n\
+             {option} http://m.example/debian trixie-updates main\n\
+             {option} http://s.example/sec trixie-security main\n"
+        );
+        assert_eq!(got, want);
+    }
+}
