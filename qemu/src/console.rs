@@ -1,0 +1,294 @@
+//! A guest's serial console: kept, searched, waited on, and read for signs of trouble.
+
+use std::io::{ErrorKind, Read};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use anyhow::{Result, anyhow};
+
+use crate::wait::Deadline;
+
+/// A VM run whose console shows one of these has failed, whatever else it did.
+pub const FORBIDDEN: &[&str] = &[
+    "Kernel panic",
+    "BUG:",
+    "Oops",
+    "WARNING:",
+    "Call Trace",
+    "segfault",
+    "general protection",
+    "Out of memory",
+    "soft lockup",
+    "rcu_sched self-detected",
+    "hung task",
+    "EXT4-fs error",
+    "I/O error",
+    // What Rust's panic handler writes; PID 1's goes to kmsg and so comes here.
+    "panicked at",
+    // OVMF's own crash screen.
+    "X64 Exception Type",
+];
+
+/// How many of the last lines an error shows.
+const TAIL_LINES: usize = 40;
+
+/// What a guest has written to its serial port since QEMU started. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Console {
+    shared: Arc<Shared>,
+    log: PathBuf,
+}
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+    tolerated: Vec<String>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    text: Vec<u8>,
+    /// Lines before this offset have been compared with [`FORBIDDEN`].
+    inspected: usize,
+    forbidden: Option<String>,
+    /// Somebody has got an error that names the forbidden line.
+    reported: bool,
+    ended: bool,
+}
+
+impl Console {
+    /// Reads `source` to its end in a thread; `log` is where QEMU keeps the same bytes.
+    pub(crate) fn read(
+        mut source: impl Read + Send + 'static,
+        log: &Path,
+        tolerated: &[String],
+    ) -> Self {
+        let shared = Arc::new(Shared {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            tolerated: tolerated.to_vec(),
+        });
+        let reader = Arc::clone(&shared);
+        thread::spawn(move || reader.fill(&mut source));
+        Self {
+            shared,
+            log: log.to_owned(),
+        }
+    }
+
+    /// All of it so far.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.shared.lock().text).replace('\r', "")
+    }
+
+    /// The end of what is there now, for [`Console::wait_line`] to look only at what comes later.
+    pub fn mark(&self) -> usize {
+        self.shared.lock().text.len()
+    }
+
+    /// The log file's path and the last lines: what an error shows.
+    pub fn tail(&self) -> String {
+        let text = self.text();
+        let lines: Vec<_> = text.lines().collect();
+        let last = &lines[lines.len().saturating_sub(TAIL_LINES)..];
+        let shown: String = last.iter().map(|line| format!("  | {line}\n")).collect();
+        format!("console ({}) ends with:\n{shown}", self.log.display())
+    }
+
+    /// The first line with one of [`FORBIDDEN`] that the run does not tolerate.
+    pub fn forbidden(&self) -> Option<String> {
+        self.shared.lock().forbidden.clone()
+    }
+
+    /// # Errors
+    /// The console shows a forbidden line.
+    pub(crate) fn require_clean(&self) -> Result<()> {
+        self.shared
+            .lock()
+            .require_clean()
+            .map_err(|why| anyhow!("{why}\n{}", self.tail()))
+    }
+
+    /// A forbidden line that nobody has been told of.
+    pub(crate) fn unreported(&self) -> Option<String> {
+        self.forbidden().filter(|_| !self.shared.lock().reported)
+    }
+
+    /// Waits for a whole line after `mark` that contains `wanted`, and returns it.
+    ///
+    /// # Errors
+    /// The deadline passes, the console ends, or a forbidden line shows up first; with the console's tail.
+    pub(crate) fn wait_line(
+        &self,
+        mark: usize,
+        wanted: &str,
+        deadline: Deadline,
+    ) -> Result<String> {
+        let mut start = mark;
+        let found = self.wait(deadline, |state| state.find_line(&mut start, wanted));
+        found.map_err(|why| anyhow!("no line `{wanted}`: {why}\n{}", self.tail()))
+    }
+
+    /// Waits until QEMU closes the console, which it does by exiting.
+    ///
+    /// # Errors
+    /// The deadline passes first.
+    pub(crate) fn wait_end(&self, deadline: Deadline) -> Result<()> {
+        let ended = self.wait(deadline, |state| state.ended.then_some(()));
+        ended.map_err(|why| anyhow!("the machine is not off: {why}\n{}", self.tail()))
+    }
+
+    fn wait<T>(
+        &self,
+        deadline: Deadline,
+        mut seen: impl FnMut(&State) -> Option<T>,
+    ) -> Result<T, String> {
+        let mut state = self.shared.lock();
+        loop {
+            if let Some(found) = seen(&state) {
+                return Ok(found);
+            }
+            state.require_clean()?;
+            if state.ended {
+                return Err("QEMU has exited".to_owned());
+            }
+            let left = deadline.left().ok_or("the deadline has passed")?;
+            let waited = self.shared.changed.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+impl Shared {
+    fn fill(&self, source: &mut impl Read) {
+        let mut chunk = [0; 4096];
+        loop {
+            let read = match source.read(&mut chunk) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Ok(length) if length > 0 => Some(&chunk[..length]),
+                // A broken pipe is an end too.
+                Ok(_) | Err(_) => None,
+            };
+            self.lock().append(read, &self.tolerated);
+            self.changed.notify_all();
+            if read.is_none() {
+                return;
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // The text is whole after every append, whoever panicked meanwhile.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Adds a chunk, or notes the end.
+    fn append(&mut self, chunk: Option<&[u8]>, tolerated: &[String]) {
+        self.text.extend_from_slice(chunk.unwrap_or_default());
+        self.ended = chunk.is_none();
+        let mut start = self.inspected;
+        while let Some(line) = self.next_line(&mut start) {
+            if self.forbidden.is_none() && is_forbidden(&line, tolerated) {
+                self.forbidden = Some(line);
+            }
+        }
+        self.inspected = start;
+    }
+
+    fn require_clean(&mut self) -> Result<(), String> {
+        let Some(line) = &self.forbidden else {
+            return Ok(());
+        };
+        self.reported = true;
+        Err(format!("the console shows `{line}`"))
+    }
+
+    fn find_line(&self, start: &mut usize, wanted: &str) -> Option<String> {
+        std::iter::from_fn(|| self.next_line(start)).find(|line| line.contains(wanted))
+    }
+
+    /// The whole line at `start`, which moves behind it; at the end of everything also a broken one.
+    fn next_line(&self, start: &mut usize) -> Option<String> {
+        let rest = self.text.get(*start..).filter(|rest| !rest.is_empty())?;
+        let length = match rest.iter().position(|&byte| byte == b'\n') {
+            Some(newline) => newline + 1,
+            None if self.ended => rest.len(),
+            None => return None,
+        };
+        *start += length;
+        Some(
+            String::from_utf8_lossy(&rest[..length])
+                .trim_end()
+                .to_owned(),
+        )
+    }
+}
+
+fn is_forbidden(line: &str, tolerated: &[String]) -> bool {
+    let tolerates = |pattern: &str| tolerated.iter().any(|tolerated| tolerated == pattern);
+    FORBIDDEN
+        .iter()
+        .any(|pattern| line.contains(pattern) && !tolerates(pattern))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wait::secs;
+
+    fn console(text: &'static str, tolerated: &[&str]) -> Console {
+        let tolerated: Vec<_> = tolerated
+            .iter()
+            .map(|&pattern| pattern.to_owned())
+            .collect();
+        Console::read(text.as_bytes(), Path::new("c.log"), &tolerated)
+    }
+
+    fn soon() -> Deadline {
+        Deadline::after(secs(5))
+    }
+
+    #[test]
+    fn a_line_is_found_and_returned_whole() {
+        let line = console("a\r\ntare: ready in 1.5 s\r\nb", &[]).wait_line(0, "ready", soon());
+        assert_eq!(line.unwrap(), "tare: ready in 1.5 s");
+    }
+
+    #[test]
+    fn a_mark_hides_what_was_before() {
+        let console = console("ready 1\nready 2\n", &[]);
+        assert_eq!(console.wait_line(3, "ready", soon()).unwrap(), "ready 2");
+    }
+
+    #[test]
+    fn waiting_ends_with_the_console() {
+        let error = console("a\nb", &[])
+            .wait_line(0, "ready", soon())
+            .unwrap_err();
+        let want = "no line `ready`: QEMU has exited\nconsole (c.log) ends with:\n  | a\n  | b\n";
+        assert_eq!(error.to_string(), want);
+    }
+
+    #[test]
+    fn forbidden_lines_are_reported_unless_tolerated() {
+        for (text, tolerated, want) in [
+            ("fine\n", &[][..], None),
+            ("x\n[1.0] BUG: bad\nmore\n", &[], Some("[1.0] BUG: bad")),
+            (
+                "thread 'main' panicked at init/src/main.rs:1:1:\n",
+                &[],
+                Some("thread 'main' panicked at init/src/main.rs:1:1:"),
+            ),
+            ("I/O error\n", &["I/O error"], None),
+            ("I/O error\nOops", &["I/O error"], Some("Oops")),
+        ] {
+            let console = console(text, tolerated);
+            console.wait_end(soon()).ok();
+            assert_eq!(console.forbidden().as_deref(), want, "{text}");
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! A machine between boots: its disk, firmware variables and seeds.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+
+use anyhow::{Context, Result};
+
+use crate::argv::QEMU;
+use crate::builder::{Base, Builder, OVERLAY, OVMF_VARS, USER_DATA, VARS};
+use crate::paths::target;
+use crate::seed::{Seed, run};
+use crate::shape::{DiskFormat, Firmware, Shape};
+use crate::ssh::Key;
+use crate::vm::Vm;
+
+/// Says which base a kept overlay belongs to.
+const BASE_STAMP: &str = "disk.base";
+
+/// A machine: it can be booted again and again, one boot at a time, and keeps its disk. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Machine {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    folder: PathBuf,
+    kept: bool,
+    shape: Shape,
+    key: Key,
+    tolerated: Vec<String>,
+    boots: AtomicU32,
+}
+
+impl Machine {
+    pub(crate) fn create(builder: Builder) -> Result<Self> {
+        let Builder {
+            base,
+            mut shape,
+            folder,
+            disk_size,
+            user_data,
+            seeds,
+            tolerated,
+            key,
+            ..
+        } = builder;
+        let kept = folder.is_some();
+        let folder = folder.unwrap_or_else(fresh_folder);
+        fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
+        make_overlay(&folder, &base, disk_size)?;
+        if matches!(shape.firmware, Firmware::Uefi { .. }) && !folder.join(VARS).exists() {
+            fs::copy(OVMF_VARS, folder.join(VARS)).with_context(|| format!("copy {OVMF_VARS}"))?;
+        }
+        if let Some(user_data) = user_data {
+            fs::write(folder.join(USER_DATA), user_data)?;
+        }
+        for (seed, user_data) in seeds {
+            shape.disks.push(seed.create(&folder, &user_data)?);
+        }
+        let key = key.context("the builder has not made a key")?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                folder,
+                kept,
+                shape,
+                key,
+                tolerated,
+                boots: AtomicU32::new(0),
+            }),
+        })
+    }
+
+    /// Starts it.
+    ///
+    /// # Errors
+    /// QEMU does not start, with what it said.
+    pub fn boot(&self) -> Result<Vm> {
+        Vm::start(self.clone())
+    }
+
+    /// QEMU, ready to be started in the machine's folder, and where it will keep the console's log.
+    pub fn command(&self) -> (Command, PathBuf) {
+        let boot = self.inner.boots.fetch_add(1, Ordering::Relaxed) + 1;
+        let log = self.inner.folder.join(format!("console-{boot}.log"));
+        let mut cmd = Command::new(QEMU);
+        cmd.current_dir(&self.inner.folder)
+            .args(self.inner.shape.argv(&log));
+        (cmd, log)
+    }
+
+    /// Where its files are.
+    pub fn folder(&self) -> &Path {
+        &self.inner.folder
+    }
+
+    /// What it is made of.
+    pub fn shape(&self) -> &Shape {
+        &self.inner.shape
+    }
+
+    /// The key it is logged into with.
+    pub fn key(&self) -> &Key {
+        &self.inner.key
+    }
+
+    pub(crate) fn tolerated(&self) -> &[String] {
+        &self.inner.tolerated
+    }
+
+    /// Replaces what the next boot finds in fw_cfg.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn set_fw_cfg(&self, user_data: impl AsRef<[u8]>) -> Result<()> {
+        Ok(fs::write(self.inner.folder.join(USER_DATA), user_data)?)
+    }
+
+    /// Replaces what the next boot finds on its NoCloud disk of this form.
+    ///
+    /// # Errors
+    /// The disk cannot be made.
+    pub fn set_nocloud(&self, seed: Seed, user_data: &[u8]) -> Result<()> {
+        seed.create(&self.inner.folder, user_data).map(drop)
+    }
+
+    /// The boot disk as it is now, as a sparse raw file in the machine's folder, to be looked into while
+    /// the machine is off.
+    ///
+    /// # Errors
+    /// The disk is in use or damaged.
+    pub fn raw_disk(&self) -> Result<PathBuf> {
+        let raw = self.inner.folder.join("disk.raw");
+        let overlay = self.inner.folder.join(OVERLAY);
+        run(Command::new("qemu-img").args(["check", "-q"]).arg(&overlay))?;
+        run(Command::new("qemu-img")
+            .args(["convert", "-O", "raw"])
+            .arg(&overlay)
+            .arg(&raw))?;
+        Ok(raw)
+    }
+}
+
+impl Drop for Inner {
+    /// Leaves what explains a failed test.
+    fn drop(&mut self) {
+        if self.kept {
+            return;
+        }
+        if thread::panicking() {
+            eprintln!("the machine's files are left in {}", self.folder.display());
+        } else if let Err(error) = fs::remove_dir_all(&self.folder) {
+            eprintln!("remove {}: {error}", self.folder.display());
+        }
+    }
+}
+
+fn fresh_folder() -> PathBuf {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    target()
+        .join("vm")
+        .join(format!("{}-{number}", std::process::id()))
+}
+
+/// Makes the overlay anew unless the one that is there stands on the same base.
+fn make_overlay(folder: &Path, base: &Base, size: Option<u64>) -> Result<()> {
+    let (overlay, stamp) = (folder.join(OVERLAY), folder.join(BASE_STAMP));
+    let wanted = base_stamp(base)?;
+    if overlay.exists() && fs::read_to_string(&stamp).is_ok_and(|have| have == wanted) {
+        return Ok(());
+    }
+    // A new disk is a new machine: other boot variables, other host keys.
+    for stale in [VARS, "known_hosts"] {
+        let _ = fs::remove_file(folder.join(stale));
+    }
+    let format = match base.format {
+        DiskFormat::Raw => "raw",
+        DiskFormat::Qcow2 => "qcow2",
+    };
+    let disk =
+        fs::canonicalize(&base.disk).with_context(|| format!("disk {}", base.disk.display()))?;
+    let mut create = Command::new("qemu-img");
+    create
+        .args(["create", "-q", "-f", "qcow2", "-F", format, "-b"])
+        .arg(disk)
+        .arg(&overlay);
+    run(create.args(size.map(|bytes| bytes.to_string())))?;
+    fs::write(stamp, wanted)?;
+    Ok(())
+}
+
+/// Changes whenever the base's bytes may have: an overlay over other bytes is garbage.
+fn base_stamp(base: &Base) -> Result<String> {
+    let disk = fs::metadata(&base.disk).with_context(|| format!("disk {}", base.disk.display()))?;
+    Ok(format!(
+        "{}:{} {} bytes {}.{:09}\n",
+        disk.dev(),
+        disk.ino(),
+        disk.size(),
+        disk.mtime(),
+        disk.mtime_nsec()
+    ))
+}

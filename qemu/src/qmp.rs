@@ -1,0 +1,184 @@
+//! QEMU's machine protocol: commands to a running QEMU, and its events.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
+
+use crate::wait::Deadline;
+
+/// QEMU answers at once unless its host is starved.
+const REPLY: Duration = Duration::from_secs(60);
+
+/// A connection to QEMU's monitor.
+#[derive(Debug)]
+pub struct Qmp {
+    /// Held for a whole exchange, so that a reply belongs to the command before it.
+    writer: Mutex<UnixStream>,
+    inbox: Arc<Inbox>,
+}
+
+#[derive(Debug, Default)]
+struct Inbox {
+    messages: Mutex<Messages>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Messages {
+    reply: Option<Value>,
+    events: Vec<Value>,
+    closed: bool,
+}
+
+impl Qmp {
+    /// Opens the socket `name` in `folder` and takes QEMU's greeting.
+    ///
+    /// # Errors
+    /// QEMU does not listen (yet), or does not answer.
+    pub(crate) fn connect(folder: &Path, name: &str) -> Result<Self> {
+        let stream = connect_in(folder, name)?;
+        let inbox = Arc::new(Inbox::default());
+        let (reader, source) = (Arc::clone(&inbox), stream.try_clone()?);
+        thread::spawn(move || reader.fill(source));
+        let qmp = Self {
+            writer: Mutex::new(stream),
+            inbox,
+        };
+        qmp.execute("qmp_capabilities", &json!({}))?;
+        Ok(qmp)
+    }
+
+    /// Runs a command and returns what QEMU answers.
+    ///
+    /// # Errors
+    /// QEMU's own error, or it is gone.
+    pub fn execute(&self, command: &str, arguments: &Value) -> Result<Value> {
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        writeln!(
+            writer,
+            "{}",
+            json!({"execute": command, "arguments": arguments})
+        )
+        .with_context(|| format!("QMP {command}"))?;
+        let reply = self
+            .inbox
+            .wait(Deadline::after(REPLY), |messages| messages.reply.take());
+        match reply.with_context(|| format!("QMP {command}"))? {
+            Value::Object(mut reply) if reply.contains_key("return") => Ok(reply["return"].take()),
+            error => bail!("QMP {command}: {}", error["error"]["desc"]),
+        }
+    }
+
+    /// Presses the power button: an ACPI event in the guest.
+    ///
+    /// # Errors
+    /// As [`Qmp::execute`].
+    pub fn power_button(&self) -> Result<()> {
+        self.execute("system_powerdown", &json!({})).map(drop)
+    }
+
+    /// Presses these keys together; names are QEMU's, such as `ctrl`.
+    ///
+    /// # Errors
+    /// As [`Qmp::execute`].
+    pub fn keys(&self, names: &[&str]) -> Result<()> {
+        let keys: Vec<_> = names
+            .iter()
+            .map(|name| json!({"type": "qcode", "data": name}))
+            .collect();
+        self.execute("send-key", &json!({"keys": keys})).map(drop)
+    }
+
+    /// Runs a command of the monitor for people, for what QMP has no command for.
+    ///
+    /// # Errors
+    /// As [`Qmp::execute`].
+    pub(crate) fn monitor(&self, line: &str) -> Result<String> {
+        let reply = self.execute("human-monitor-command", &json!({"command-line": line}))?;
+        Ok(reply.as_str().unwrap_or_default().to_owned())
+    }
+
+    /// Waits for the event `name`, such as `RESET`; one that came before counts too.
+    ///
+    /// # Errors
+    /// `patience` is over or QEMU is gone first.
+    pub fn wait_event(&self, name: &str, patience: Duration) -> Result<Value> {
+        let find = |messages: &mut Messages| messages.event(name);
+        self.inbox
+            .wait(Deadline::after(patience), find)
+            .with_context(|| format!("QMP event {name}"))
+    }
+
+    /// The event `name`, if QEMU sent it before it exited.
+    pub(crate) fn event_at_exit(&self, name: &str) -> Option<Value> {
+        self.wait_event(name, REPLY).ok()
+    }
+}
+
+/// Connects by way of the open folder, because a socket's path may have only 107 bytes.
+fn connect_in(folder: &Path, name: &str) -> io::Result<UnixStream> {
+    let folder = File::open(folder)?;
+    UnixStream::connect(format!("/proc/self/fd/{}/{name}", folder.as_raw_fd()))
+}
+
+impl Inbox {
+    fn fill(&self, source: UnixStream) {
+        for line in BufReader::new(source).lines().map_while(Result::ok) {
+            if let Ok(message) = serde_json::from_str(&line) {
+                self.lock().take_in(message);
+                self.changed.notify_all();
+            }
+        }
+        self.lock().closed = true;
+        self.changed.notify_all();
+    }
+
+    fn wait<T>(
+        &self,
+        deadline: Deadline,
+        mut seen: impl FnMut(&mut Messages) -> Option<T>,
+    ) -> Result<T> {
+        let mut messages = self.lock();
+        loop {
+            if let Some(found) = seen(&mut messages) {
+                return Ok(found);
+            }
+            if messages.closed {
+                bail!("QEMU has exited");
+            }
+            let left = deadline.left().context("the deadline has passed")?;
+            let waited = self.changed.wait_timeout(messages, left);
+            messages = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Messages> {
+        self.messages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Messages {
+    /// Events have a name; the greeting has neither name nor result and is of no use.
+    fn take_in(&mut self, message: Value) {
+        if message.get("event").is_some() {
+            self.events.push(message);
+        } else if message.get("QMP").is_none() {
+            self.reply = Some(message);
+        }
+    }
+
+    fn event(&self, name: &str) -> Option<Value> {
+        self.events
+            .iter()
+            .find(|event| event["event"] == name)
+            .cloned()
+    }
+}

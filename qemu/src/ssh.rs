@@ -1,0 +1,282 @@
+//! ssh into a guest, with the system's OpenSSH client and a key of our own.
+
+use std::fs;
+use std::io::{self, ErrorKind, Read};
+use std::net::{Ipv4Addr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::wait::Deadline;
+
+/// A key pair without passphrase, made once per checkout.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    /// The private half.
+    pub path: PathBuf,
+    /// The public half, one line as in `authorized_keys`.
+    pub public: String,
+}
+
+impl Key {
+    /// The key in `folder`, which is made if it does not exist.
+    ///
+    /// # Errors
+    /// ssh-keygen fails, or the files cannot be read.
+    pub fn ensure(folder: &Path) -> Result<Self> {
+        let path = folder.join("id_ed25519");
+        if !path.exists() {
+            generate(folder)?;
+        }
+        let public = path.with_extension("pub");
+        let public =
+            fs::read_to_string(&public).with_context(|| format!("read {}", public.display()))?;
+        Ok(Self {
+            path,
+            public: public.trim_end().to_owned(),
+        })
+    }
+}
+
+/// Makes a pair beside `folder` and moves it there whole, so that of two at once both end up with the
+/// same pair.
+fn generate(folder: &Path) -> Result<()> {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let unique = format!(
+        "new-{}-{}",
+        std::process::id(),
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    );
+    let fresh = folder.with_extension(unique);
+    fs::create_dir_all(&fresh).with_context(|| format!("create {}", fresh.display()))?;
+    let output = Command::new("ssh-keygen")
+        .args(["-q", "-t", "ed25519", "-N", "", "-C", "tare", "-f"])
+        .arg(fresh.join("id_ed25519"))
+        .output()
+        .context("start ssh-keygen")?;
+    if !output.status.success() {
+        bail!("ssh-keygen: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    if fs::rename(&fresh, folder).is_err() {
+        // Another one was there first; theirs is as good.
+        fs::remove_dir_all(&fresh)?;
+    }
+    Ok(())
+}
+
+/// How to reach one guest: a configuration file for OpenSSH's client, host name `tare`.
+#[derive(Debug, Clone)]
+pub struct Ssh {
+    config: PathBuf,
+}
+
+impl Ssh {
+    /// Writes `ssh-config` to `folder` for a guest behind `port` of the host's loopback.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn configure(folder: &Path, port: u16, key: &Key) -> Result<Self> {
+        let config = folder.join("ssh-config");
+        fs::write(&config, config_text(folder, port, key))
+            .with_context(|| format!("write {}", config.display()))?;
+        Ok(Self { config })
+    }
+
+    /// The file, for `ssh -F FILE tare`.
+    pub fn config(&self) -> &Path {
+        &self.config
+    }
+
+    /// Runs `command` in the guest's shell.
+    ///
+    /// # Errors
+    /// The client cannot be started, or is not done within `patience`. A failed login is status 255.
+    pub fn output(&self, command: &str, patience: Duration) -> Result<Output> {
+        let mut ssh = Command::new("ssh");
+        ssh.arg("-F")
+            .arg(&self.config)
+            .args(["tare", "--", command]);
+        output_within(&mut ssh, patience).with_context(|| format!("ssh `{command}`"))
+    }
+}
+
+/// The alias keeps the host key under one name whatever the port is, so that a guest whose key changes from
+/// one boot to the next is refused.
+fn config_text(folder: &Path, port: u16, key: &Key) -> String {
+    format!(
+        "Host tare\n  HostName 127.0.0.1\n  Port {port}\n  User root\n  IdentityFile \"{}\"\n  \
+         IdentitiesOnly yes\n  UserKnownHostsFile \"{}\"\n  StrictHostKeyChecking accept-new\n  \
+         HostKeyAlias tare\n  BatchMode yes\n  LogLevel ERROR\n  ConnectTimeout 60\n",
+        key.path.display(),
+        folder.join("known_hosts").display()
+    )
+}
+
+/// As `Command::output`, but ends the process when `patience` is over.
+fn output_within(cmd: &mut Command, patience: Duration) -> Result<Output> {
+    let mut child = cmd
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let stdout = collect(child.stdout.take());
+    let stderr = collect(child.stderr.take());
+    let deadline = Deadline::after(patience);
+    let collected =
+        receive(&stdout, deadline).and_then(|out| Some((out, receive(&stderr, deadline)?)));
+    let Some((stdout, stderr)) = collected else {
+        child.kill()?;
+        child.wait()?;
+        bail!("not done after {} s", patience.as_secs());
+    };
+    // It has closed its output and is about to exit.
+    Ok(Output {
+        status: child.wait()?,
+        stdout,
+        stderr,
+    })
+}
+
+fn collect(source: Option<impl Read + Send + 'static>) -> mpsc::Receiver<Vec<u8>> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        if let Some(mut source) = source {
+            // What was read before an error is still worth showing.
+            let _ = source.read_to_end(&mut bytes);
+        }
+        // The receiver is gone when the deadline has passed.
+        let _ = sender.send(bytes);
+    });
+    receiver
+}
+
+fn receive(bytes: &mpsc::Receiver<Vec<u8>>, deadline: Deadline) -> Option<Vec<u8>> {
+    bytes.recv_timeout(deadline.left()?).ok()
+}
+
+/// Between two looks at the connections; there is no event to wait for, and this bounds the error of a
+/// measured time.
+const LOOK: Duration = Duration::from_millis(20);
+/// A SYN sent before the guest's network is up may be repeated only seconds later, so a second
+/// connection is tried beside one that is silent for this long.
+const SILENCE: Duration = Duration::from_millis(500);
+/// So many silent connections are kept; a slow guest needs more than [`SILENCE`] to start sshd's child.
+const KEPT: usize = 6;
+
+/// Waits until an ssh server says its name behind `port`; `false` if the deadline passes first.
+///
+/// # Errors
+/// `alive` says that waiting is of no use.
+pub(crate) fn wait_banner(
+    port: u16,
+    deadline: Deadline,
+    alive: impl Fn() -> Result<()>,
+) -> Result<bool> {
+    let mut attempts: Vec<TcpStream> = Vec::new();
+    let mut newest = None;
+    while deadline.left().is_some() {
+        alive()?;
+        let silent = newest.is_none_or(|since: Instant| since.elapsed() >= SILENCE);
+        if attempts.is_empty() || silent {
+            attempts.extend(connect(port));
+            newest = Some(Instant::now());
+        }
+        if attempts.len() > KEPT {
+            attempts.remove(0);
+        }
+        if attempts
+            .iter_mut()
+            .any(|attempt| heard(attempt) == Heard::Banner)
+        {
+            return Ok(true);
+        }
+        attempts.retain_mut(|attempt| heard(attempt) == Heard::Silence);
+        thread::sleep(LOOK);
+    }
+    Ok(false)
+}
+
+fn connect(port: u16) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    stream.set_nonblocking(true)?;
+    Ok(stream)
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Heard {
+    Banner,
+    Silence,
+    Refusal,
+}
+
+fn heard(stream: &mut TcpStream) -> Heard {
+    let mut banner = [0; 4];
+    match stream.peek(&mut banner) {
+        Ok(length) if banner[..length] == *b"SSH-" => Heard::Banner,
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Heard::Silence,
+        Ok(_) | Err(_) => Heard::Refusal,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wait::secs;
+    use std::io::Write;
+    use std::net::TcpListener;
+
+    #[test]
+    fn a_command_that_hangs_is_ended() {
+        let error =
+            output_within(Command::new("sleep").arg("60"), Duration::from_millis(50)).unwrap_err();
+        assert_eq!(error.to_string(), "not done after 0 s");
+    }
+
+    #[test]
+    fn output_and_status() {
+        let mut cmd = Command::new("sh");
+        let output =
+            output_within(cmd.args(["-c", "echo out; echo err >&2; exit 3"]), secs(10)).unwrap();
+        assert_eq!(output.status.code(), Some(3));
+        assert_eq!(
+            (output.stdout, output.stderr),
+            (b"out\n".to_vec(), b"err\n".to_vec())
+        );
+    }
+
+    #[test]
+    fn a_banner_is_heard_after_refusals() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let server = thread::spawn(move || {
+            drop(listener.accept().unwrap());
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.write_all(b"SSH-2.0-test\r\n").unwrap();
+            stream
+        });
+        assert!(wait_banner(port, Deadline::after(secs(10)), || Ok(())).unwrap());
+        server.join().unwrap();
+    }
+
+    #[test]
+    fn the_guest_has_one_name_whatever_its_port() {
+        let key = Key {
+            path: "/t/ssh/id".into(),
+            public: String::new(),
+        };
+        let text = config_text(Path::new("/t/vm"), 2222, &key);
+        for line in [
+            "  Port 2222",
+            "  IdentityFile \"/t/ssh/id\"",
+            "  UserKnownHostsFile \"/t/vm/known_hosts\"",
+        ] {
+            assert!(text.lines().any(|have| have == line), "{line} in {text}");
+        }
+    }
+}

@@ -1,0 +1,359 @@
+//! A running machine.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::process::{Child, ChildStdin, ExitStatus, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, bail};
+
+use crate::argv::QMP_SOCKET;
+use crate::builder::{Base, Builder, SSH};
+use crate::console::Console;
+use crate::http::{self, Response};
+use crate::machine::Machine;
+use crate::ports::{Forward, parse_usernet};
+use crate::qmp::Qmp;
+use crate::ssh::{Ssh, wait_banner};
+use crate::wait::{Deadline, secs};
+
+/// PID 1 says this when all required services are ready.
+const READY: &str = "tare: ready";
+/// From start to [`READY`].
+const BOOT: Duration = secs(45);
+/// For a command over ssh.
+const COMMAND: Duration = secs(30);
+/// QEMU opens its monitor in a tenth of a second, unless its host is busy.
+const QMP_OPENS: Duration = secs(30);
+/// Between two tries where there is no event to wait for.
+const AGAIN: Duration = Duration::from_millis(50);
+
+/// One run of a [`Machine`]. Dropping it is pulling the plug.
+///
+/// Every wait has a patience meant for a real CPU, which is multiplied in emulation, and fails at once,
+/// with the console's tail, when the console shows something of [`crate::FORBIDDEN`].
+#[derive(Debug)]
+pub struct Vm {
+    machine: Machine,
+    child: Mutex<Child>,
+    console: Console,
+    input: Mutex<ChildStdin>,
+    qmp: Qmp,
+    forwards: Vec<Forward>,
+    started: Instant,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exit {
+    /// QEMU's.
+    pub status: ExitStatus,
+    /// QEMU's word for why, such as `guest-shutdown` or `guest-reset`; none if it was killed.
+    pub reason: Option<String>,
+}
+
+impl Vm {
+    /// A machine in the making, with firmware, 1 GiB, two processors and a network on which ssh is
+    /// forwarded.
+    pub fn of(base: impl Into<Base>) -> Builder {
+        Builder::new(base.into())
+    }
+
+    pub(crate) fn start(machine: Machine) -> Result<Self> {
+        // A socket left by an earlier boot would be connected to in vain.
+        let _ = fs::remove_file(machine.folder().join(QMP_SOCKET));
+        let errors = machine.folder().join("qemu.err");
+        let (mut cmd, log) = machine.command();
+        cmd.stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(File::create(&errors)?);
+        let started = Instant::now();
+        let mut child = cmd.spawn().context("start QEMU")?;
+        let pipes = child.stdin.take().zip(child.stdout.take());
+        let (input, output) = pipes.context("QEMU was started without pipes")?;
+        let console = Console::read(output, &log, machine.tolerated());
+        let qmp = match connect(&machine, &mut child) {
+            Ok(qmp) => qmp,
+            Err(error) => {
+                // It may have exited already, which is the likely reason.
+                let _ = child.kill();
+                child.wait()?;
+                let said = fs::read_to_string(&errors).unwrap_or_default();
+                return Err(error.context(format!("QEMU does not start: {}", said.trim_end())));
+            }
+        };
+        let (child, input) = (Mutex::new(child), Mutex::new(input));
+        let mut vm = Self {
+            machine,
+            child,
+            console,
+            input,
+            qmp,
+            forwards: Vec::new(),
+            started,
+        };
+        vm.forwards = vm.resolve_forwards()?;
+        if let Some(port) = vm.port(SSH) {
+            Ssh::configure(vm.machine.folder(), port, vm.machine.key())?;
+        }
+        Ok(vm)
+    }
+
+    /// The ports that QEMU has opened; it says which ones it chose itself.
+    fn resolve_forwards(&self) -> Result<Vec<Forward>> {
+        parse_usernet(&self.qmp.monitor("info usernet")?)
+    }
+
+    /// The machine, for the next boot.
+    pub fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    /// The serial console.
+    pub fn console(&self) -> &Console {
+        &self.console
+    }
+
+    /// QEMU's monitor.
+    pub fn qmp(&self) -> &Qmp {
+        &self.qmp
+    }
+
+    /// Since QEMU was started.
+    pub fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// The host's port that leads to `guest`.
+    pub fn port(&self, guest: u16) -> Option<u16> {
+        self.forwards
+            .iter()
+            .find(|forward| forward.guest == guest)
+            .map(|forward| forward.host)
+    }
+
+    /// `patience`, multiplied where this machine is emulated.
+    pub fn scaled(&self, patience: Duration) -> Duration {
+        patience * self.machine.shape().acceleration.slowness()
+    }
+
+    fn deadline(&self, patience: Duration) -> Deadline {
+        Deadline::after(self.scaled(patience))
+    }
+
+    /// Waits until PID 1 says that all required services are ready, and returns that line.
+    ///
+    /// # Errors
+    /// It is late, QEMU exits, or the console shows a forbidden line.
+    pub fn wait_ready(&self) -> Result<String> {
+        self.wait_line(READY, BOOT)
+    }
+
+    /// Waits for a line of the console that contains `text`; one that came before counts too.
+    ///
+    /// # Errors
+    /// As [`Vm::wait_ready`].
+    pub fn wait_line(&self, text: &str, patience: Duration) -> Result<String> {
+        self.wait_line_after(0, text, patience)
+    }
+
+    /// As [`Vm::wait_line`], for lines after `mark`, a [`Console::mark`].
+    ///
+    /// # Errors
+    /// As [`Vm::wait_ready`].
+    pub fn wait_line_after(&self, mark: usize, text: &str, patience: Duration) -> Result<String> {
+        self.console.wait_line(mark, text, self.deadline(patience))
+    }
+
+    /// Types on the serial console.
+    ///
+    /// # Errors
+    /// QEMU is gone.
+    pub fn type_in(&self, text: &str) -> Result<()> {
+        let mut input = self.input.lock().unwrap_or_else(PoisonError::into_inner);
+        input
+            .write_all(text.as_bytes())
+            .context("type on the console")
+    }
+
+    /// Waits until sshd says its name.
+    ///
+    /// # Errors
+    /// As [`Vm::wait_ready`].
+    pub fn wait_ssh(&self, patience: Duration) -> Result<()> {
+        let deadline = self.deadline(patience);
+        let heard = wait_banner(self.forwarded(SSH)?, deadline, || self.require_well())?;
+        if !heard {
+            return Err(self.explained(&anyhow!("no ssh banner in time")));
+        }
+        Ok(())
+    }
+
+    /// Runs `command` as root and returns what it wrote to stdout.
+    ///
+    /// # Errors
+    /// It does not exit with 0; with what it wrote to stderr and the console's tail.
+    pub fn ssh(&self, command: &str) -> Result<String> {
+        self.ssh_within(command, COMMAND)
+    }
+
+    /// As [`Vm::ssh`], for what takes longer than half a minute.
+    ///
+    /// # Errors
+    /// As [`Vm::ssh`].
+    pub fn ssh_within(&self, command: &str, patience: Duration) -> Result<String> {
+        let output = self.ssh_output_within(command, patience)?;
+        if !output.status.success() {
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            let error = anyhow!("ssh `{command}`: {}: {}", output.status, stderr.trim_end());
+            return Err(self.explained(&error));
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// Runs `command` as root, however it ends.
+    ///
+    /// # Errors
+    /// It is late, or the machine is in trouble.
+    pub fn ssh_output(&self, command: &str) -> Result<Output> {
+        self.ssh_output_within(command, COMMAND)
+    }
+
+    fn ssh_output_within(&self, command: &str, patience: Duration) -> Result<Output> {
+        let port = self.forwarded(SSH)?;
+        let ssh = Ssh::configure(self.machine.folder(), port, self.machine.key())?;
+        let output = ssh
+            .output(command, self.scaled(patience))
+            .map_err(|error| self.explained(&error))?;
+        self.require_well()?;
+        Ok(output)
+    }
+
+    /// GETs `path` from `port` of the guest, once.
+    ///
+    /// # Errors
+    /// No HTTP response comes.
+    pub fn http_get(&self, port: u16, path: &str) -> Result<Response> {
+        http::get(self.forwarded(port)?, path, self.scaled(secs(5)))
+    }
+
+    /// GETs `path` from `port` of the guest until it answers with 200, and returns the body.
+    ///
+    /// # Errors
+    /// As [`Vm::wait_ready`]; with the last answer.
+    pub fn wait_http(&self, port: u16, path: &str, patience: Duration) -> Result<String> {
+        let deadline = self.deadline(patience);
+        loop {
+            let answer = self.http_get(port, path);
+            match answer {
+                Ok(Response { status: 200, body }) => return Ok(body),
+                _ if deadline.left().is_some() => self.require_well()?,
+                Ok(other) => {
+                    return Err(self.explained(&anyhow!("{path} answers {}", other.status)));
+                }
+                Err(error) => {
+                    return Err(self.explained(&error.context(format!("no answer from {path}"))));
+                }
+            }
+            thread::sleep(AGAIN);
+        }
+    }
+
+    /// Presses the ACPI power button.
+    ///
+    /// # Errors
+    /// QEMU is gone.
+    pub fn power_button(&self) -> Result<()> {
+        self.qmp.power_button()
+    }
+
+    /// Presses Ctrl, Alt and Delete on the PS/2 keyboard.
+    ///
+    /// # Errors
+    /// QEMU is gone.
+    pub fn ctrl_alt_del(&self) -> Result<()> {
+        self.qmp.keys(&["ctrl", "alt", "delete"])
+    }
+
+    /// Waits until the guest has powered itself off and QEMU has exited.
+    ///
+    /// # Errors
+    /// It is late, or the console has shown a forbidden line at any time.
+    pub fn wait_exit(&self, patience: Duration) -> Result<Exit> {
+        self.console.wait_end(self.deadline(patience))?;
+        let status = self.lock_child().wait()?;
+        self.console.require_clean()?;
+        let event = self.qmp.event_at_exit("SHUTDOWN");
+        let reason = event.and_then(|event| Some(event["data"]["reason"].as_str()?.to_owned()));
+        Ok(Exit { status, reason })
+    }
+
+    /// Pulls the plug.
+    ///
+    /// # Errors
+    /// QEMU cannot be waited for, or the console has shown a forbidden line at any time.
+    pub fn kill(self) -> Result<()> {
+        self.end()?;
+        self.console.require_clean()
+    }
+
+    fn end(&self) -> Result<()> {
+        let mut child = self.lock_child();
+        if child.try_wait()?.is_none() {
+            child.kill()?;
+            child.wait()?;
+        }
+        Ok(())
+    }
+
+    fn forwarded(&self, guest: u16) -> Result<u16> {
+        self.port(guest)
+            .with_context(|| format!("port {guest} of the guest is not forwarded"))
+    }
+
+    /// Fails if waiting for the guest has become pointless.
+    fn require_well(&self) -> Result<()> {
+        self.console.require_clean()?;
+        match self.lock_child().try_wait()? {
+            Some(status) => Err(self.explained(&anyhow!("QEMU has exited: {status}"))),
+            None => Ok(()),
+        }
+    }
+
+    fn explained(&self, error: &anyhow::Error) -> anyhow::Error {
+        anyhow!("{error:#}\n{}", self.console.tail())
+    }
+
+    fn lock_child(&self) -> MutexGuard<'_, Child> {
+        self.child.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Vm {
+    /// A test that forgets to look must not pass over a forbidden line.
+    #[expect(clippy::panic, reason = "a drop has no other way to fail the test")]
+    fn drop(&mut self) {
+        if let Err(error) = self.end() {
+            eprintln!("QEMU may still run: {error:#}");
+        }
+        if let (Some(line), false) = (self.console.unreported(), thread::panicking()) {
+            panic!("the console shows `{line}`\n{}", self.console.tail());
+        }
+    }
+}
+
+fn connect(machine: &Machine, child: &mut Child) -> Result<Qmp> {
+    let deadline = Deadline::after(QMP_OPENS);
+    loop {
+        match Qmp::connect(machine.folder(), QMP_SOCKET) {
+            Ok(qmp) => return Ok(qmp),
+            Err(error) if deadline.left().is_none() => return Err(error),
+            Err(_) => thread::sleep(AGAIN),
+        }
+        if let Some(status) = child.try_wait()? {
+            bail!("{status}");
+        }
+    }
+}
