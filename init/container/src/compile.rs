@@ -1,0 +1,73 @@
+//! Service description -> OCI runtime spec. Pure.
+
+mod json;
+mod linux;
+mod mounts;
+mod process;
+mod users;
+
+pub use json::to_json;
+pub use mounts::mount_points;
+pub use users::{User, Users};
+
+use oci_spec::runtime::{Root, Spec};
+use tare_config::Service;
+use thiserror::Error;
+
+/// The version of the runtime spec whose features we use: the one that every `runc` 1.1 knows.
+const OCI_VERSION: &str = "1.0.2";
+
+/// Why a service cannot become a container.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum CompileError {
+    /// The root filesystem has no such user.
+    #[error("service {service}: no user `{user}` in /etc/passwd of its root filesystem")]
+    UnknownUser {
+        /// The service.
+        service: String,
+        /// `process.user` of the service.
+        user: String,
+    },
+    /// `process.args` is empty or does not start with an absolute path.
+    #[error("service {service}: process.args must start with the absolute path of a program")]
+    NoProgram {
+        /// The service.
+        service: String,
+    },
+}
+
+/// The OCI runtime spec of service `name`, whose root filesystem knows `users`.
+///
+/// # Errors
+/// When the service names no program or a user that `users` does not have.
+pub fn compile(name: &str, service: &Service, users: &Users) -> Result<Spec, CompileError> {
+    let user = find_user(name, service, users)?;
+    let mut root = Root::default();
+    root.set_path("rootfs".into())
+        .set_readonly(Some(service.sandbox.read_only_rootfs));
+    let mut spec = Spec::default();
+    spec.set_version(OCI_VERSION.to_owned())
+        .set_root(Some(root))
+        .set_hostname(None)
+        .set_annotations(None)
+        .set_process(Some(process::process(name, service, user)?))
+        .set_mounts(Some(mounts::mounts(name, service, user)))
+        .set_linux(Some(linux::linux(name, service)));
+    Ok(spec)
+}
+
+fn find_user<'a>(
+    name: &str,
+    service: &Service,
+    users: &'a Users,
+) -> Result<&'a User, CompileError> {
+    users
+        .find(&service.process.user)
+        .ok_or_else(|| CompileError::UnknownUser {
+            service: name.to_owned(),
+            user: service.process.user.clone(),
+        })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,134 @@
+//! The `linux` object of the spec (runtime-spec, config-linux.md).
+
+use crate::paths;
+use crate::seccomp;
+use oci_spec::runtime::{
+    Linux, LinuxDeviceCgroup, LinuxNamespace, LinuxNamespaceType, LinuxResources,
+};
+use std::collections::HashMap;
+use tare_config::Service;
+use tare_config::service::{Namespace, Propagation, Resources, View};
+
+/// Hidden as Docker hides it, by the kernel filesystem that must be [`View::Masked`] for that.
+const MASKED_PROC: &[&str] = &[
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+];
+const MASKED_SYS: &[&str] = &["/sys/devices/virtual/powercap", "/sys/firmware"];
+/// What would reconfigure the kernel, as Docker has it; `/sys` is read-only as a whole.
+const READ_ONLY_PROC: &[&str] = &[
+    "/proc/bus",
+    "/proc/fs",
+    "/proc/irq",
+    "/proc/sys",
+    "/proc/sysrq-trigger",
+];
+
+pub(super) fn linux(name: &str, service: &Service) -> Linux {
+    let mut linux = Linux::default();
+    linux
+        .set_namespaces(Some(namespaces(service)))
+        .set_cgroups_path(Some(format!("{}/{name}", paths::SERVICES_CGROUP).into()))
+        .set_resources(Some(resources(service)))
+        .set_seccomp(seccomp::Profile::of(service).map(|profile| profile.oci()))
+        .set_rootfs_propagation(rootfs_propagation(service))
+        .set_masked_paths(Some(masked_paths(service)))
+        .set_readonly_paths(Some(read_only_paths(service)));
+    linux
+}
+
+fn namespaces(service: &Service) -> Vec<LinuxNamespace> {
+    let shareable = [
+        (Namespace::Network, LinuxNamespaceType::Network),
+        (Namespace::Pid, LinuxNamespaceType::Pid),
+        (Namespace::Cgroup, LinuxNamespaceType::Cgroup),
+        (Namespace::Ipc, LinuxNamespaceType::Ipc),
+        (Namespace::Uts, LinuxNamespaceType::Uts),
+    ];
+    let own = shareable
+        .into_iter()
+        .filter(|(shared, _)| !service.sandbox.joins(*shared));
+    std::iter::once(LinuxNamespaceType::Mount)
+        .chain(own.map(|(_, typ)| typ))
+        .map(namespace)
+        .collect()
+}
+
+fn namespace(typ: LinuxNamespaceType) -> LinuxNamespace {
+    let mut namespace = LinuxNamespace::default();
+    namespace.set_typ(typ);
+    namespace
+}
+
+fn resources(service: &Service) -> LinuxResources {
+    let mut resources = LinuxResources::default();
+    resources
+        .set_devices(Some(vec![device_rule(service)]))
+        .set_unified(Some(limits(&service.resources)));
+    resources
+}
+
+/// For `runc` and `crun`, which add the harmless nodes themselves. A node's number is not known
+/// where images are built, so a service that names any may open any node it can reach: without
+/// `CAP_MKNOD`, the ones that are bound into its `/dev`.
+fn device_rule(service: &Service) -> LinuxDeviceCgroup {
+    let mut rule = LinuxDeviceCgroup::default();
+    rule.set_allow(!service.sandbox.devices.is_empty())
+        .set_access(Some("rwm".to_owned()));
+    rule
+}
+
+/// cgroup v2 files by name, so that nothing has to be converted from v1's units and back.
+fn limits(resources: &Resources) -> HashMap<String, String> {
+    let some = |value: u64, none: u64| (value != none).then(|| value.to_string());
+    let files = [
+        (
+            "memory.max",
+            resources.memory_max.map(|max| max.0.to_string()),
+        ),
+        (
+            "memory.min",
+            resources.memory_min.map(|min| min.0.to_string()),
+        ),
+        ("pids.max", some(u64::from(resources.pids_max), 0)),
+        ("cpu.weight", some(u64::from(resources.cpu_weight), 100)),
+    ];
+    files
+        .into_iter()
+        .filter_map(|(file, value)| Some((file.to_owned(), value?)))
+        .collect()
+}
+
+/// `runc` makes every mount of the container a slave unless told so; our launch takes the
+/// propagation from each mount.
+fn rootfs_propagation(service: &Service) -> Option<String> {
+    let shared = |mount: &tare_config::service::Mount| mount.propagation == Propagation::Shared;
+    service
+        .mounts
+        .iter()
+        .any(shared)
+        .then(|| "shared".to_owned())
+}
+
+fn masked_paths(service: &Service) -> Vec<String> {
+    let proc = masked(service.sandbox.proc, MASKED_PROC);
+    let sys = masked(service.sandbox.sys, MASKED_SYS);
+    proc.chain(sys).collect()
+}
+
+fn read_only_paths(service: &Service) -> Vec<String> {
+    masked(service.sandbox.proc, READ_ONLY_PROC).collect()
+}
+
+fn masked(view: View, paths: &'static [&'static str]) -> impl Iterator<Item = String> {
+    let paths = if view == View::Masked { paths } else { &[] };
+    paths.iter().map(|path| (*path).to_owned())
+}

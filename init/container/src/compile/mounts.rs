@@ -1,0 +1,179 @@
+//! The `mounts` of the spec, parents before children.
+
+use super::User;
+use crate::paths;
+use oci_spec::runtime::{Mount, Spec};
+use std::collections::BTreeSet;
+use std::path::Path;
+use tare_config::Service;
+use tare_config::service::{self, Namespace, Propagation, Ready, Source, View};
+
+pub(super) fn mounts(name: &str, service: &Service, user: &User) -> Vec<Mount> {
+    let mut mounts: Vec<Mount> = kernel(service)
+        .into_iter()
+        .chain(memory())
+        .chain(devices(service))
+        .chain(from_pid1(name, service))
+        .filter(|mount| !names_target(service, mount))
+        .chain(service.mounts.iter().map(|m| described(m, service, user)))
+        .collect();
+    mounts.sort_by_key(|mount| mount.destination().components().count());
+    mounts
+}
+
+/// True if the service itself says what it wants at the target of `mount`.
+fn names_target(service: &Service, mount: &Mount) -> bool {
+    let target = mount.destination();
+    service
+        .mounts
+        .iter()
+        .any(|m| Path::new(&m.target) == target)
+}
+
+fn mount(typ: &str, source: &str, target: &str, options: &[&str]) -> Mount {
+    let mut mount = Mount::default();
+    mount
+        .set_typ(Some(typ.to_owned()))
+        .set_source(Some(source.into()))
+        .set_destination(target.into())
+        .set_options(Some(options.iter().map(|&o| o.to_owned()).collect()));
+    mount
+}
+
+/// `/proc`, `/sys` and the cgroup tree. `cgroup` is the runtime spec's word for either version.
+fn kernel(service: &Service) -> [Mount; 3] {
+    let view = match service.sandbox.sys {
+        View::Masked => "ro",
+        View::Host => "rw",
+    };
+    let sys = ["nosuid", "nodev", "noexec", view];
+    [
+        mount("proc", "proc", "/proc", &["nosuid", "nodev", "noexec"]),
+        mount("sysfs", "sysfs", "/sys", &sys),
+        mount("cgroup", "cgroup", "/sys/fs/cgroup", &sys),
+    ]
+}
+
+/// The places where programs expect to write. Small: they count against the service's memory,
+/// and what is larger wants a mount of its own.
+fn memory() -> [Mount; 2] {
+    let options = |mode, size| ["nosuid", "nodev", mode, size];
+    [
+        mount("tmpfs", "tmpfs", "/run", &options("mode=755", "size=4m")),
+        mount("tmpfs", "tmpfs", "/tmp", &options("mode=1777", "size=16m")),
+    ]
+}
+
+fn devices(service: &Service) -> Vec<Mount> {
+    if service.sandbox.all_devices() {
+        return vec![mount("bind", "/dev", "/dev", &["rbind", "rprivate"])];
+    }
+    let named = service.sandbox.devices.iter();
+    let mut mounts = own_dev();
+    mounts.extend(named.map(|node| mount("bind", node, node, &["bind", "rprivate", "noexec"])));
+    mounts
+}
+
+/// Group 5 is `tty` on Debian (base-passwd), who may write to terminals.
+fn own_dev() -> Vec<Mount> {
+    let pts = [
+        "nosuid",
+        "noexec",
+        "newinstance",
+        "ptmxmode=0666",
+        "mode=0620",
+        "gid=5",
+    ];
+    let shm = ["nosuid", "nodev", "noexec", "mode=1777", "size=64m"];
+    let queues = ["nosuid", "nodev", "noexec"];
+    vec![
+        mount(
+            "tmpfs",
+            "tmpfs",
+            "/dev",
+            &["nosuid", "noexec", "mode=755", "size=64k"],
+        ),
+        mount("devpts", "devpts", "/dev/pts", &pts),
+        mount("tmpfs", "shm", "/dev/shm", &shm),
+        mount("mqueue", "mqueue", "/dev/mqueue", &queues),
+    ]
+}
+
+/// What PID 1 keeps for the service in `/run/tare`.
+fn from_pid1(name: &str, service: &Service) -> Vec<Mount> {
+    let facts = service.sandbox.joins(Namespace::Network);
+    let notify = service.lifecycle.ready == Ready::Notify;
+    let config = !service.process.config.is_empty();
+    let options = ["bind", "rprivate", "ro", "nosuid", "nodev", "noexec"];
+    let bind = |wanted: bool, source: String, target| {
+        wanted.then(|| mount("bind", &source, target, &options))
+    };
+    [
+        bind(
+            facts,
+            paths::HOST_FACTS.to_owned(),
+            paths::HOST_FACTS_INSIDE,
+        ),
+        bind(notify, paths::notify(name), paths::NOTIFY_INSIDE),
+        bind(config, paths::config(name), paths::CONFIG_INSIDE),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// A mount that the service describes.
+fn described(mount: &service::Mount, service: &Service, user: &User) -> Mount {
+    match &mount.source {
+        Source::Tmpfs(size) => tmpfs(mount, size.0, user),
+        Source::Volume(name) => bind(mount, "bind", &paths::volume(name), service),
+        Source::Shared(name) => bind(mount, "bind", &paths::shared(name), service),
+        Source::Host(path) => bind(mount, "rbind", path, service),
+    }
+}
+
+fn tmpfs(described: &service::Mount, size: u64, user: &User) -> Mount {
+    let owner = [format!("uid={}", user.uid), format!("gid={}", user.gid)];
+    let size = format!("size={size}");
+    let options = ["nosuid", "nodev", "mode=755", &size, &owner[0], &owner[1]];
+    mount("tmpfs", "tmpfs", &described.target, &options)
+}
+
+/// A service that may mount could undo `nosuid` and `nodev`, and runs containers whose own
+/// volumes would inherit them: it gets the mount as the host has it.
+fn bind(described: &service::Mount, kind: &str, source: &str, service: &Service) -> Mount {
+    let propagation = match described.propagation {
+        Propagation::Private => "rprivate",
+        Propagation::Slave => "rslave",
+        Propagation::Shared => "rshared",
+    };
+    let mut options = vec![kind, propagation];
+    if !holds(service, "CAP_SYS_ADMIN") {
+        options.extend(["nosuid", "nodev"]);
+    }
+    if described.read_only {
+        options.push(if kind == "rbind" { "rro" } else { "ro" });
+    }
+    mount("bind", source, &described.target, &options)
+}
+
+fn holds(service: &Service, capability: &str) -> bool {
+    let mut held = service.process.capabilities.iter();
+    held.any(|held| held.name() == capability)
+}
+
+/// The directories that the root filesystem of `spec` must have, for it is read-only when the
+/// mounts are made: the target of every mount that is not inside another mount, parents first.
+///
+/// All are directories: single files are only ever bound into `/dev`, which is memory.
+#[must_use]
+pub fn mount_points(spec: &Spec) -> Vec<String> {
+    let mounts = spec.mounts().as_deref().unwrap_or_default();
+    let targets: BTreeSet<&Path> = mounts.iter().map(|m| m.destination().as_path()).collect();
+    let covered = |target: &Path| target.ancestors().skip(1).any(|a| targets.contains(a));
+    targets
+        .iter()
+        .filter(|target| !covered(target))
+        .map(|target| target.to_string_lossy().into_owned())
+        .collect()
+}

@@ -1,0 +1,61 @@
+//! The users of a root filesystem: `passwd(5)`.
+
+/// One line of `/etc/passwd`, as far as a container needs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// Login name.
+    pub name: String,
+    /// User id.
+    pub uid: u32,
+    /// Primary group id.
+    pub gid: u32,
+    /// Home directory.
+    pub home: String,
+}
+
+impl User {
+    /// The superuser, whom every system has.
+    fn root() -> Self {
+        Self {
+            name: "root".to_owned(),
+            uid: 0,
+            gid: 0,
+            home: "/root".to_owned(),
+        }
+    }
+}
+
+/// The users that a root filesystem knows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Users(Vec<User>);
+
+impl Users {
+    /// Reads the text of an `/etc/passwd`. Lines that are none are left out, as the C library does;
+    /// root is there even when the text is empty, so that a root filesystem of one file can do without.
+    #[must_use]
+    pub fn parse(passwd: &str) -> Self {
+        let mut users: Vec<User> = passwd.lines().filter_map(user).collect();
+        users.push(User::root());
+        Self(users)
+    }
+
+    /// The first user of that name.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<&User> {
+        self.0.iter().find(|user| user.name == name)
+    }
+}
+
+fn user(line: &str) -> Option<User> {
+    let mut fields = line.split(':');
+    let name = fields.next().filter(|name| !name.is_empty())?.to_owned();
+    let uid = fields.nth(1)?.parse().ok()?;
+    let gid = fields.next()?.parse().ok()?;
+    let home = fields.nth(1)?.to_owned();
+    Some(User {
+        name,
+        uid,
+        gid,
+        home,
+    })
+}

@@ -1,0 +1,40 @@
+//! Where the host keeps what services see, and where they see it.
+//!
+//! PID 1 makes these directories before it launches a service; [`crate::compile`] only names them.
+
+/// Facts about the machine that are no secrets (`resolv.conf`, `hostname`, …), rendered by PID 1.
+pub const HOST_FACTS: &str = "/run/tare/host";
+/// Where a service that shares the host's network sees [`HOST_FACTS`].
+pub const HOST_FACTS_INSIDE: &str = "/run/host";
+/// Where a service sees its [`config`].
+pub const CONFIG_INSIDE: &str = "/run/config";
+/// Where a service sees its [`notify`].
+pub const NOTIFY_INSIDE: &str = "/run/notify";
+/// `NOTIFY_SOCKET` of every service that tells when it is ready (`sd_notify(3)`).
+pub const NOTIFY_SOCKET_INSIDE: &str = "/run/notify/notify.sock";
+/// The cgroup of all services, below the root of the cgroup tree.
+pub const SERVICES_CGROUP: &str = "/services";
+
+/// The directory with the sections of the machine's configuration that service `name` may read.
+#[must_use]
+pub fn config(name: &str) -> String {
+    format!("/run/tare/config/{name}")
+}
+
+/// The directory of the notify socket of service `name`.
+#[must_use]
+pub fn notify(name: &str) -> String {
+    format!("/run/tare/notify/{name}")
+}
+
+/// The directory that services share under `name`.
+#[must_use]
+pub fn shared(name: &str) -> String {
+    format!("/run/tare/shared/{name}")
+}
+
+/// The directory of the state partition that keeps volume `name`.
+#[must_use]
+pub fn volume(name: &str) -> String {
+    format!("/state/volumes/{name}")
+}
