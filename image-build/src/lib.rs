@@ -4,4 +4,5 @@ pub mod apt;
 pub mod cache;
 pub mod digest;
 pub mod host;
+pub mod kernel;
 pub mod progress;

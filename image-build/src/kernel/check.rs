@@ -1,0 +1,125 @@
+//! Did every request take? Kconfig drops without a word what it does not know, what depends on
+//! something that is off, and what another option overrides.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Result, bail};
+
+use super::fragment::{Request, Value, setting};
+
+/// The content of a `.config`.
+#[derive(Debug)]
+pub(super) struct DotConfig(BTreeMap<String, Value>);
+
+impl DotConfig {
+    /// Reads what Kconfig wrote.
+    ///
+    /// # Errors
+    /// A line that is no option: this is not a `.config`.
+    pub(super) fn parse(text: &str) -> Result<Self> {
+        let mut options = BTreeMap::new();
+        for line in text.lines() {
+            if let Some((option, value)) = setting(line)? {
+                options.insert(option.to_owned(), value);
+            }
+        }
+        Ok(Self(options))
+    }
+
+    fn get(&self, option: &str) -> &Value {
+        self.0.get(option).unwrap_or(&Value::No)
+    }
+}
+
+/// Compares `config` with `requests`, and makes sure that no option of the families `never_off`
+/// (name prefixes) is off unless a request says so.
+///
+/// # Errors
+/// Lists everything that differs: where it was asked for, what was asked, what came.
+pub(super) fn check(requests: &[Request], never_off: &[String], config: &DotConfig) -> Result<()> {
+    let mut differences: Vec<_> = requests
+        .iter()
+        .filter_map(|request| difference(request, config))
+        .collect();
+    differences.extend(unexpectedly_off(requests, never_off, config));
+    if !differences.is_empty() {
+        bail!(
+            "the kernel's configuration is not what was asked for:\n  {}",
+            differences.join("\n  ")
+        );
+    }
+    Ok(())
+}
+
+fn difference(request: &Request, config: &DotConfig) -> Option<String> {
+    let Request {
+        option,
+        value,
+        place,
+    } = request;
+    let got = config.get(option);
+    (got != value).then(|| format!("{place}: CONFIG_{option}={value}, got {got}"))
+}
+
+fn unexpectedly_off<'a>(
+    requests: &'a [Request],
+    never_off: &'a [String],
+    config: &'a DotConfig,
+) -> impl Iterator<Item = String> + 'a {
+    let requested = |option: &String| requests.iter().any(|request| request.option == *option);
+    let in_family = |option: &String| never_off.iter().any(|family| option.starts_with(family));
+    let off = config.0.iter().filter(|(_, value)| **value == Value::No);
+    off.filter(move |(option, _)| in_family(option) && !requested(option))
+        .map(|(option, _)| format!("CONFIG_{option} is off and no fragment names it"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fragment::parse;
+    use super::*;
+
+    fn verdict(fragment: &str, config: &str) -> String {
+        let requests = parse("a.config", fragment).unwrap();
+        let config = DotConfig::parse(config).unwrap();
+        let result = check(&requests, &["MITIGATION_".to_owned()], &config);
+        result.map_or_else(|error| error.to_string(), |()| "ok".to_owned())
+    }
+
+    #[test]
+    fn requests_that_took() {
+        for (fragment, config) in [
+            ("", "# Linux/x86 6.12 Kernel Configuration\n\nCONFIG_A=y"),
+            ("CONFIG_A=y", "CONFIG_A=y"),
+            ("CONFIG_A=n", "# CONFIG_A is not set"),
+            ("CONFIG_HIDDEN=n", ""),
+            ("CONFIG_S=\"x y\"", "CONFIG_S=\"x y\""),
+            ("", "CONFIG_MITIGATION_RETPOLINE=y"),
+            (
+                "# CONFIG_MITIGATION_OLD is not set",
+                "# CONFIG_MITIGATION_OLD is not set",
+            ),
+        ] {
+            assert_eq!(verdict(fragment, config), "ok", "{fragment}");
+        }
+    }
+
+    #[test]
+    fn every_difference_is_listed() {
+        let heading = "the kernel's configuration is not what was asked for:";
+        for (fragment, config, want) in [
+            (
+                "CONFIG_A=y\nCONFIG_B=m\nCONFIG_C=n\nCONFIG_D=1",
+                "CONFIG_A=m\nCONFIG_C=y\nCONFIG_D=2",
+                "a.config:1: CONFIG_A=y, got m\n  a.config:2: CONFIG_B=m, got n\n  \
+                 a.config:3: CONFIG_C=n, got y\n  a.config:4: CONFIG_D=1, got 2",
+            ),
+            (
+                "",
+                "# CONFIG_MITIGATION_NEW is not set",
+                "CONFIG_MITIGATION_NEW is off and no fragment names it",
+            ),
+        ] {
+            assert_eq!(verdict(fragment, config), format!("{heading}\n  {want}"));
+        }
+    }
+}

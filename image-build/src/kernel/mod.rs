@@ -1,0 +1,136 @@
+//! The kernel: Debian's source package, compiled with the options of `kernel-config/`, once.
+//!
+//! Result folders live in the cache under the hash of everything that shapes them, and appear there
+//! whole or not at all. A kernel whose inputs did not change is never built again.
+
+mod check;
+mod fragment;
+mod manifest;
+mod merge;
+mod toolchain;
+mod tree;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use self::manifest::Recipe;
+use self::tree::Tree;
+use crate::apt::{Apt, Deb};
+use crate::progress::{Progress, Stage};
+use crate::{cache, digest};
+
+/// Changed whenever the code of this module makes another kernel from the same inputs.
+const BUILDER: &str = "1";
+
+/// A built kernel in the cache.
+#[derive(Debug, Clone)]
+pub struct Kernel {
+    /// What firmware or QEMU loads: the `bzImage`.
+    pub image: PathBuf,
+    /// A tree to lay over the root file system: `usr/lib/modules/VERSION/`.
+    pub modules: PathBuf,
+    /// The complete `.config`.
+    pub config: PathBuf,
+    /// What `uname -r` says.
+    pub version: String,
+    /// The source package it was made from.
+    pub source: Deb,
+}
+
+/// Builds the kernel that `kernel.toml` in the folder `description` describes, or finds it in
+/// `cache`.
+///
+/// # Errors
+/// An unreadable or contradictory description, no source package, requested options that did not
+/// take, or the compiler's failure.
+pub fn build(description: &Path, cache: &Path, progress: &Progress) -> Result<Kernel> {
+    let recipe = Recipe::read(description)?;
+    let (source, folder) = progress.stage("Kernel source", |stage| {
+        let source = fetch(&recipe.manifest.source, cache, stage)?;
+        let key = key(&recipe, &source, &toolchain::versions(stage)?);
+        Ok((source, cache.join("kernel").join(key)))
+    })?;
+    if !folder.exists() {
+        make(&recipe, &source, &folder, progress)?;
+    }
+    Kernel::open(&folder, source)
+}
+
+impl Kernel {
+    fn open(folder: &Path, source: Deb) -> Result<Self> {
+        let version = fs::read_to_string(folder.join("version"))
+            .with_context(|| format!("read version in {}", folder.display()))?;
+        Ok(Self {
+            image: folder.join("bzImage"),
+            modules: folder.join("modules"),
+            config: folder.join("config"),
+            version,
+            source,
+        })
+    }
+}
+
+fn fetch(package: &str, cache: &Path, stage: &Stage) -> Result<Deb> {
+    // What it depends on (binutils, xz-utils) unpacks and compiles it: the machine has these.
+    let assumed = ["binutils", "xz-utils"].map(str::to_owned);
+    let debs = Apt::open(cache, stage)?.download(&[package.to_owned()], &assumed)?;
+    let source = debs.into_iter().find(|deb| deb.package == package);
+    let source = source.with_context(|| format!("apt did not return {package}"))?;
+    stage.message(&source.version);
+    Ok(source)
+}
+
+/// The hash of all inputs.
+fn key(recipe: &Recipe, source: &Deb, toolchain: &str) -> String {
+    let base = recipe.manifest.base.target();
+    let requests = merge::render(&recipe.requests);
+    let inputs = [BUILDER, &source.sha256, toolchain, base, &requests].join("\n");
+    digest::hex(inputs.as_bytes())
+}
+
+/// Makes the result `folder`, unless another process has made it while this one waited.
+fn make(recipe: &Recipe, source: &Deb, folder: &Path, progress: &Progress) -> Result<()> {
+    let Some(kernels) = folder.parent() else {
+        bail!("{} is no folder in a cache", folder.display());
+    };
+    fs::create_dir_all(kernels).with_context(|| format!("create {}", kernels.display()))?;
+    let _lock = cache::lock(&kernels.join("lock"))?;
+    if folder.exists() {
+        return Ok(());
+    }
+    let work = kernels.join("work");
+    remove_tree(&work)?;
+    let out = work.join("out");
+    compile(recipe, source, &work, &out, progress)?;
+    fs::rename(&out, folder).with_context(|| format!("make {}", folder.display()))?;
+    remove_tree(&work)
+}
+
+fn compile(
+    recipe: &Recipe,
+    source: &Deb,
+    work: &Path,
+    out: &Path,
+    progress: &Progress,
+) -> Result<()> {
+    let tree = progress.stage("Kernel configuration", |stage| {
+        let tree = Tree::unpack(source, work, stage)?;
+        tree.configure(recipe, stage)?;
+        Ok(tree)
+    })?;
+    progress.stage("Kernel", |stage| {
+        tree.compile(recipe.manifest.compile_steps, stage)
+    })?;
+    progress.stage("Kernel modules", |stage| tree.install(out, stage))
+}
+
+fn remove_tree(folder: &Path) -> Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("remove {}", folder.display()))
+        }
+        _ => Ok(()),
+    }
+}
