@@ -137,9 +137,10 @@ fn model(bus: DiskBus, sata_port: &mut u32) -> String {
     }
 }
 
-/// Only the first disk is offered to the firmware; it would try the network too otherwise.
+/// Only the first disk is offered to the firmware, which would try the network too otherwise. QEMU takes
+/// index 0 itself for a kernel that it loads.
 fn boot_order(index: usize) -> &'static str {
-    if index == 0 { ",bootindex=0" } else { "" }
+    if index == 0 { ",bootindex=1" } else { "" }
 }
 
 fn card(argv: &mut Argv, index: usize, network: &Network) {

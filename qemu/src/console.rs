@@ -2,10 +2,12 @@
 
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::Duration;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Error, Result, anyhow};
 
 use crate::wait::Deadline;
 
@@ -33,11 +35,18 @@ pub const FORBIDDEN: &[&str] = &[
 /// How many of the last lines an error shows.
 const TAIL_LINES: usize = 40;
 
+/// A panic's call trace comes without pauses of this length,
+const SILENCE: Duration = Duration::from_millis(500);
+/// and is written in this time.
+const ENOUGH: Duration = Duration::from_secs(3);
+
 /// What a guest has written to its serial port since QEMU started. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Console {
     shared: Arc<Shared>,
     log: PathBuf,
+    /// Set once an error has named the log, which must then stay.
+    cited: Arc<AtomicBool>,
 }
 
 #[derive(Debug)]
@@ -64,6 +73,7 @@ impl Console {
         mut source: impl Read + Send + 'static,
         log: &Path,
         tolerated: &[String],
+        cited: Arc<AtomicBool>,
     ) -> Self {
         let shared = Arc::new(Shared {
             state: Mutex::default(),
@@ -75,6 +85,7 @@ impl Console {
         Self {
             shared,
             log: log.to_owned(),
+            cited,
         }
     }
 
@@ -105,10 +116,8 @@ impl Console {
     /// # Errors
     /// The console shows a forbidden line.
     pub(crate) fn require_clean(&self) -> Result<()> {
-        self.shared
-            .lock()
-            .require_clean()
-            .map_err(|why| anyhow!("{why}\n{}", self.tail()))
+        let clean = self.shared.lock().require_clean();
+        clean.map_err(|why| self.explained(&why))
     }
 
     /// A forbidden line that nobody has been told of.
@@ -128,7 +137,7 @@ impl Console {
     ) -> Result<String> {
         let mut start = mark;
         let found = self.wait(deadline, |state| state.find_line(&mut start, wanted));
-        found.map_err(|why| anyhow!("no line `{wanted}`: {why}\n{}", self.tail()))
+        found.map_err(|why| self.explained(&format!("no line `{wanted}`: {why}")))
     }
 
     /// Waits until QEMU closes the console, which it does by exiting.
@@ -137,7 +146,30 @@ impl Console {
     /// The deadline passes first.
     pub(crate) fn wait_end(&self, deadline: Deadline) -> Result<()> {
         let ended = self.wait(deadline, |state| state.ended.then_some(()));
-        ended.map_err(|why| anyhow!("the machine is not off: {why}\n{}", self.tail()))
+        ended.map_err(|why| self.explained(&format!("the machine is not off: {why}")))
+    }
+
+    /// An error with the console's tail: all of it, if the guest is in the middle of a long cry.
+    pub(crate) fn explained(&self, error: &str) -> Error {
+        if self.forbidden().is_some() {
+            self.settle();
+        }
+        self.cited.store(true, Ordering::Relaxed);
+        anyhow!("{error}\n{}", self.tail())
+    }
+
+    /// Waits until the guest falls silent, or has said enough.
+    fn settle(&self) {
+        let enough = Deadline::after(ENOUGH);
+        let mut state = self.shared.lock();
+        while enough.left().is_some() && !state.ended {
+            let waited = self.shared.changed.wait_timeout(state, SILENCE);
+            let (still, silent) = waited.unwrap_or_else(PoisonError::into_inner);
+            if silent.timed_out() {
+                return;
+            }
+            state = still;
+        }
     }
 
     fn wait<T>(
@@ -245,7 +277,12 @@ mod tests {
             .iter()
             .map(|&pattern| pattern.to_owned())
             .collect();
-        Console::read(text.as_bytes(), Path::new("c.log"), &tolerated)
+        Console::read(
+            text.as_bytes(),
+            Path::new("c.log"),
+            &tolerated,
+            Arc::default(),
+        )
     }
 
     fn soon() -> Deadline {

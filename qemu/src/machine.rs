@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 
 use anyhow::{Context, Result};
@@ -35,6 +35,8 @@ struct Inner {
     key: Key,
     tolerated: Vec<String>,
     boots: AtomicU32,
+    /// An error has named one of its files.
+    cited: Arc<AtomicBool>,
 }
 
 impl Machine {
@@ -72,6 +74,7 @@ impl Machine {
                 key,
                 tolerated,
                 boots: AtomicU32::new(0),
+                cited: Arc::default(),
             }),
         })
     }
@@ -107,6 +110,10 @@ impl Machine {
     /// The key it is logged into with.
     pub fn key(&self) -> &Key {
         &self.inner.key
+    }
+
+    pub(crate) fn cited(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.inner.cited)
     }
 
     pub(crate) fn tolerated(&self) -> &[String] {
@@ -152,7 +159,7 @@ impl Drop for Inner {
         if self.kept {
             return;
         }
-        if thread::panicking() {
+        if thread::panicking() || self.cited.load(Ordering::Relaxed) {
             eprintln!("the machine's files are left in {}", self.folder.display());
         } else if let Err(error) = fs::remove_dir_all(&self.folder) {
             eprintln!("remove {}: {error}", self.folder.display());

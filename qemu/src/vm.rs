@@ -73,7 +73,7 @@ impl Vm {
         let mut child = cmd.spawn().context("start QEMU")?;
         let pipes = child.stdin.take().zip(child.stdout.take());
         let (input, output) = pipes.context("QEMU was started without pipes")?;
-        let console = Console::read(output, &log, machine.tolerated());
+        let console = Console::read(output, &log, machine.tolerated(), machine.cited());
         let qmp = match connect(&machine, &mut child) {
             Ok(qmp) => qmp,
             Err(error) => {
@@ -323,7 +323,7 @@ impl Vm {
     }
 
     fn explained(&self, error: &anyhow::Error) -> anyhow::Error {
-        anyhow!("{error:#}\n{}", self.console.tail())
+        self.console.explained(&format!("{error:#}"))
     }
 
     fn lock_child(&self) -> MutexGuard<'_, Child> {
