@@ -5,10 +5,14 @@
 //! [`launch()`] is the effect: it has nothing left to decide, and drives the kernel from that spec.
 
 mod bundle;
+pub mod cgroup;
 mod compile;
+mod launch;
 pub mod paths;
 pub mod seccomp;
+mod sys;
 
 pub use bundle::{Bundle, BundleError};
 pub use compile::{CompileError, User, Users, compile, mount_points, to_json};
+pub use launch::{Launch, LaunchError, Running, Starting, launch, start};
 pub use oci_spec::runtime::Spec;

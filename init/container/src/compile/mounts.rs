@@ -1,7 +1,7 @@
 //! The `mounts` of the spec, parents before children.
 
 use super::User;
-use crate::paths;
+use crate::{cgroup, paths};
 use oci_spec::runtime::{Mount, Spec};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -50,8 +50,18 @@ fn kernel(service: &Service) -> [Mount; 3] {
     [
         mount("proc", "proc", "/proc", &["nosuid", "nodev", "noexec"]),
         mount("sysfs", "sysfs", "/sys", &sys),
-        mount("cgroup", "cgroup", "/sys/fs/cgroup", &sys),
+        cgroups(service, sys),
     ]
+}
+
+/// A new mount from the host's cgroup namespace would change the options of the host's own
+/// (`apply_cgroup_root_flags` in kernel/cgroup/cgroup.c): there, the host's is bound.
+fn cgroups(service: &Service, [a, b, c, view]: [&str; 4]) -> Mount {
+    if service.sandbox.joins(Namespace::Cgroup) {
+        let options = ["rbind", "rprivate", a, b, c, view];
+        return mount("bind", cgroup::ROOT, cgroup::ROOT, &options);
+    }
+    mount("cgroup", "cgroup", cgroup::ROOT, &[a, b, c, view])
 }
 
 /// The places where programs expect to write. Small: they count against the service's memory,

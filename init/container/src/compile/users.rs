@@ -26,7 +26,7 @@ impl User {
 }
 
 /// The users that a root filesystem knows.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Users(Vec<User>);
 
 impl Users {

@@ -1,0 +1,120 @@
+//! The child, from `clone3` to `execve`. It decides nothing: the plan was made before.
+
+use super::failure::{Failure, Step};
+use super::plan::Plan;
+use super::{Launch, devices, identity, rootfs};
+use crate::sys;
+use nix::fcntl::OFlag;
+use nix::sched::CloneFlags;
+use nix::sys::resource::setrlimit;
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
+use nix::sys::stat::{Mode, umask};
+use nix::unistd::{chdir, execve, setsid};
+use std::convert::Infallible;
+use std::mem::ManuallyDrop;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, RawFd};
+
+/// What files are made with where nobody says otherwise.
+const UMASK: Mode = Mode::from_bits_retain(0o022);
+
+/// Becomes the program; returns only why it could not.
+pub(super) fn become_program(plan: &Plan, descriptors: &Descriptors<'_>) -> Failure {
+    match steps(plan, descriptors) {
+        Err(failure) => failure,
+    }
+}
+
+fn steps(plan: &Plan, descriptors: &Descriptors<'_>) -> Result<Infallible, Failure> {
+    setsid().step("setsid")?;
+    if plan.cgroup_namespace {
+        nix::sched::unshare(CloneFlags::CLONE_NEWCGROUP).step("unshare the cgroup namespace")?;
+    }
+    // The modes that are asked for are the modes that are made.
+    umask(Mode::empty());
+    rootfs::enter(plan)?;
+    if plan.own_dev {
+        devices::fill()?;
+    }
+    rootfs::close_paths(plan)?;
+    umask(UMASK);
+    limit(plan)?;
+    chdir(&*plan.working_directory).step_on("chdir", &plan.working_directory)?;
+    identity::assume(&plan.identity, plan.filter.as_deref())?;
+    reset_signals()?;
+    descriptors.arrange()?;
+    let program = &plan.argv[0];
+    execve(program, &plan.argv, &plan.envp).step_on("execve", program)
+}
+
+fn limit(plan: &Plan) -> Result<(), Failure> {
+    for (resource, soft, hard) in &plan.rlimits {
+        setrlimit(*resource, *soft, *hard).step("setrlimit")?;
+    }
+    match &plan.oom_score_adj {
+        Some(score) => write_file("/proc/self/oom_score_adj", score),
+        None => Ok(()),
+    }
+}
+
+fn write_file(path: &str, text: &str) -> Result<(), Failure> {
+    let written = nix::fcntl::open(path, OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty())
+        .and_then(|file| nix::unistd::write(file, text.as_bytes()));
+    written
+        .map(drop)
+        .map_err(|source| Failure::new(format!("write {text} to {path}"), source))
+}
+
+/// `clone3` has taken our handlers away, but what is ignored or blocked stays so over `execve`.
+fn reset_signals() -> Result<(), Failure> {
+    sys::reset_signal(Signal::SIGPIPE).step("reset SIGPIPE")?;
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None).step("sigprocmask")
+}
+
+/// The descriptors of the program, by the numbers that they shall have.
+pub(super) struct Descriptors<'a>(Vec<Option<BorrowedFd<'a>>>);
+
+impl<'a> Descriptors<'a> {
+    pub(super) fn of(options: &Launch<'a>) -> Self {
+        let extra = options.descriptors.iter().map(|fd| Some(*fd));
+        Self(options.stdio.into_iter().chain(extra).collect())
+    }
+
+    /// The first number that is none of theirs.
+    pub(super) fn end(&self) -> RawFd {
+        RawFd::try_from(self.0.len()).unwrap_or(RawFd::MAX)
+    }
+
+    /// Puts each where the program expects it; `execve` closes all others.
+    fn arrange(&self) -> Result<(), Failure> {
+        let sources = self.out_of_the_way()?;
+        for (source, number) in sources.into_iter().zip(0..) {
+            sys::duplicate_to(source, number).step("dup2")?;
+        }
+        sys::close_at_exec(self.end()).step("close_range")
+    }
+
+    /// The same descriptors under numbers that none of them shall get.
+    fn out_of_the_way(&self) -> Result<Vec<RawFd>, Failure> {
+        let source = |fd: &Option<BorrowedFd<'_>>| match fd {
+            Some(fd) => above(*fd, self.end()),
+            None => open_null(self.end()),
+        };
+        self.0.iter().map(source).collect()
+    }
+}
+
+/// `fd`, or a copy of it that is at least `lowest` and stays open until `execve`.
+fn above(fd: BorrowedFd<'_>, lowest: RawFd) -> Result<RawFd, Failure> {
+    if fd.as_raw_fd() >= lowest {
+        return Ok(fd.as_raw_fd());
+    }
+    let copy = sys::duplicate_above(fd, lowest).step("fcntl F_DUPFD_CLOEXEC")?;
+    Ok(copy.into_raw_fd())
+}
+
+fn open_null(lowest: RawFd) -> Result<RawFd, Failure> {
+    let null = nix::fcntl::open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())
+        .step("open /dev/null")?;
+    // Not closed here: `above` may hand out its number.
+    above(ManuallyDrop::new(null).as_fd(), lowest)
+}

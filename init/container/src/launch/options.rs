@@ -1,0 +1,74 @@
+//! Mount options as the runtime spec writes them (config.md, "Linux mount options").
+
+use nix::mount::MsFlags;
+use std::ffi::CString;
+
+/// The options of one mount, in the kernel's words.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct MountOptions {
+    /// A view of what is already mounted.
+    pub(super) bind: bool,
+    /// The mounts below it too.
+    pub(super) recursive: bool,
+    /// One of private, slave and shared. Only for a bind mount; a new one is private.
+    pub(super) propagation: MsFlags,
+    pub(super) flags: MsFlags,
+    /// What the filesystem itself reads, by commas.
+    pub(super) data: CString,
+}
+
+/// The flags that mean the same to `mount(2)` and, bit for bit, to `mount_setattr(2)` (linux/mount.h).
+const ATTRIBUTES: MsFlags = MsFlags::MS_RDONLY
+    .union(MsFlags::MS_NOSUID)
+    .union(MsFlags::MS_NODEV)
+    .union(MsFlags::MS_NOEXEC);
+
+impl MountOptions {
+    /// Reads the options of one mount.
+    ///
+    /// # Errors
+    /// What is wrong with them, for a person.
+    pub(super) fn parse(options: &[String]) -> Result<Self, String> {
+        let mut parsed = Self {
+            bind: false,
+            recursive: false,
+            propagation: MsFlags::MS_PRIVATE,
+            flags: MsFlags::empty(),
+            data: CString::default(),
+        };
+        let mut data = Vec::new();
+        for option in options {
+            if !parsed.take(option) {
+                data.push(&**option);
+            }
+        }
+        if parsed.bind && !data.is_empty() {
+            return Err(format!("a bind mount takes no option `{}`", data[0]));
+        }
+        parsed.data = CString::new(data.join(",")).map_err(|_| "NUL in an option".to_owned())?;
+        Ok(parsed)
+    }
+
+    /// True if `option` is one of the kernel's; all others are the filesystem's.
+    fn take(&mut self, option: &str) -> bool {
+        match option {
+            "bind" => self.bind = true,
+            "rbind" => (self.bind, self.recursive) = (true, true),
+            "private" | "rprivate" => self.propagation = MsFlags::MS_PRIVATE,
+            "slave" | "rslave" => self.propagation = MsFlags::MS_SLAVE,
+            "shared" | "rshared" => self.propagation = MsFlags::MS_SHARED,
+            "rw" => {}
+            "ro" | "rro" => self.flags |= MsFlags::MS_RDONLY,
+            "nosuid" => self.flags |= MsFlags::MS_NOSUID,
+            "nodev" => self.flags |= MsFlags::MS_NODEV,
+            "noexec" => self.flags |= MsFlags::MS_NOEXEC,
+            _ => return false,
+        }
+        true
+    }
+
+    /// For `mount_setattr(2)`.
+    pub(super) fn attributes(&self) -> u64 {
+        (self.flags & ATTRIBUTES).bits()
+    }
+}

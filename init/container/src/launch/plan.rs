@@ -1,0 +1,243 @@
+//! Spec -> what the child has to do, as data in the kernel's own terms. Pure: every choice, and every
+//! allocation that can be large, is made here, before there is a second process.
+
+use super::LaunchError;
+use super::options::MountOptions;
+use crate::bundle::Bundle;
+use nix::sched::CloneFlags;
+use nix::sys::resource::Resource;
+use nix::unistd::{Gid, Uid};
+use oci_spec::runtime::{
+    Capabilities, Linux, LinuxNamespaceType, Mount, PosixRlimit, PosixRlimitType, Process, User,
+};
+use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use tare_config::service::CAPABILITIES;
+
+/// Everything that the child does between `clone3` and `execve`.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) namespaces: CloneFlags,
+    /// Entered by the child: `clone3` would root it in the cgroup of the parent, not in that of
+    /// `CLONE_INTO_CGROUP` (`copy_cgroup_ns` in kernel/cgroup/namespace.c).
+    pub(super) cgroup_namespace: bool,
+    pub(super) rootfs: CString,
+    pub(super) read_only_rootfs: bool,
+    pub(super) mounts: Vec<PlannedMount>,
+    /// The container has a `/dev` of its own, to be filled.
+    pub(super) own_dev: bool,
+    pub(super) masked_paths: Vec<CString>,
+    pub(super) read_only_paths: Vec<CString>,
+    pub(super) rlimits: Vec<(Resource, u64, u64)>,
+    pub(super) oom_score_adj: Option<String>,
+    pub(super) working_directory: CString,
+    pub(super) identity: Identity,
+    pub(super) filter: Option<Vec<u8>>,
+    pub(super) argv: Vec<CString>,
+    pub(super) envp: Vec<CString>,
+}
+
+/// A mount with its flags in the kernel's words.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct PlannedMount {
+    pub(super) target: CString,
+    pub(super) source: CString,
+    pub(super) options: MountOptions,
+    /// None: a bind mount.
+    pub(super) fstype: Option<CString>,
+}
+
+/// Who the process is. Sets of capabilities have bit N for capability N.
+#[derive(Debug)]
+pub(super) struct Identity {
+    pub(super) uid: Uid,
+    pub(super) gid: Gid,
+    pub(super) groups: Vec<Gid>,
+    pub(super) bounding: u64,
+    pub(super) effective: u64,
+    pub(super) permitted: u64,
+    pub(super) inheritable: u64,
+    pub(super) ambient: u64,
+    pub(super) no_new_privileges: bool,
+}
+
+impl Plan {
+    /// The plan of `bundle`, with `arguments` and `environment` (`KEY=VALUE`) added to what it says.
+    pub(super) fn of(
+        bundle: &Bundle,
+        arguments: &[String],
+        environment: &[String],
+    ) -> Result<Self, LaunchError> {
+        let process = required(bundle.spec.process().as_ref(), "process")?;
+        let linux = required(bundle.spec.linux().as_ref(), "linux")?;
+        let root = required(bundle.spec.root().as_ref(), "root")?;
+        required(process.args().iter().flatten().next(), "process.args")?;
+        let mounts = planned_mounts(bundle.spec.mounts().as_deref().unwrap_or_default())?;
+        Ok(Self {
+            namespaces: namespaces(linux)?,
+            cgroup_namespace: has_namespace(linux, LinuxNamespaceType::Cgroup),
+            rootfs: c_path(&bundle.path.join(root.path()))?,
+            read_only_rootfs: root.readonly() == Some(true),
+            own_dev: mounts.iter().any(PlannedMount::is_own_dev),
+            mounts,
+            masked_paths: c_strings(linux.masked_paths().iter().flatten())?,
+            read_only_paths: c_strings(linux.readonly_paths().iter().flatten())?,
+            rlimits: rlimits(process)?,
+            oom_score_adj: process.oom_score_adj().map(|adj| adj.to_string()),
+            working_directory: c_path(process.cwd())?,
+            identity: Identity::of(process),
+            filter: bundle.filter.clone(),
+            argv: c_strings(process.args().iter().flatten().chain(arguments))?,
+            envp: c_strings(process.env().iter().flatten().chain(environment))?,
+        })
+    }
+}
+
+/// A cgroup to be made.
+#[derive(Debug)]
+pub(super) struct Cgroup<'a> {
+    /// Absolute in the cgroup tree.
+    pub(super) path: &'a Path,
+    /// Its files that are not left as the kernel has them, with their contents.
+    pub(super) limits: Vec<(&'a str, &'a str)>,
+}
+
+impl<'a> Cgroup<'a> {
+    pub(super) fn of(bundle: &'a Bundle) -> Result<Self, LaunchError> {
+        let linux = required(bundle.spec.linux().as_ref(), "linux")?;
+        let path = required(linux.cgroups_path().as_ref(), "linux.cgroupsPath")?;
+        let resources = linux.resources().as_ref();
+        let unified = resources.and_then(|resources| resources.unified().as_ref());
+        let limits = unified.into_iter().flatten();
+        Ok(Self {
+            path,
+            limits: limits.map(|(file, value)| (&**file, &**value)).collect(),
+        })
+    }
+}
+
+impl Identity {
+    fn of(process: &Process) -> Self {
+        let user: &User = process.user();
+        let sets = process.capabilities().clone().unwrap_or_default();
+        let groups = user.additional_gids().iter().flatten();
+        Self {
+            uid: Uid::from_raw(user.uid()),
+            gid: Gid::from_raw(user.gid()),
+            groups: groups.map(|gid| Gid::from_raw(*gid)).collect(),
+            bounding: bits(sets.bounding().as_ref()),
+            effective: bits(sets.effective().as_ref()),
+            permitted: bits(sets.permitted().as_ref()),
+            inheritable: bits(sets.inheritable().as_ref()),
+            ambient: bits(sets.ambient().as_ref()),
+            no_new_privileges: process.no_new_privileges() == Some(true),
+        }
+    }
+}
+
+fn bits(set: Option<&Capabilities>) -> u64 {
+    let names: Vec<String> = set
+        .into_iter()
+        .flatten()
+        .map(|capability| format!("CAP_{capability}"))
+        .collect();
+    let numbered = CAPABILITIES.iter().enumerate();
+    numbered
+        .filter(|(_, name)| names.iter().any(|held| held == *name))
+        .fold(0, |bits, (number, _)| bits | 1 << number)
+}
+
+fn namespaces(linux: &Linux) -> Result<CloneFlags, LaunchError> {
+    let mut flags = CloneFlags::empty();
+    for namespace in linux.namespaces().iter().flatten() {
+        flags |= match namespace.typ() {
+            LinuxNamespaceType::Mount => CloneFlags::CLONE_NEWNS,
+            LinuxNamespaceType::Network => CloneFlags::CLONE_NEWNET,
+            LinuxNamespaceType::Pid => CloneFlags::CLONE_NEWPID,
+            LinuxNamespaceType::Ipc => CloneFlags::CLONE_NEWIPC,
+            LinuxNamespaceType::Uts => CloneFlags::CLONE_NEWUTS,
+            LinuxNamespaceType::Cgroup => CloneFlags::empty(),
+            other => return Err(invalid(format!("namespace {other} is not supported"))),
+        };
+    }
+    if !flags.contains(CloneFlags::CLONE_NEWNS) {
+        return Err(invalid(
+            "a mount namespace of its own is missing".to_owned(),
+        ));
+    }
+    Ok(flags)
+}
+
+fn has_namespace(linux: &Linux, typ: LinuxNamespaceType) -> bool {
+    let mut namespaces = linux.namespaces().iter().flatten();
+    namespaces.any(|namespace| namespace.typ() == typ)
+}
+
+fn planned_mounts(mounts: &[Mount]) -> Result<Vec<PlannedMount>, LaunchError> {
+    mounts.iter().map(PlannedMount::of).collect()
+}
+
+impl PlannedMount {
+    fn of(mount: &Mount) -> Result<Self, LaunchError> {
+        let options = MountOptions::parse(mount.options().as_deref().unwrap_or_default())
+            .map_err(|why| invalid(format!("mount on {}: {why}", mount.destination().display())))?;
+        // The runtime spec calls either version `cgroup`; ours is the second.
+        let fstype = match mount.typ().as_deref() {
+            Some("cgroup") => "cgroup2",
+            Some(fstype) => fstype,
+            None => "none",
+        };
+        Ok(Self {
+            target: c_path(mount.destination())?,
+            source: c_path(mount.source().as_deref().unwrap_or(Path::new("none")))?,
+            fstype: (!options.bind)
+                .then(|| c_string(fstype.as_bytes()))
+                .transpose()?,
+            options,
+        })
+    }
+
+    fn is_own_dev(&self) -> bool {
+        self.target.as_bytes() == b"/dev" && self.fstype.is_some()
+    }
+}
+
+fn rlimits(process: &Process) -> Result<Vec<(Resource, u64, u64)>, LaunchError> {
+    process.rlimits().iter().flatten().map(rlimit).collect()
+}
+
+fn rlimit(limit: &PosixRlimit) -> Result<(Resource, u64, u64), LaunchError> {
+    let resource = match limit.typ() {
+        PosixRlimitType::RlimitNofile => Resource::RLIMIT_NOFILE,
+        PosixRlimitType::RlimitCore => Resource::RLIMIT_CORE,
+        other => return Err(invalid(format!("{other} is not supported"))),
+    };
+    Ok((resource, limit.soft(), limit.hard()))
+}
+
+fn c_strings<'a>(strings: impl Iterator<Item = &'a String>) -> Result<Vec<CString>, LaunchError> {
+    strings.map(|string| c_string(string.as_bytes())).collect()
+}
+
+fn c_path(path: &Path) -> Result<CString, LaunchError> {
+    c_string(path.as_os_str().as_bytes())
+}
+
+fn c_string(bytes: &[u8]) -> Result<CString, LaunchError> {
+    CString::new(bytes).map_err(|_| {
+        let text = String::from_utf8_lossy(bytes);
+        invalid(format!("`{}` holds a NUL byte", text.escape_default()))
+    })
+}
+
+fn required<'a, T>(field: Option<&'a T>, name: &str) -> Result<&'a T, LaunchError> {
+    field.ok_or_else(|| invalid(format!("`{name}` is missing")))
+}
+
+fn invalid(why: String) -> LaunchError {
+    LaunchError::Spec { why }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,115 @@
+//! A container, from its first process on.
+
+use super::LaunchError;
+use super::failure::{MAX_REPORT, decode};
+use crate::cgroup::{self, CgroupError};
+use crate::sys;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::Signal;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A container that runs, or has run.
+#[derive(Debug)]
+pub struct Running {
+    /// Its first process, as PID 1 sees it.
+    pub pid: i32,
+    /// The same, by a descriptor: readable when it has ended.
+    pub pidfd: OwnedFd,
+    /// The directory of its cgroup.
+    pub cgroup: PathBuf,
+}
+
+impl Running {
+    /// Sends `signal` to its first process.
+    ///
+    /// # Errors
+    /// `ESRCH` once that has ended and was reaped.
+    pub fn signal(&self, signal: Signal) -> nix::Result<()> {
+        sys::pidfd_send_signal(self.pidfd.as_fd(), signal as i32)
+    }
+
+    /// Kills every process in it at once, with those that are just being forked (`cgroup.kill`,
+    /// Linux 5.14).
+    ///
+    /// # Errors
+    /// When its cgroup is gone.
+    pub fn kill(&self) -> Result<(), CgroupError> {
+        cgroup::write(&self.cgroup.join("cgroup.kill"), "1")
+    }
+
+    /// True as long as there is a process in its cgroup or below.
+    ///
+    /// # Errors
+    /// When its cgroup is gone.
+    pub fn populated(&self) -> Result<bool, CgroupError> {
+        let events = cgroup::read(&self.cgroup.join("cgroup.events"))?;
+        Ok(events.lines().any(|line| line == "populated 1"))
+    }
+
+    /// Removes its cgroup; none is fine too.
+    ///
+    /// # Errors
+    /// `EBUSY` while it is [`populated`](Self::populated).
+    pub fn remove_cgroup(&self) -> Result<(), CgroupError> {
+        cgroup::remove(&self.cgroup)
+    }
+}
+
+/// A container whose first process has not told yet whether it became the program.
+///
+/// Its descriptor is readable when [`finish`](Self::finish) can tell.
+#[derive(Debug)]
+pub struct Starting {
+    pub(super) running: Running,
+    pub(super) report: OwnedFd,
+}
+
+impl AsFd for Starting {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.report.as_fd()
+    }
+}
+
+impl Starting {
+    /// Waits until the program runs, at most for `deadline`; then the container is killed.
+    ///
+    /// # Errors
+    /// The step that failed, or [`LaunchError::Late`].
+    pub fn wait(self, deadline: Duration) -> Result<Running, LaunchError> {
+        let timeout = PollTimeout::try_from(deadline).unwrap_or(PollTimeout::MAX);
+        let mut fds = [PollFd::new(self.report.as_fd(), PollFlags::POLLIN)];
+        // A signal cuts the wait short only for who has a handler that does not restart: go on.
+        while poll(&mut fds, timeout) == Err(Errno::EINTR) {}
+        self.finish(deadline)
+    }
+
+    /// The container, if the program runs.
+    ///
+    /// A child that was killed before it could report counts as one that runs: it ends at once.
+    ///
+    /// # Errors
+    /// The step that failed; [`LaunchError::Late`] if there is no report yet, after `waited`.
+    pub fn finish(self, waited: Duration) -> Result<Running, LaunchError> {
+        let mut report = [0; MAX_REPORT];
+        match nix::unistd::read(&self.report, &mut report) {
+            // `execve` closed the other end.
+            Ok(0) => Ok(self.running),
+            Ok(length) => Err(decode(&report[..length])),
+            Err(Errno::EAGAIN) => Err(self.late(waited)),
+            Err(source) => Err(LaunchError::Report { source }),
+        }
+    }
+
+    fn late(self, after: Duration) -> LaunchError {
+        match self.running.kill() {
+            Err(error) => error.into(),
+            Ok(()) => LaunchError::Late {
+                cgroup: self.running.cgroup,
+                after,
+            },
+        }
+    }
+}
