@@ -1,0 +1,117 @@
+//! The boot, as a table of contents.
+
+use crate::effect::power::{self, Ending};
+use crate::effect::{button, modules, mounts, uevents};
+use crate::host::Host;
+use crate::supervisor::Event;
+use crate::{kmsg, plan, shutdown};
+use std::path::PathBuf;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::task::{LocalSet, spawn_local};
+
+/// What asks PID 1 to end the machine: systemd's signals for it (`systemd(1)`, SIGNALS), and those
+/// that anybody would try. The kernel's ctrl-alt-del is a SIGINT.
+const POWER_OFF_SIGNALS: [i32; 2] = [nix::libc::SIGTERM, nix::libc::SIGINT];
+
+/// Boots the machine and keeps it until its end.
+pub(crate) fn boot() -> ! {
+    let missing = mounts::apply(&plan::mounts::base());
+    // Without the kernel's log there is nobody to tell.
+    let _ = kmsg::init();
+    std::panic::set_hook(Box::new(shutdown::panicked));
+    match missing {
+        Ok(missing) => missing.iter().for_each(|error| log::debug!("{error}")),
+        Err(error) => give_up(&error.to_string()),
+    }
+    report("cgroups", tare_container::cgroup::prepare());
+    report("ctrl-alt-del", power::take_ctrl_alt_del());
+    report("cold plug", modules::start_coldplug());
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    match runtime {
+        Ok(runtime) => LocalSet::new().block_on(&runtime, run()),
+        Err(error) => give_up(&format!("event loop: {error}")),
+    }
+}
+
+/// Boot goes on without `what`.
+fn report<E: std::fmt::Display>(what: &str, result: Result<(), E>) {
+    if let Err(error) = result {
+        log::error!("{what}: {error}");
+    }
+}
+
+/// What is missing is needed by everything: all that is left is another try.
+fn give_up(why: &str) -> ! {
+    log::error!("boot cannot go on: {why}");
+    power::end(Ending::Reboot)
+}
+
+/// Everything after the base filesystems is an answer to an event.
+async fn run() -> ! {
+    let (events, mut inbox) = unbounded_channel();
+    watch_signals(&events);
+    watch_uevents();
+    watch_buttons(&events);
+    let mut host = match Host::new(events) {
+        Ok(host) => host,
+        Err(error) => give_up(&error.to_string()),
+    };
+    host.begin().await;
+    while let Some(event) = inbox.recv().await {
+        if let Some(ending) = host.handle(event).await {
+            shutdown::finish(ending);
+        }
+    }
+    give_up("nobody can send events any more")
+}
+
+fn watch_signals(events: &UnboundedSender<Event>) {
+    forward(SignalKind::child(), events, || Event::ChildEnded);
+    for number in POWER_OFF_SIGNALS {
+        forward(SignalKind::from_raw(number), events, || {
+            Event::End(Ending::PowerOff)
+        });
+    }
+    let real_time = |offset| SignalKind::from_raw(nix::libc::SIGRTMIN() + offset);
+    forward(real_time(4), events, || Event::End(Ending::PowerOff));
+    forward(real_time(5), events, || Event::End(Ending::Reboot));
+}
+
+fn forward(kind: SignalKind, events: &UnboundedSender<Event>, event: fn() -> Event) {
+    let events = events.clone();
+    match signal(kind) {
+        Ok(mut stream) => drop(spawn_local(async move {
+            while stream.recv().await.is_some() && events.send(event()).is_ok() {}
+        })),
+        Err(error) => log::error!("signal {}: {error}", kind.as_raw_value()),
+    }
+}
+
+/// Devices that come from now on get their modules.
+fn watch_uevents() {
+    match uevents::Uevents::listen() {
+        Ok(uevents) => drop(spawn_local(async move {
+            while let Ok(alias) = uevents.next_alias().await {
+                report("modprobe", modules::start_loading(&alias));
+            }
+        })),
+        Err(error) => log::error!("uevents: {error}"),
+    }
+}
+
+fn watch_buttons(events: &UnboundedSender<Event>) {
+    for device in button::find() {
+        spawn_local(watch_button(device, events.clone()));
+    }
+}
+
+async fn watch_button(device: PathBuf, events: UnboundedSender<Event>) {
+    while button::pressed(&device).await.is_ok() {
+        if events.send(Event::End(Ending::PowerOff)).is_err() {
+            return;
+        }
+    }
+}

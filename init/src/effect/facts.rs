@@ -1,0 +1,36 @@
+//! Facts about the host, as files that services read.
+
+use super::files::{make_directory, write_atomically};
+use crate::paths::{HOST_FACTS, SERVICE_CONFIG};
+use crate::plan::facts::Fact;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Writes every fact under its name. A fact that did not change is written again: it is tmpfs.
+pub(crate) fn write(facts: &[Fact]) -> io::Result<()> {
+    make_directory(Path::new(HOST_FACTS), 0o755)?;
+    facts.iter().try_for_each(|fact| {
+        write_atomically(
+            &Path::new(HOST_FACTS).join(fact.name),
+            fact.text.as_bytes(),
+            0o644,
+        )
+    })
+}
+
+/// Writes the sections of the configuration that `service` may read, owned by `owner`.
+pub(crate) fn write_sections(
+    service: &str,
+    owner: u32,
+    sections: &[(String, String)],
+) -> io::Result<()> {
+    let folder: PathBuf = Path::new(SERVICE_CONFIG).join(service);
+    make_directory(&folder, 0o700)?;
+    std::os::unix::fs::chown(&folder, Some(owner), None)?;
+    for (name, json) in sections {
+        let path = folder.join(format!("{name}.json"));
+        write_atomically(&path, json.as_bytes(), 0o400)?;
+        std::os::unix::fs::chown(&path, Some(owner), None)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,13 @@
+//! What touches the kernel. Effects decide nothing: they do what a plan says and report.
+
+pub(crate) mod button;
+pub(crate) mod cgroups;
+pub(crate) mod facts;
+pub(crate) mod files;
+pub(crate) mod modules;
+pub(crate) mod mounts;
+pub(crate) mod netlink;
+pub(crate) mod power;
+pub(crate) mod state;
+pub(crate) mod uevents;
+pub(crate) mod userdata;

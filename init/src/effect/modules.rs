@@ -1,0 +1,104 @@
+//! Kernel modules: `modprobe` for the kernel's own requests, cold plug for devices that were
+//! there before us.
+//!
+//! A driver may take seconds to set its device up inside `finit_module(2)`, so PID 1 never loads
+//! one itself: it runs its own executable again under the name `modprobe`, as the kernel does
+//! (`CONFIG_MODPROBE_PATH`).
+
+mod index;
+
+use crate::paths::MODULES;
+use index::Index;
+use nix::errno::Errno;
+use nix::kmod::{ModuleInitFlags, finit_module};
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+/// The name under which our executable loads modules.
+pub(crate) const MODPROBE: &str = "modprobe";
+
+/// The argument that asks for a cold plug instead of a module.
+const COLDPLUG: &str = "--coldplug";
+
+/// Starts loading what `alias` wants, in a process of its own. It is reaped with the orphans.
+pub(crate) fn start_loading(alias: &str) -> io::Result<()> {
+    start(if alias.is_empty() { COLDPLUG } else { alias })
+}
+
+/// Starts loading the modules of every device that is there, in a process of its own.
+pub(crate) fn start_coldplug() -> io::Result<()> {
+    start(COLDPLUG)
+}
+
+fn start(argument: &str) -> io::Result<()> {
+    Command::new("/proc/self/exe")
+        .arg0(MODPROBE)
+        .args(["-q", "--", argument])
+        .spawn()
+        .map(drop)
+}
+
+/// `modprobe -q -- NAME`: the whole life of that process.
+pub(crate) fn modprobe(arguments: impl Iterator<Item = String>) -> ExitCode {
+    let Some(wanted) = arguments.last() else {
+        return ExitCode::FAILURE;
+    };
+    let result = release_folder().and_then(|folder| {
+        let index = Index::load(&folder)?;
+        let aliases = if wanted == COLDPLUG {
+            present_aliases()
+        } else {
+            BTreeSet::from([wanted])
+        };
+        let modules: BTreeSet<&str> = aliases
+            .iter()
+            .flat_map(|alias| index.matching(alias))
+            .collect();
+        modules
+            .iter()
+            .try_for_each(|module| insert_with_dependencies(&folder, &index, module))
+    });
+    if result.is_ok() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+fn release_folder() -> io::Result<PathBuf> {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    Ok(Path::new(MODULES).join(release.trim()))
+}
+
+/// The aliases of all devices of all buses.
+fn present_aliases() -> BTreeSet<String> {
+    let entries = |path: &Path| fs::read_dir(path).into_iter().flatten().flatten();
+    let buses = entries(Path::new("/sys/bus"));
+    let devices = buses.flat_map(|bus| entries(&bus.path().join("devices")));
+    let aliases =
+        devices.filter_map(|device| fs::read_to_string(device.path().join("modalias")).ok());
+    aliases
+        .map(|alias| alias.trim_end().to_owned())
+        .filter(|alias| !alias.is_empty())
+        .collect()
+}
+
+fn insert_with_dependencies(folder: &Path, index: &Index, module: &str) -> io::Result<()> {
+    for file in index.files(module) {
+        match insert(&folder.join(file)) {
+            Ok(()) | Err(Errno::EEXIST) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+fn insert(file: &Path) -> Result<(), Errno> {
+    let module =
+        File::open(file).map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(0)))?;
+    finit_module(&module, c"", ModuleInitFlags::empty())
+}

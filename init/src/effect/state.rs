@@ -1,0 +1,112 @@
+//! The state partition: finding it, mounting it, doing without it.
+
+use super::files::{make_directory, read_bounded, write_atomically};
+use super::mounts::{MountError, mount};
+use crate::paths::{MACHINE_ID, REMEMBERED, STATE, VOLUMES};
+use nix::mount::MsFlags;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Memory in place of a state partition: what a machine may lose at power off.
+const IN_MEMORY: &str = "mode=0755,size=40%";
+
+/// The partition called `state` on the disk that the root filesystem comes from.
+///
+/// The root is `/dev/dm-0`, a dm-verity device over a partition of that disk.
+pub(crate) fn find() -> Option<PathBuf> {
+    let below = first_entry(Path::new("/sys/block/dm-0/slaves"))?;
+    let root = fs::canonicalize(Path::new("/sys/class/block").join(below)).ok()?;
+    let partitions = fs::read_dir(root.parent()?).ok()?.flatten();
+    let state = partitions
+        .map(|entry| entry.path())
+        .find(|path| is_named_state(path))?;
+    Some(Path::new("/dev").join(state.file_name()?))
+}
+
+fn first_entry(folder: &Path) -> Option<PathBuf> {
+    Some(
+        fs::read_dir(folder)
+            .ok()?
+            .flatten()
+            .next()?
+            .file_name()
+            .into(),
+    )
+}
+
+fn is_named_state(partition: &Path) -> bool {
+    let uevent = fs::read_to_string(partition.join("uevent")).unwrap_or_default();
+    uevent.lines().any(|line| line == "PARTNAME=state")
+}
+
+/// Mounts `partition` as the state.
+///
+/// `commit=` is left at the kernel's 5 s; a damaged file system is remounted read-only instead of
+/// being written on.
+pub(crate) fn mount_partition(partition: &Path) -> Result<(), MountError> {
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOATIME;
+    let source = partition.to_string_lossy();
+    mount(
+        &source,
+        "ext4",
+        Path::new(STATE),
+        flags,
+        "errors=remount-ro",
+    )
+}
+
+/// Mounts memory as the state.
+pub(crate) fn mount_memory() -> Result<(), MountError> {
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    mount("state", "tmpfs", Path::new(STATE), flags, IN_MEMORY)
+}
+
+/// Makes the folders that PID 1 itself keeps on the state.
+pub(crate) fn prepare() -> io::Result<()> {
+    make_directory(Path::new(VOLUMES), 0o711)?;
+    make_directory(Path::new(REMEMBERED), 0o700)
+}
+
+/// The machine's identity, made if there is none or what is there is not one.
+pub(crate) fn machine_id() -> io::Result<String> {
+    let path = Path::new(MACHINE_ID);
+    match read_bounded(path, 64).map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned()) {
+        Ok(id) if is_machine_id(&id) => Ok(id),
+        _ => {
+            let id = new_machine_id()?;
+            write_atomically(path, format!("{id}\n").as_bytes(), 0o444)?;
+            Ok(id)
+        }
+    }
+}
+
+/// 32 lower-case hexadecimal digits, not all zero (`machine-id(5)`).
+fn is_machine_id(id: &str) -> bool {
+    let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    id.len() == 32 && id.bytes().all(digit) && id.bytes().any(|byte| byte != b'0')
+}
+
+/// A random UUID of version 4 without its dashes: the kernel makes those.
+fn new_machine_id() -> io::Result<String> {
+    Ok(fs::read_to_string("/proc/sys/kernel/random/uuid")?
+        .trim()
+        .replace('-', ""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_id_is_32_hexadecimal_digits() {
+        for (id, want) in [
+            ("0123456789abcdef0123456789abcdef", true),
+            ("0123456789ABCDEF0123456789abcdef", false),
+            ("00000000000000000000000000000000", false),
+            ("", false),
+        ] {
+            assert_eq!(is_machine_id(id), want, "{id}");
+        }
+    }
+}

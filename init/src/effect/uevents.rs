@@ -1,0 +1,92 @@
+//! Kernel uevents: which devices came, and which modules they want.
+
+use nix::libc;
+use nix::sys::socket::{
+    AddressFamily, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, socket,
+};
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use tokio::io::unix::AsyncFd;
+
+/// The multicast group on which the kernel itself speaks (`netlink(7)`, `NETLINK_KOBJECT_UEVENT`).
+const KERNEL_GROUP: u32 = 1;
+
+/// The kernel's own limit of one uevent (`UEVENT_BUFFER_SIZE`, 2 KiB) with its header.
+const BUFFER: usize = 4096;
+
+/// The stream of uevents.
+pub(crate) struct Uevents(AsyncFd<OwnedFd>);
+
+impl Uevents {
+    /// Starts listening; only what happens from now on is heard.
+    pub(crate) fn listen() -> io::Result<Self> {
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let protocol = SockProtocol::NetlinkKObjectUEvent;
+        let socket = socket(AddressFamily::Netlink, SockType::Datagram, flags, protocol)?;
+        bind(socket.as_raw_fd(), &NetlinkAddr::new(0, KERNEL_GROUP))?;
+        // SAFETY: the registration owns the socket, which therefore stays open and the same until
+        // it is dropped with it.
+        let socket = unsafe { AsyncFd::register(socket) }?;
+        Ok(Self(socket))
+    }
+
+    /// The module alias of the next device that was added and names one.
+    pub(crate) async fn next_alias(&self) -> io::Result<String> {
+        let mut buffer = [0_u8; BUFFER];
+        loop {
+            let mut ready = self.0.readable().await?;
+            let Ok(received) = ready.try_io(|socket| receive(socket.get_ref(), &mut buffer)) else {
+                continue;
+            };
+            match received {
+                Ok(length) => {
+                    if let Some(alias) = added_alias(&buffer[..length]) {
+                        return Ok(alias.to_owned());
+                    }
+                }
+                // The kernel's queue ran over: what was missed is found again by a cold plug.
+                Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
+                    return Ok(String::new());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result<usize> {
+    Ok(nix::sys::socket::recv(
+        socket.as_raw_fd(),
+        buffer,
+        nix::sys::socket::MsgFlags::empty(),
+    )?)
+}
+
+/// The `MODALIAS` of an `add` event: `ACTION@PATH`, then `KEY=VALUE`, all ended by zero bytes.
+fn added_alias(event: &[u8]) -> Option<&str> {
+    let mut fields = event
+        .split(|byte| *byte == 0)
+        .map(|field| std::str::from_utf8(field).unwrap_or(""));
+    fields.next().filter(|head| head.starts_with("add@"))?;
+    fields.find_map(|field| field.strip_prefix("MODALIAS="))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_added_devices_with_an_alias_count() {
+        for (event, want) in [
+            (
+                "add@/devices/x\0ACTION=add\0MODALIAS=pci:v1\0",
+                Some("pci:v1"),
+            ),
+            ("add@/devices/x\0ACTION=add\0", None),
+            ("remove@/devices/x\0MODALIAS=pci:v1\0", None),
+            ("", None),
+        ] {
+            assert_eq!(added_alias(event.as_bytes()), want, "{event}");
+        }
+    }
+}

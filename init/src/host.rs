@@ -1,0 +1,279 @@
+//! The machine: its configuration, network and services, and what an event means to them.
+
+mod installed;
+
+use crate::effect::power::Ending;
+use crate::effect::{facts, state};
+use crate::network::Network;
+use crate::paths::STATE;
+use crate::plan::facts::{Fact, hostname};
+use crate::plan::services::resolve;
+use crate::supervisor::{Event, Supervisor, values};
+use crate::{config, plan};
+use installed::Installed;
+use std::io;
+use std::time::Duration;
+use tare_config::Machine;
+use tare_config::service::Condition;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::task::spawn_local;
+use tokio::time::sleep;
+
+/// The service that makes the state partition ready, the first of all.
+const STORAGE: &str = "storage";
+/// The service that leases addresses; it runs for the links that want one.
+const DHCP: &str = "dhcp";
+
+/// After this long without a way out, what waits for one goes on.
+const NETWORK_PATIENCE: Duration = Duration::from_secs(30);
+/// After this long, services that are missing are named.
+const BOOT_PATIENCE: Duration = Duration::from_secs(120);
+/// After this long, the end comes whether services have ended or not. Every service has its own
+/// grace before.
+const END_PATIENCE: Duration = Duration::from_secs(90);
+
+/// The machine as PID 1 keeps it.
+pub(crate) struct Host {
+    supervisor: Supervisor,
+    network: Network,
+    installed: Installed,
+    machine: Machine,
+    machine_id: String,
+    events: UnboundedSender<Event>,
+    configured: bool,
+    ready: bool,
+    ending: Option<Ending>,
+    services_fact: String,
+}
+
+impl Host {
+    /// # Errors
+    /// If there is no rtnetlink, or the image's services cannot be listed.
+    pub(crate) fn new(events: UnboundedSender<Event>) -> io::Result<Self> {
+        let changes = events.clone();
+        Ok(Self {
+            supervisor: Supervisor::new(events.clone()),
+            network: Network::open(move || changes.send(Event::NetworkChanged).is_ok())?,
+            installed: Installed::load()?,
+            machine: Machine::default(),
+            machine_id: String::new(),
+            events,
+            configured: false,
+            ready: false,
+            ending: None,
+            services_fact: String::new(),
+        })
+    }
+
+    /// What does not wait for the configuration: loopback and the state partition.
+    pub(crate) async fn begin(&mut self) {
+        self.network.loopback_up().await;
+        match state::find() {
+            Some(partition) => self.start_storage(&format!("STATE_DEVICE={}", partition.display())),
+            None => log::error!("there is no state partition beside the system's"),
+        }
+        self.advance().await;
+    }
+
+    fn start_storage(&mut self, variable: &str) {
+        let Some((service, bundle)) = self.installed.take(STORAGE) else {
+            return;
+        };
+        self.supervisor
+            .add(STORAGE, service, bundle)
+            .environment(variable.to_owned());
+        self.supervisor.start_eligible();
+    }
+
+    /// Takes in one event. The machine's end comes back when everything has ended.
+    pub(crate) async fn handle(&mut self, event: Event) -> Option<Ending> {
+        match event {
+            Event::ChildEnded => self.supervisor.reap(),
+            Event::Launched {
+                service,
+                run,
+                result,
+            } => self.supervisor.launched(&service, run, result),
+            Event::Ready { service, run } => self.supervisor.ready(&service, run),
+            Event::BackoffOver { service, run } => self.supervisor.backoff_over(&service, run),
+            Event::GraceOver { service, run } => self.supervisor.grace_over(&service, run),
+            Event::Notified { service, message } => self.notified(&service, &message).await,
+            Event::NetworkChanged => self.refresh_network().await,
+            Event::NetworkLate => self.network_late(),
+            Event::BootLate => self.boot_late(),
+            Event::End(ending) => self.end(ending),
+            Event::EndLate => return self.ending,
+        }
+        self.advance().await;
+        self.ending.filter(|_| self.supervisor.all_ended())
+    }
+
+    /// What becomes possible when something else has happened.
+    async fn advance(&mut self) {
+        if !self.configured && self.ending.is_none() && self.supervisor.has_ended(STORAGE) {
+            self.configured = true;
+            self.mount_state();
+            self.configure().await;
+        }
+        self.tell_services();
+        if self.configured && !self.ready && self.supervisor.missing().is_empty() {
+            self.ready = true;
+            log::info!("ready in {:.3} s", since_boot().as_secs_f64());
+        }
+    }
+
+    /// The partition if `storage` found it good, else memory: a machine without a disk still boots.
+    fn mount_state(&mut self) {
+        let good = self.supervisor.holds(&Condition::Done(STORAGE.to_owned()));
+        let partition = state::find().filter(|_| good);
+        let mounted = partition.map(|partition| state::mount_partition(&partition));
+        if !matches!(mounted, Some(Ok(()))) {
+            if let Some(Err(error)) = mounted {
+                log::error!("state: {error}");
+            }
+            log::error!("state: in memory; what is written to {STATE} is lost at power off");
+            state::mount_memory().unwrap_or_else(|error| log::error!("state: {error}"));
+        }
+        state::prepare().unwrap_or_else(|error| log::error!("state: {error}"));
+    }
+
+    /// Reads the configuration and lets everything go that follows from it.
+    async fn configure(&mut self) {
+        let names = self.installed.names();
+        self.machine = config::load(&names.iter().map(String::as_str).collect::<Vec<_>>());
+        self.machine_id = state::machine_id().unwrap_or_else(|error| {
+            log::error!("machine-id: {error}");
+            String::new()
+        });
+        self.write_facts();
+        self.add_services();
+        self.supervisor.set(Condition::StateMounted);
+        self.refresh_network().await;
+        self.later(NETWORK_PATIENCE, Event::NetworkLate);
+        self.later(BOOT_PATIENCE, Event::BootLate);
+    }
+
+    fn add_services(&mut self) {
+        let services = resolve(&self.installed.services(), &self.machine);
+        for (name, service) in services {
+            if self.supervisor.knows(&name) {
+                continue;
+            }
+            let changed = self.machine.services.contains_key(&name);
+            let Some(bundle) = self.installed.bundle(&name, &service, changed) else {
+                continue;
+            };
+            let sections = plan::sections::of(&service, &self.machine);
+            let mut setup = self.supervisor.add(&name, service, bundle);
+            setup.sections(sections);
+            if name == DHCP {
+                setup.hold();
+            }
+        }
+    }
+
+    fn write_facts(&self) {
+        let name = hostname(&self.machine, &self.network.leases);
+        nix::unistd::sethostname(&name).unwrap_or_else(|error| log::error!("hostname: {error}"));
+        self.write(&plan::facts::facts(
+            &self.machine,
+            &self.network.leases,
+            &self.machine_id,
+        ));
+    }
+
+    fn write(&self, new: &[Fact]) {
+        facts::write(new).unwrap_or_else(|error| log::error!("facts: {error}"));
+    }
+
+    async fn refresh_network(&mut self) {
+        if !self.configured {
+            return;
+        }
+        let outlook = self.network.refresh(&self.machine).await;
+        self.write(&[outlook.addresses]);
+        self.supervisor.set_arguments(DHCP, outlook.dhcp);
+        if outlook.online {
+            self.supervisor.set(Condition::NetworkOnline);
+        }
+    }
+
+    /// What waits for the network goes on without: the network may come later, or never.
+    fn network_late(&mut self) {
+        if !self.supervisor.holds(&Condition::NetworkOnline) {
+            log::warn!(
+                "network: no way out after {} s; going on",
+                NETWORK_PATIENCE.as_secs()
+            );
+            self.supervisor.set(Condition::NetworkOnline);
+        }
+    }
+
+    fn boot_late(&self) {
+        if !self.ready {
+            log::error!(
+                "not ready after {} s: {}",
+                BOOT_PATIENCE.as_secs(),
+                self.supervisor.missing().join(", ")
+            );
+        }
+    }
+
+    async fn notified(&mut self, service: &str, message: &str) {
+        self.supervisor.notified(service, message);
+        if service != DHCP {
+            return;
+        }
+        let lost: Vec<&str> = values(message, "X_TARE_LEASE_LOST").collect();
+        let leased: Vec<&str> = values(message, "X_TARE_LEASE").collect();
+        lost.iter()
+            .for_each(|interface| self.network.lease_lost(interface));
+        leased.iter().for_each(|json| self.network.lease(json));
+        if !lost.is_empty() || !leased.is_empty() {
+            self.write_facts();
+            self.refresh_network().await;
+        }
+    }
+
+    /// Begins the end; a second wish changes how it ends, not that it does.
+    fn end(&mut self, ending: Ending) {
+        if self.ending.replace(ending).is_none() {
+            log::info!(
+                "{}: stopping services",
+                if ending == Ending::Reboot {
+                    "reboot"
+                } else {
+                    "power off"
+                }
+            );
+            self.later(END_PATIENCE, Event::EndLate);
+            self.supervisor.begin_end();
+        }
+    }
+
+    fn later(&self, wait: Duration, event: Event) {
+        let events = self.events.clone();
+        spawn_local(async move {
+            sleep(wait).await;
+            let _ = events.send(event);
+        });
+    }
+
+    /// Keeps the list of services and their states that others can read.
+    fn tell_services(&mut self) {
+        let summary = self.supervisor.summary();
+        if summary != self.services_fact {
+            self.write(&[Fact {
+                name: "services",
+                text: summary.clone(),
+            }]);
+            self.services_fact = summary;
+        }
+    }
+}
+
+/// How long the kernel has run.
+fn since_boot() -> Duration {
+    let clock = nix::time::ClockId::CLOCK_BOOTTIME;
+    clock.now().map(Duration::from).unwrap_or_default()
+}

@@ -1,0 +1,78 @@
+//! Logs to the kernel's ring buffer: it is there before anything else and on every console.
+
+use log::{Level, LevelFilter, Log, Metadata, Record};
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+
+/// The longest record the kernel takes in one write (`PRINTKRB_RECORD_MAX`, 6.12).
+const MAX_RECORD: usize = 1024;
+
+/// Syslog facility 3, "system daemons" (RFC 5424, section 6.2.1), so that readers can tell us
+/// from the kernel.
+const FACILITY: u8 = 3 << 3;
+
+struct Kmsg(File);
+
+/// Sends everything logged to `/dev/kmsg`.
+///
+/// The kernel's console shows records up to its `loglevel=`: a warning or worse, and what we
+/// log as `info`, which is written as *notice* and meant for people.
+pub(crate) fn init() -> std::io::Result<()> {
+    // Without this the kernel drops what we write beyond ten records in five seconds.
+    let _ = std::fs::write("/proc/sys/kernel/printk_devkmsg", "on\n");
+    let kmsg = OpenOptions::new().write(true).open("/dev/kmsg")?;
+    log::set_max_level(LevelFilter::Debug);
+    // A second call is refused; there is one call, in `boot`.
+    let _ = log::set_boxed_logger(Box::new(Kmsg(kmsg)));
+    Ok(())
+}
+
+impl Log for Kmsg {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        // What netlink's crates trace is not for people.
+        metadata.level() <= Level::Warn || metadata.target().starts_with("init")
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if self.enabled(record.metadata()) {
+            let text = line(record.level(), &record.args().to_string());
+            // A log that cannot be written has nowhere to be reported.
+            let _ = (&self.0).write(text.as_bytes());
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// One record: `<priority>tare: text`, on one line and of a length that the kernel takes.
+fn line(level: Level, text: &str) -> String {
+    let severity = match level {
+        Level::Error => 3,
+        Level::Warn => 4,
+        Level::Info => 5,
+        Level::Debug => 6,
+        Level::Trace => 7,
+    };
+    let mut line = format!(
+        "<{}>tare: {}",
+        FACILITY | severity,
+        text.replace('\n', "; ")
+    );
+    let mut end = line.len().min(MAX_RECORD - 64);
+    while !line.is_char_boundary(end) {
+        end -= 1;
+    }
+    line.truncate(end);
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_one_line_with_its_priority() {
+        assert_eq!(line(Level::Info, "a\nb"), "<29>tare: a; b");
+        assert_eq!(line(Level::Error, &"ä".repeat(2000)).len(), 960);
+    }
+}

@@ -1,0 +1,94 @@
+//! The base filesystems.
+
+use nix::mount::MsFlags;
+
+/// One filesystem to mount.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct BaseMount {
+    /// Its type, which is also what it is called in `/proc/mounts`.
+    pub(crate) fstype: &'static str,
+    /// Where; made if it is not there.
+    pub(crate) target: &'static str,
+    /// What it forbids.
+    pub(crate) flags: MsFlags,
+    /// Its own options.
+    pub(crate) options: &'static str,
+    /// Whether boot cannot go on without it.
+    pub(crate) required: bool,
+}
+
+const NO_SUID_DEV_EXEC: MsFlags = MsFlags::MS_NOSUID
+    .union(MsFlags::MS_NODEV)
+    .union(MsFlags::MS_NOEXEC);
+const NO_SUID_EXEC: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NOEXEC);
+
+const fn mount(
+    fstype: &'static str,
+    target: &'static str,
+    options: &'static str,
+    required: bool,
+) -> BaseMount {
+    BaseMount {
+        fstype,
+        target,
+        flags: NO_SUID_DEV_EXEC,
+        options,
+        required,
+    }
+}
+
+/// The base filesystems in the order in which they are mounted.
+///
+/// `/dev` is there already when the kernel has `CONFIG_DEVTMPFS_MOUNT`; mounting it again is
+/// refused with `EBUSY`, which the effect takes as done.
+pub(crate) fn base() -> Vec<BaseMount> {
+    vec![
+        mount("proc", "/proc", "", true),
+        mount("sysfs", "/sys", "", true),
+        BaseMount {
+            flags: NO_SUID_EXEC,
+            ..mount("devtmpfs", "/dev", "mode=0755", true)
+        },
+        BaseMount {
+            flags: NO_SUID_EXEC,
+            ..mount("devpts", "/dev/pts", "mode=0620,gid=5,ptmxmode=0666", false)
+        },
+        mount("tmpfs", "/dev/shm", "mode=1777,size=50%", false),
+        mount("tmpfs", "/run", "mode=0755,size=25%", true),
+        mount("tmpfs", "/tmp", "mode=1777,size=10%", false),
+        mount(
+            "cgroup2",
+            "/sys/fs/cgroup",
+            "nsdelegate,memory_recursiveprot",
+            true,
+        ),
+        mount("securityfs", "/sys/kernel/security", "", false),
+        mount("bpf", "/sys/fs/bpf", "mode=0700", false),
+        mount("pstore", "/sys/fs/pstore", "", false),
+        mount("efivarfs", "/sys/firmware/efi/efivars", "", false),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parents_come_before_children_and_nothing_is_setuid() {
+        let plan = base();
+        for (i, mount) in plan.iter().enumerate() {
+            assert!(
+                mount
+                    .flags
+                    .contains(MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC),
+                "{}",
+                mount.target
+            );
+            let later_parent = plan[i..]
+                .iter()
+                .skip(1)
+                .find(|later| mount.target.starts_with(&format!("{}/", later.target)));
+            assert_eq!(later_parent, None, "{}", mount.target);
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! From configuration, links and leases to what is set on which link.
+
+use super::facts::Leases;
+use serde::Deserialize;
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use tare_config::Machine;
+use tare_config::machine::{Cidr, Hostname, Interface, Mtu};
+
+/// A link that a cable, or a hypervisor's idea of one, ends in.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Link {
+    /// The kernel's number for it.
+    pub(crate) index: u32,
+    /// The kernel's name for it.
+    pub(crate) name: String,
+}
+
+/// What a DHCP server granted, as the `dhcp` service reports it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct Lease {
+    pub(crate) interface: String,
+    pub(crate) address: Cidr,
+    pub(crate) gateway: Option<IpAddr>,
+    pub(crate) dns: Vec<IpAddr>,
+    pub(crate) search: Vec<Hostname>,
+    pub(crate) ntp: Vec<IpAddr>,
+    pub(crate) hostname: Option<Hostname>,
+    pub(crate) mtu: Option<Mtu>,
+}
+
+/// One thing to set.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Step {
+    /// Bring a link up; with a largest packet in bytes, if one is named.
+    Up { index: u32, mtu: Option<u32> },
+    /// Give a link an address.
+    Address {
+        index: u32,
+        address: IpAddr,
+        prefix: u8,
+    },
+    /// Send what has no other way through this gateway.
+    DefaultRoute { index: u32, gateway: IpAddr },
+}
+
+/// Everything to set, in the order in which it is set.
+pub(crate) fn plan(machine: &Machine, links: &BTreeSet<Link>, leases: &Leases) -> Vec<Step> {
+    let unnamed = Interface::default();
+    let mut steps: Vec<Step> = links
+        .iter()
+        .flat_map(|link| {
+            let interface = machine
+                .network
+                .interfaces
+                .get(&link.name)
+                .unwrap_or(&unnamed);
+            let lease = leases.get(&link.name).filter(|_| interface.uses_dhcp());
+            link_steps(link.index, interface, lease)
+        })
+        .collect();
+    // Links before addresses before routes: the order of the enum.
+    steps.sort();
+    steps
+}
+
+fn link_steps(index: u32, interface: &Interface, lease: Option<&Lease>) -> Vec<Step> {
+    let mtu = interface
+        .mtu
+        .or(lease.and_then(|lease| lease.mtu))
+        .map(|mtu| mtu.0);
+    let addresses = interface
+        .addresses
+        .iter()
+        .copied()
+        .chain(lease.map(|lease| lease.address));
+    let leased_gateway = lease
+        .and_then(|lease| lease.gateway)
+        .filter(|_| interface.gateway.is_empty());
+    let gateways = interface.gateway.iter().copied().chain(leased_gateway);
+    std::iter::once(Step::Up { index, mtu })
+        .chain(addresses.map(|cidr| Step::Address {
+            index,
+            address: cidr.address,
+            prefix: cidr.prefix,
+        }))
+        .chain(gateways.map(|gateway| Step::DefaultRoute { index, gateway }))
+        .collect()
+}
+
+/// The links that the `dhcp` service serves.
+pub(crate) fn dhcp_links(machine: &Machine, links: &BTreeSet<Link>) -> Vec<String> {
+    let named = &machine.network.interfaces;
+    let served = links
+        .iter()
+        .filter(|link| named.get(&link.name).is_none_or(Interface::uses_dhcp));
+    served.map(|link| link.name.clone()).collect()
+}
+
+/// Whether there is a way out, or none will come: no link at all, or static links without a gateway.
+pub(crate) fn is_online(machine: &Machine, links: &BTreeSet<Link>, steps: &[Step]) -> bool {
+    let routed = steps
+        .iter()
+        .any(|step| matches!(step, Step::DefaultRoute { .. }));
+    routed || dhcp_links(machine, links).is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn machine(text: &str) -> Machine {
+        tare_config::parse("t", text.as_bytes()).unwrap()
+    }
+
+    fn links() -> BTreeSet<Link> {
+        BTreeSet::from([
+            Link {
+                index: 2,
+                name: "eth0".into(),
+            },
+            Link {
+                index: 3,
+                name: "eth1".into(),
+            },
+        ])
+    }
+
+    fn leases() -> Leases {
+        let json = r#"{"interface":"eth0","address":"10.0.2.15/24","gateway":"10.0.2.2","dns":[],
+            "search":[],"ntp":[],"hostname":null,"mtu":1400,"lease-seconds":60}"#;
+        Leases::from([("eth0".to_owned(), serde_json::from_str(json).unwrap())])
+    }
+
+    fn address(index: u32, address: &str, prefix: u8) -> Step {
+        Step::Address {
+            index,
+            address: address.parse().unwrap(),
+            prefix,
+        }
+    }
+
+    fn route(index: u32, gateway: &str) -> Step {
+        Step::DefaultRoute {
+            index,
+            gateway: gateway.parse().unwrap(),
+        }
+    }
+
+    #[test]
+    fn links_come_up_and_leases_are_set() {
+        let up = |index, mtu| Step::Up { index, mtu };
+        assert_eq!(
+            plan(&machine(""), &links(), &Leases::new()),
+            [up(2, None), up(3, None)]
+        );
+        assert_eq!(
+            plan(&machine(""), &links(), &leases()),
+            [
+                up(2, Some(1400)),
+                up(3, None),
+                address(2, "10.0.2.15", 24),
+                route(2, "10.0.2.2")
+            ]
+        );
+    }
+
+    #[test]
+    fn static_configuration_wins_over_a_lease() {
+        let machine = machine(
+            "[network.interfaces.eth0]\naddresses = ['192.0.2.10/24', '2001:db8::10/64']\ngateway = '192.0.2.1'\nmtu = 9000",
+        );
+        assert_eq!(
+            plan(&machine, &links(), &leases()),
+            [
+                Step::Up {
+                    index: 2,
+                    mtu: Some(9000)
+                },
+                Step::Up {
+                    index: 3,
+                    mtu: None
+                },
+                address(2, "192.0.2.10", 24),
+                address(2, "2001:db8::10", 64),
+                route(2, "192.0.2.1"),
+            ]
+        );
+        assert_eq!(dhcp_links(&machine, &links()), ["eth1"]);
+    }
+
+    #[test]
+    fn online_is_a_default_route_or_none_to_come() {
+        let fixed = "[network.interfaces.eth0]\naddresses=['192.0.2.1/24']\n[network.interfaces.eth1]\ndhcp=false";
+        for (text, links, leases, want) in [
+            ("", links(), Leases::new(), false),
+            ("", links(), leases(), true),
+            ("", BTreeSet::new(), Leases::new(), true),
+            (fixed, links(), Leases::new(), true),
+        ] {
+            let machine = machine(text);
+            let steps = plan(&machine, &links, &leases);
+            assert_eq!(is_online(&machine, &links, &steps), want, "{text}");
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! The end of the machine: what is left after the services have stopped.
+
+use crate::effect::cgroups;
+use crate::effect::mounts::unmount;
+use crate::effect::power::{self, Ending};
+use crate::paths::STATE;
+use crate::supervisor::reap;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::panic::PanicHookInfo;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// How long the kernel may take to end what was killed.
+const LAST: Duration = Duration::from_secs(5);
+
+/// Kills what is left, unmounts the state and ends the machine.
+pub(crate) fn finish(ending: Ending) -> ! {
+    for group in ["containers", "services"] {
+        if let Err(error) = cgroups::kill(group) {
+            log::warn!("kill {group}: {error}");
+        }
+    }
+    // Whoever is left in no group of ours: a module being loaded, a child in a private cgroup.
+    let _ = kill(Pid::from_raw(-1), Signal::SIGKILL);
+    wait_for_last_child();
+    match unmount(Path::new(STATE)) {
+        Ok(()) => log::info!("{}: state unmounted", verb(ending)),
+        Err(error) => log::error!("unmount {STATE}: {error}"),
+    }
+    power::end(ending)
+}
+
+fn verb(ending: Ending) -> &'static str {
+    match ending {
+        Ending::PowerOff => "powering off",
+        Ending::Reboot => "rebooting",
+    }
+}
+
+/// Mounts are gone only when the last process of their namespace is.
+fn wait_for_last_child() {
+    let deadline = Instant::now() + LAST;
+    while Instant::now() < deadline {
+        reap::reap();
+        if !has_children() {
+            return;
+        }
+        nix::poll::poll(&mut [], 10_u8)
+            .map(drop)
+            .unwrap_or_default();
+    }
+    log::warn!("some processes did not end in {} s", LAST.as_secs());
+}
+
+/// Every process whose parent is gone is ours.
+fn has_children() -> bool {
+    let children = std::fs::read_to_string("/proc/1/task/1/children");
+    children.is_ok_and(|children| !children.trim().is_empty())
+}
+
+/// A panic of PID 1 is logged and ends in a reboot: a hang would need a person.
+pub(crate) fn panicked(info: &PanicHookInfo<'_>) {
+    log::error!("PID 1 panicked: {info}");
+    power::end(Ending::Reboot)
+}
