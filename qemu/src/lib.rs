@@ -30,6 +30,7 @@ mod qmp;
 mod seed;
 mod shape;
 mod ssh;
+mod talk;
 mod user_data;
 mod vm;
 mod wait;

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::process::{Child, ChildStdin, ExitStatus, Output, Stdio};
+use std::process::{Child, ChildStdin, ExitStatus, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,23 +12,22 @@ use anyhow::{Context, Result, anyhow, bail};
 use crate::argv::QMP_SOCKET;
 use crate::builder::{Base, Builder, SSH};
 use crate::console::Console;
-use crate::http::{self, Response};
 use crate::machine::Machine;
 use crate::ports::{Forward, parse_usernet};
 use crate::qmp::Qmp;
-use crate::ssh::{Ssh, wait_banner};
+use crate::ssh::Ssh;
 use crate::wait::{Deadline, secs};
 
+/// What QEMU itself complains about, in the machine's folder.
+const ERRORS: &str = "qemu.err";
 /// PID 1 says this when all required services are ready.
 const READY: &str = "tare: ready";
 /// From start to [`READY`].
 const BOOT: Duration = secs(45);
-/// For a command over ssh.
-const COMMAND: Duration = secs(30);
 /// QEMU opens its monitor in a tenth of a second, unless its host is busy.
 const QMP_OPENS: Duration = secs(30);
 /// Between two tries where there is no event to wait for.
-const AGAIN: Duration = Duration::from_millis(50);
+pub(crate) const AGAIN: Duration = Duration::from_millis(50);
 
 /// One run of a [`Machine`]. Dropping it is pulling the plug.
 ///
@@ -42,6 +41,7 @@ pub struct Vm {
     input: Mutex<ChildStdin>,
     qmp: Qmp,
     forwards: Vec<Forward>,
+    ssh: Option<Ssh>,
     started: Instant,
 }
 
@@ -64,46 +64,38 @@ impl Vm {
     pub(crate) fn start(machine: Machine) -> Result<Self> {
         // A socket left by an earlier boot would be connected to in vain.
         let _ = fs::remove_file(machine.folder().join(QMP_SOCKET));
-        let errors = machine.folder().join("qemu.err");
-        let (mut cmd, log) = machine.command();
-        cmd.stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(File::create(&errors)?);
         let started = Instant::now();
-        let mut child = cmd.spawn().context("start QEMU")?;
-        let pipes = child.stdin.take().zip(child.stdout.take());
-        let (input, output) = pipes.context("QEMU was started without pipes")?;
-        let console = Console::read(output, &log, machine.tolerated(), machine.cited());
-        let qmp = match connect(&machine, &mut child) {
-            Ok(qmp) => qmp,
-            Err(error) => {
-                // It may have exited already, which is the likely reason.
-                let _ = child.kill();
-                child.wait()?;
-                let said = fs::read_to_string(&errors).unwrap_or_default();
-                return Err(error.context(format!("QEMU does not start: {}", said.trim_end())));
-            }
-        };
-        let (child, input) = (Mutex::new(child), Mutex::new(input));
+        let (mut child, input, console) = spawn(&machine)?;
+        let qmp = connect(&machine, &mut child)?;
         let mut vm = Self {
             machine,
-            child,
+            child: Mutex::new(child),
             console,
-            input,
+            input: Mutex::new(input),
             qmp,
             forwards: Vec::new(),
+            ssh: None,
             started,
         };
-        vm.forwards = vm.resolve_forwards()?;
-        if let Some(port) = vm.port(SSH) {
-            Ssh::configure(vm.machine.folder(), port, vm.machine.key())?;
-        }
+        vm.resolve_forwards()?;
         Ok(vm)
     }
 
-    /// The ports that QEMU has opened; it says which ones it chose itself.
-    fn resolve_forwards(&self) -> Result<Vec<Forward>> {
-        parse_usernet(&self.qmp.monitor("info usernet")?)
+    /// Asks for the ports that QEMU has opened, some of which it chose itself.
+    fn resolve_forwards(&mut self) -> Result<()> {
+        self.forwards = parse_usernet(&self.qmp.monitor("info usernet")?)?;
+        if let Some(port) = self.port(SSH) {
+            self.ssh = Some(Ssh::configure(
+                self.machine.folder(),
+                port,
+                self.machine.key(),
+            )?);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn client(&self) -> Result<&Ssh> {
+        self.ssh.as_ref().context("ssh is not forwarded")
     }
 
     /// The machine, for the next boot.
@@ -139,7 +131,7 @@ impl Vm {
         patience * self.machine.shape().acceleration.slowness()
     }
 
-    fn deadline(&self, patience: Duration) -> Deadline {
+    pub(crate) fn deadline(&self, patience: Duration) -> Deadline {
         Deadline::after(self.scaled(patience))
     }
 
@@ -176,89 +168,6 @@ impl Vm {
         input
             .write_all(text.as_bytes())
             .context("type on the console")
-    }
-
-    /// Waits until sshd says its name.
-    ///
-    /// # Errors
-    /// As [`Vm::wait_ready`].
-    pub fn wait_ssh(&self, patience: Duration) -> Result<()> {
-        let deadline = self.deadline(patience);
-        let heard = wait_banner(self.forwarded(SSH)?, deadline, || self.require_well())?;
-        if !heard {
-            return Err(self.explained(&anyhow!("no ssh banner in time")));
-        }
-        Ok(())
-    }
-
-    /// Runs `command` as root and returns what it wrote to stdout.
-    ///
-    /// # Errors
-    /// It does not exit with 0; with what it wrote to stderr and the console's tail.
-    pub fn ssh(&self, command: &str) -> Result<String> {
-        self.ssh_within(command, COMMAND)
-    }
-
-    /// As [`Vm::ssh`], for what takes longer than half a minute.
-    ///
-    /// # Errors
-    /// As [`Vm::ssh`].
-    pub fn ssh_within(&self, command: &str, patience: Duration) -> Result<String> {
-        let output = self.ssh_output_within(command, patience)?;
-        if !output.status.success() {
-            let stderr = String::from_utf8_lossy(&output.stderr);
-            let error = anyhow!("ssh `{command}`: {}: {}", output.status, stderr.trim_end());
-            return Err(self.explained(&error));
-        }
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-    }
-
-    /// Runs `command` as root, however it ends.
-    ///
-    /// # Errors
-    /// It is late, or the machine is in trouble.
-    pub fn ssh_output(&self, command: &str) -> Result<Output> {
-        self.ssh_output_within(command, COMMAND)
-    }
-
-    fn ssh_output_within(&self, command: &str, patience: Duration) -> Result<Output> {
-        let port = self.forwarded(SSH)?;
-        let ssh = Ssh::configure(self.machine.folder(), port, self.machine.key())?;
-        let output = ssh
-            .output(command, self.scaled(patience))
-            .map_err(|error| self.explained(&error))?;
-        self.require_well()?;
-        Ok(output)
-    }
-
-    /// GETs `path` from `port` of the guest, once.
-    ///
-    /// # Errors
-    /// No HTTP response comes.
-    pub fn http_get(&self, port: u16, path: &str) -> Result<Response> {
-        http::get(self.forwarded(port)?, path, self.scaled(secs(5)))
-    }
-
-    /// GETs `path` from `port` of the guest until it answers with 200, and returns the body.
-    ///
-    /// # Errors
-    /// As [`Vm::wait_ready`]; with the last answer.
-    pub fn wait_http(&self, port: u16, path: &str, patience: Duration) -> Result<String> {
-        let deadline = self.deadline(patience);
-        loop {
-            let answer = self.http_get(port, path);
-            match answer {
-                Ok(Response { status: 200, body }) => return Ok(body),
-                _ if deadline.left().is_some() => self.require_well()?,
-                Ok(other) => {
-                    return Err(self.explained(&anyhow!("{path} answers {}", other.status)));
-                }
-                Err(error) => {
-                    return Err(self.explained(&error.context(format!("no answer from {path}"))));
-                }
-            }
-            thread::sleep(AGAIN);
-        }
     }
 
     /// Presses the ACPI power button.
@@ -308,13 +217,8 @@ impl Vm {
         Ok(())
     }
 
-    fn forwarded(&self, guest: u16) -> Result<u16> {
-        self.port(guest)
-            .with_context(|| format!("port {guest} of the guest is not forwarded"))
-    }
-
     /// Fails if waiting for the guest has become pointless.
-    fn require_well(&self) -> Result<()> {
+    pub(crate) fn require_well(&self) -> Result<()> {
         self.console.require_clean()?;
         match self.lock_child().try_wait()? {
             Some(status) => Err(self.explained(&anyhow!("QEMU has exited: {status}"))),
@@ -322,7 +226,7 @@ impl Vm {
         }
     }
 
-    fn explained(&self, error: &anyhow::Error) -> anyhow::Error {
+    pub(crate) fn explained(&self, error: &anyhow::Error) -> anyhow::Error {
         self.console.explained(&format!("{error:#}"))
     }
 
@@ -344,7 +248,30 @@ impl Drop for Vm {
     }
 }
 
+fn spawn(machine: &Machine) -> Result<(Child, ChildStdin, Console)> {
+    let (mut qemu, log) = machine.command();
+    qemu.stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(File::create(machine.folder().join(ERRORS))?);
+    let mut child = qemu.spawn().context("start QEMU")?;
+    let pipes = child.stdin.take().zip(child.stdout.take());
+    let (input, output) = pipes.context("QEMU was started without pipes")?;
+    let console = Console::read(output, &log, machine.tolerated(), machine.cited());
+    Ok((child, input, console))
+}
+
+/// Opens the monitor, or ends QEMU and says what it had to say.
 fn connect(machine: &Machine, child: &mut Child) -> Result<Qmp> {
+    wait_monitor(machine, child).or_else(|error| {
+        // It may have exited already, which is the likely reason.
+        let _ = child.kill();
+        child.wait()?;
+        let said = fs::read_to_string(machine.folder().join(ERRORS)).unwrap_or_default();
+        Err(error.context(format!("QEMU does not start: {}", said.trim_end())))
+    })
+}
+
+fn wait_monitor(machine: &Machine, child: &mut Child) -> Result<Qmp> {
     let deadline = Deadline::after(QMP_OPENS);
     loop {
         match Qmp::connect(machine.folder(), QMP_SOCKET) {

@@ -1,0 +1,103 @@
+//! Talking to what runs in a guest: ssh and HTTP.
+
+use std::process::Output;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+
+use crate::builder::SSH;
+use crate::http::{self, Response};
+use crate::ssh::wait_banner;
+use crate::vm::{AGAIN, Vm};
+use crate::wait::secs;
+
+/// For a command over ssh.
+const COMMAND: Duration = secs(30);
+
+impl Vm {
+    /// Waits until sshd says its name.
+    ///
+    /// # Errors
+    /// As [`Vm::wait_ready`].
+    pub fn wait_ssh(&self, patience: Duration) -> Result<()> {
+        let deadline = self.deadline(patience);
+        let heard = wait_banner(self.forwarded(SSH)?, deadline, || self.require_well())?;
+        if !heard {
+            return Err(self.explained(&anyhow!("no ssh banner in time")));
+        }
+        Ok(())
+    }
+
+    /// Runs `command` as root and returns what it wrote to stdout.
+    ///
+    /// # Errors
+    /// It does not exit with 0; with what it wrote to stderr and the console's tail.
+    pub fn ssh(&self, command: &str) -> Result<String> {
+        self.ssh_within(command, COMMAND)
+    }
+
+    /// As [`Vm::ssh`], for what takes longer than half a minute.
+    ///
+    /// # Errors
+    /// As [`Vm::ssh`].
+    pub fn ssh_within(&self, command: &str, patience: Duration) -> Result<String> {
+        let output = self.ssh_output_within(command, patience)?;
+        if !output.status.success() {
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            let error = anyhow!("ssh `{command}`: {}: {}", output.status, stderr.trim_end());
+            return Err(self.explained(&error));
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// Runs `command` as root, however it ends.
+    ///
+    /// # Errors
+    /// It is late, or the machine is in trouble.
+    pub fn ssh_output(&self, command: &str) -> Result<Output> {
+        self.ssh_output_within(command, COMMAND)
+    }
+
+    fn ssh_output_within(&self, command: &str, patience: Duration) -> Result<Output> {
+        let output = self
+            .client()?
+            .output(command, self.scaled(patience))
+            .map_err(|error| self.explained(&error))?;
+        self.require_well()?;
+        Ok(output)
+    }
+
+    /// GETs `path` from `port` of the guest, once.
+    ///
+    /// # Errors
+    /// No HTTP response comes.
+    pub fn http_get(&self, port: u16, path: &str) -> Result<Response> {
+        http::get(self.forwarded(port)?, path, self.scaled(secs(5)))
+    }
+
+    /// GETs `path` from `port` of the guest until it answers with 200, and returns the body.
+    ///
+    /// # Errors
+    /// As [`Vm::wait_ready`]; with the last answer.
+    pub fn wait_http(&self, port: u16, path: &str, patience: Duration) -> Result<String> {
+        let deadline = self.deadline(patience);
+        loop {
+            let why = match self.http_get(port, path) {
+                Ok(Response { status: 200, body }) => return Ok(body),
+                Ok(other) => anyhow!("{path} answers {}", other.status),
+                Err(error) => error.context(format!("no answer from {path}")),
+            };
+            self.require_well()?;
+            if deadline.left().is_none() {
+                return Err(self.explained(&why));
+            }
+            thread::sleep(AGAIN);
+        }
+    }
+
+    fn forwarded(&self, guest: u16) -> Result<u16> {
+        self.port(guest)
+            .with_context(|| format!("port {guest} of the guest is not forwarded"))
+    }
+}
