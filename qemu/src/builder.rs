@@ -34,6 +34,8 @@ pub struct Base {
     pub disk: PathBuf,
     /// Its format.
     pub format: DiskFormat,
+    /// How large a machine's own disk is made, in bytes; as large as the base unless given.
+    pub size: Option<u64>,
     /// For a start without firmware: kernel, initramfs and command line.
     pub direct: Option<Firmware>,
 }
@@ -57,10 +59,10 @@ impl Builder {
     pub(crate) fn new(base: Base) -> Self {
         Self {
             shape: default_shape(),
+            disk_size: base.size,
             base,
             accel: Accel::Auto,
             folder: None,
-            disk_size: None,
             user_data: None,
             seeds: Vec::new(),
             tolerated: Vec::new(),

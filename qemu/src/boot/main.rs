@@ -69,6 +69,7 @@ fn foreign(options: &Options, disk: &Path) -> Result<Base> {
     Ok(Base {
         disk: disk.to_owned(),
         format,
+        size: None,
         direct: None,
     })
 }

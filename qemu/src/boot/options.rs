@@ -56,7 +56,7 @@ pub(crate) struct Options {
     #[arg(long, conflicts_with = "console")]
     pub(crate) headless: bool,
 
-    /// Grow the machine's disk to this many GiB
+    /// Size of the machine's disk in GiB, when it is made; 8 unless given
     #[arg(long, value_name = "GIB")]
     disk: Option<u64>,
 
