@@ -76,7 +76,10 @@ impl Host {
     }
 
     fn start_storage(&mut self, variable: &str) {
-        let Some((service, bundle)) = self.installed.take(STORAGE) else {
+        let Some(service) = self.installed.get(STORAGE) else {
+            return;
+        };
+        let Some(bundle) = installed::bundle(STORAGE, &service) else {
             return;
         };
         self.supervisor
@@ -159,8 +162,7 @@ impl Host {
             if self.supervisor.knows(&name) {
                 continue;
             }
-            let changed = self.machine.services.contains_key(&name);
-            let Some(bundle) = self.installed.bundle(&name, &service, changed) else {
+            let Some(bundle) = installed::bundle(&name, &service) else {
                 continue;
             };
             let sections = plan::sections::of(&service, &self.machine);

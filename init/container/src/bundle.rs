@@ -1,9 +1,11 @@
 //! An OCI bundle on disk.
 
+use crate::compile::{CompileError, Users, compile};
 use oci_spec::runtime::Spec;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use tare_config::Service;
 use thiserror::Error;
 
 /// The longest `config.json` we read, in bytes; ours are about 8 KiB.
@@ -17,7 +19,7 @@ const MAX_FILTER: u64 = 4096 * 8;
 pub struct Bundle {
     /// The directory that holds all three, absolute.
     pub path: PathBuf,
-    /// What `config.json` says.
+    /// What runs, and where.
     pub spec: Spec,
     /// The program for `seccomp(2)`; none for a service that is unconfined.
     pub filter: Option<Vec<u8>>,
@@ -50,6 +52,9 @@ pub enum BundleError {
         /// Why.
         source: serde_json::Error,
     },
+    /// There is no spec for the service.
+    #[error(transparent)]
+    Compile(#[from] CompileError),
     /// `seccomp.bpf` is not a whole number of instructions, or none.
     #[error("parse {path}: not an array of BPF instructions")]
     Filter {
@@ -65,7 +70,21 @@ impl Bundle {
     /// The first file that is missing, too long, or not what it should be. `seccomp.bpf` must be
     /// there if the spec names a profile: nothing starts without the filter it asked for.
     pub fn load(path: &Path) -> Result<Self, BundleError> {
-        let spec = read_spec(path.join("config.json"))?;
+        Self::with_spec(path, read_spec(path.join("config.json"))?)
+    }
+
+    /// The bundle at `path` of service `name`, with the spec that follows from `service`: what
+    /// `config.json` says too, unless the machine's configuration changed the service.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load), for `rootfs/etc/passwd` in place of `config.json`, which need not be
+    /// there; and when there is no spec for the service.
+    pub fn of(path: &Path, name: &str, service: &Service) -> Result<Self, BundleError> {
+        let users = read_users(path.join("rootfs/etc/passwd"))?;
+        Self::with_spec(path, compile(name, service, &users)?)
+    }
+
+    fn with_spec(path: &Path, spec: Spec) -> Result<Self, BundleError> {
         let linux = spec.linux().as_ref();
         let confined = linux.is_some_and(|linux| linux.seccomp().is_some());
         let filter = confined.then(|| read_filter(path.join("seccomp.bpf")));
@@ -80,6 +99,15 @@ impl Bundle {
 fn read_spec(path: PathBuf) -> Result<Spec, BundleError> {
     let json = read(&path, MAX_CONFIG)?;
     serde_json::from_slice(&json).map_err(|source| BundleError::Parse { path, source })
+}
+
+/// A root filesystem of one static program has no users but root.
+fn read_users(path: PathBuf) -> Result<Users, BundleError> {
+    if !path.exists() {
+        return Ok(Users::parse(""));
+    }
+    let passwd = read(&path, MAX_CONFIG)?;
+    Ok(Users::parse(&String::from_utf8_lossy(&passwd)))
 }
 
 fn read_filter(path: PathBuf) -> Result<Vec<u8>, BundleError> {

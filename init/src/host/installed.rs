@@ -8,7 +8,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use tare_config::Service;
-use tare_container::{Bundle, Users, compile};
+use tare_container::Bundle;
 
 /// The longest `service.json` we read, in bytes; those we write have a tenth of it.
 const MAX_MANIFEST: usize = 64 << 10;
@@ -42,35 +42,19 @@ impl Installed {
     }
 
     /// A service as the image has it.
-    pub(super) fn take(&self, name: &str) -> Option<(Service, Bundle)> {
-        let service = self.0.get(name)?.clone();
-        let bundle = load(name).map_err(|error| report(name, &error)).ok()?;
-        Some((service, bundle))
-    }
-
-    /// The bundle of `service`: the image's, or made anew if the configuration `changed` it.
-    pub(super) fn bundle(&self, name: &str, service: &Service, changed: bool) -> Option<Bundle> {
-        let bundle = load(name).and_then(|bundle| match changed {
-            true => recompiled(bundle, name, service),
-            false => Ok(bundle),
-        });
-        bundle.map_err(|error| report(name, &error)).ok()
+    pub(super) fn get(&self, name: &str) -> Option<Service> {
+        self.0.get(name).cloned()
     }
 }
 
-fn load(name: &str) -> Result<Bundle, String> {
-    Bundle::load(&folder(name)).map_err(|error| error.to_string())
-}
-
-/// `bundle` with the spec that follows from `service`; rights do not change, so neither does the
-/// seccomp filter.
-fn recompiled(bundle: Bundle, name: &str, service: &Service) -> Result<Bundle, String> {
-    let passwd = bundle.path.join("rootfs/etc/passwd");
-    let bytes = read_bounded(&passwd, MAX_MANIFEST)
-        .map_err(|error| format!("{}: {error}", passwd.display()))?;
-    let users = Users::parse(&String::from_utf8_lossy(&bytes));
-    let spec = compile(name, service, &users).map_err(|error| error.to_string())?;
-    Ok(Bundle { spec, ..bundle })
+/// The bundle of `service`, which the configuration may have changed.
+///
+/// The image also holds the spec as `config.json`, for other runtimes. We compile it again: one path
+/// for changed and unchanged services, and no parser of a spec in PID 1 (a seventh of its size).
+pub(super) fn bundle(name: &str, service: &Service) -> Option<Bundle> {
+    Bundle::of(&folder(name), name, service)
+        .map_err(|error| report(name, &error))
+        .ok()
 }
 
 fn report(name: &str, error: &dyn std::fmt::Display) {

@@ -284,11 +284,7 @@ impl Supervisor {
                 .get(*name)
                 .is_none_or(|unit| !unit.life.is_running())
         };
-        let stoppable = |name: &&String| {
-            stops_after(name, &services)
-                .iter()
-                .all(|other| ended(other))
-        };
+        let stoppable = |name: &&String| stops_after(name, &services).iter().all(ended);
         let names: Vec<String> = self.units.keys().filter(stoppable).cloned().collect();
         for name in names {
             if self
