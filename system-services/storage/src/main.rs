@@ -1,0 +1,89 @@
+//! Leaves a clean ext4 on the partition that `STATE_DEVICE` names, as large as its disk allows.
+//!
+//! | found | done |
+//! |---|---|
+//! | nothing but zeros, or a format that was cut short | `mkfs.ext4` |
+//! | a clean ext4 | nothing: the usual case runs no other program |
+//! | an ext4 that was not unmounted, or has errors | `e2fsck -p`, then `e2fsck -y` |
+//! | an ext4 whose superblock is damaged | `e2fsck -y` with a backup superblock |
+//! | anything else | reported and left alone |
+//!
+//! Where the disk has room after the partition the partition is grown to its end, and the file
+//! system with it, online, because the kernel's journal makes that safe against a power cut.
+//!
+//! Exit status 0 means that there is a clean ext4; otherwise PID 1 goes on with memory.
+
+mod disk;
+mod ext4;
+mod gpt;
+mod grow;
+mod tools;
+
+use disk::Partition;
+use ext4::Contents;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Where PID 1 says which partition holds the state.
+const DEVICE: &str = "STATE_DEVICE";
+
+fn main() -> ExitCode {
+    let Some(device) = std::env::var_os(DEVICE).map(PathBuf::from) else {
+        eprintln!("{DEVICE} is not set");
+        return ExitCode::FAILURE;
+    };
+    match prepare(&device) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{}: {error}", device.display());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Leaves a clean ext4 on `device`.
+fn prepare(device: &Path) -> io::Result<()> {
+    let partition = tolerate("find its disk", Partition::of(device)).flatten();
+    let contents = contents(device, partition.as_ref())?;
+    let blank = contents == Contents::Blank;
+    if let Some(partition) = &partition {
+        tolerate("grow the partition", grow::partition(partition, blank));
+    }
+    leave_clean(device, contents)?;
+    if let (Some(partition), true) = (&partition, blank) {
+        tolerate("note that it is formatted", grow::formatted(partition));
+    }
+    tolerate("grow the file system", grow::file_system(device));
+    Ok(())
+}
+
+/// What `device` holds; nothing, if the last format of `partition` was cut short.
+fn contents(device: &Path, partition: Option<&Partition>) -> io::Result<Contents> {
+    let half_made = partition.map(grow::is_half_formatted);
+    let half_made = half_made.and_then(|read| tolerate("read the partition table", read));
+    match half_made {
+        Some(true) => Ok(Contents::Blank),
+        Some(false) | None => ext4::contents(device),
+    }
+}
+
+fn leave_clean(device: &Path, contents: Contents) -> io::Result<()> {
+    match contents {
+        Contents::Blank => tools::make(device),
+        Contents::Ext4(found) if found.clean => Ok(()),
+        Contents::Ext4(_) => tools::check(device),
+        Contents::Damaged(backup) => tools::repair(device, backup),
+        Contents::Unknown => Err(io::Error::other(
+            "holds neither ext4 nor zeros; it is left alone",
+        )),
+    }
+}
+
+/// Reports what failed and goes on: the machine is better off with a partition as it is than
+/// without one.
+fn tolerate<T>(what: &str, result: io::Result<T>) -> Option<T> {
+    result
+        .inspect_err(|error| eprintln!("cannot {what}: {error}"))
+        .ok()
+}
