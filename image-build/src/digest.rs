@@ -1,4 +1,4 @@
-//! SHA-256, in hexadecimal and as UUIDs.
+//! SHA-256.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -6,6 +6,11 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
+
+/// SHA-256 of `bytes`.
+pub fn bytes(bytes: &[u8]) -> [u8; 32] {
+    Sha256::digest(bytes).into()
+}
 
 /// SHA-256 of `bytes` in hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {

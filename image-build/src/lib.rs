@@ -1,8 +1,33 @@
 //! Builds Tare's disk image from TOML and Debian packages.
+//!
+//! [`build()`] is the whole of it: what the image is made of is gathered (packages, kernel, our own
+//! programs), root filesystems are assembled as data, and written as EROFS under dm-verity in a GPT
+//! disk. No step needs root, and the same inputs give the same bytes.
 
 pub mod apt;
+mod archive;
+mod binaries;
+mod build;
 pub mod cache;
 pub mod digest;
+mod disk;
+mod erofs;
+mod esp;
 pub mod host;
+mod inputs;
 pub mod kernel;
+mod output;
+mod packages;
+mod preload;
 pub mod progress;
+mod recipe;
+mod rootfs;
+mod sbom;
+mod system;
+mod text;
+mod tools;
+mod uki;
+mod verity;
+
+pub use build::{BuildOptions, build, ensure_tools};
+pub use output::Image;

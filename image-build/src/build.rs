@@ -1,0 +1,334 @@
+//! From sources to a disk image: the build as a table of contents.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+
+use anyhow::{Context, Result};
+use tare_config::Service;
+
+use crate::apt::{Apt, Deb};
+use crate::binaries::Binaries;
+use crate::host;
+use crate::inputs::Inputs;
+use crate::kernel::{self, Kernel};
+use crate::output::{Image, Manifest};
+use crate::packages::{self, Packages};
+use crate::preload;
+use crate::progress::{Progress, Stage};
+use crate::recipe::Recipe;
+use crate::rootfs::tree::{Content, Node, Tree};
+use crate::rootfs::{Rootfs, Workshop};
+use crate::tools::Tools;
+use crate::verity::Verity;
+use crate::{cache, digest, disk, erofs, esp, sbom, system, uki};
+
+/// What to build, from where to where.
+#[derive(Debug, Clone)]
+pub struct BuildOptions {
+    /// The checkout of this repository.
+    pub workspace: PathBuf,
+    /// The folder for the image's files.
+    pub output: PathBuf,
+    /// Fetch the package lists even if they are not a day old.
+    pub refresh: bool,
+    /// How many compilers and unpackers to run at a time; 0: as many as there are CPUs.
+    pub jobs: usize,
+}
+
+impl BuildOptions {
+    /// Builds the checkout in `workspace` to its `target/image`.
+    pub fn of(workspace: &Path) -> Self {
+        Self {
+            workspace: workspace.to_owned(),
+            output: workspace.join("target/image"),
+            refresh: false,
+            jobs: 0,
+        }
+    }
+
+    fn threads(&self) -> usize {
+        match self.jobs {
+            0 => thread::available_parallelism().map_or(1, usize::from),
+            jobs => jobs,
+        }
+    }
+}
+
+impl Default for BuildOptions {
+    /// The checkout that this program was compiled from.
+    fn default() -> Self {
+        let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+        Self::of(package.parent().unwrap_or(package))
+    }
+}
+
+/// Builds the disk image, or returns the one that is there if nothing it is made from has changed.
+///
+/// # Errors
+/// The stage that failed, why, and where its log is.
+pub fn build(options: &BuildOptions, progress: &Progress) -> Result<Image> {
+    fs::create_dir_all(&options.output)
+        .with_context(|| format!("create {}", options.output.display()))?;
+    let _lock = cache::lock(&options.output.join("lock"))?;
+    let parts = Parts::gather(options, progress)?;
+    let inputs = parts.inputs(options)?;
+    match Image::current(&options.output, &inputs) {
+        Some(image) => Ok(image),
+        None => parts.assemble(options, inputs, progress),
+    }
+}
+
+/// Everything that goes into an image, compiled and downloaded.
+#[derive(Debug)]
+struct Parts {
+    cache: PathBuf,
+    recipe: Recipe,
+    services: BTreeMap<String, Service>,
+    kernel: Kernel,
+    binaries: Binaries,
+    packages: Packages,
+    tools: Tools,
+}
+
+impl Parts {
+    fn gather(options: &BuildOptions, progress: &Progress) -> Result<Self> {
+        let workspace = &options.workspace;
+        let cache = cache::root()?;
+        let recipe = Recipe::read(&workspace.join("image-build/tare.toml"))?;
+        let services = recipe.read_services(&workspace.join("system-services"))?;
+        let (packages, tools) = progress.stage("Packages", |stage| {
+            let apt = Apt::open(&cache, stage)?;
+            if options.refresh {
+                apt.refresh()?;
+            }
+            let tools = Tools::open(&cache, &apt, stage)?;
+            let packages = Packages::fetch(&services, &recipe.images, &apt)?;
+            Ok((packages, tools))
+        })?;
+        let kernel = kernel::build(&workspace.join(&recipe.kernel), &cache, progress)?;
+        let binaries = progress.stage("Programs", |stage| {
+            let packages = guest_packages(&recipe, &services);
+            Binaries::build(workspace, &packages, options.jobs, stage)
+        })?;
+        Ok(Self {
+            cache,
+            recipe,
+            services,
+            kernel,
+            binaries,
+            packages,
+            tools,
+        })
+    }
+
+    fn inputs(&self, options: &BuildOptions) -> Result<String> {
+        let mut inputs = Inputs::default();
+        inputs.add_sources(&options.workspace)?;
+        for name in self.services.keys() {
+            inputs.add_service(&options.workspace, name)?;
+        }
+        inputs.add_debs(&self.packages.all());
+        inputs.add_kernel(&self.kernel);
+        inputs.add_binaries(&self.binaries)?;
+        Ok(inputs.hash())
+    }
+
+    fn assemble(
+        &self,
+        options: &BuildOptions,
+        inputs: String,
+        progress: &Progress,
+    ) -> Result<Image> {
+        let (root, time) = progress.stage("Root filesystems", |stage| self.root(options, stage))?;
+        let system = Image::at(&options.output, String::new()).system;
+        let verity = progress.stage("System image", |stage| {
+            let erofs = &self.recipe.system.erofs;
+            erofs::make(&root, time, erofs, &system, &self.tools, stage)?;
+            Verity::append(&system)
+        })?;
+        progress.stage("Disk image", |stage| {
+            let layout = disk::Layout::new(&self.recipe.disk, &verity.root);
+            let image = Image::at(&options.output, self.cmdline(&verity, &layout));
+            self.write_disk(&image, &layout, &verity, stage)?;
+            self.write_sbom(options, &image, time, &verity, stage)?;
+            image.seal(Manifest {
+                version: system::VERSION.to_owned(),
+                inputs,
+                time,
+                root_hash: digest::to_hex(&verity.root),
+                cmdline: image.cmdline.clone(),
+                files: Vec::new(),
+            })?;
+            Ok(image)
+        })
+    }
+
+    /// The host's root file system, and the newest time among its packages.
+    fn root(&self, options: &BuildOptions, stage: &Stage) -> Result<(Tree, u64)> {
+        packages::unpack(&self.packages.all(), &self.cache, options.threads(), stage)?;
+        let workshop = Workshop {
+            cache: &self.cache,
+            tools: &self.tools,
+            binaries: &self.binaries,
+            stage,
+        };
+        let rootfs = self.rootfs(&options.workspace, &workshop)?;
+        let mut root = system::skeleton();
+        let init = self.binaries.of(&self.recipe.init);
+        let init = init.with_context(|| format!("no binary in {}", self.recipe.init))?;
+        system::add_init(&mut root, init)?;
+        root.lay_over(&self.kernel.modules)?;
+        system::add_services(&mut root, &self.services, &rootfs)?;
+        let defaults = toml::to_string(&self.recipe.configuration)?;
+        root.put_text("usr/share/tare/defaults.toml", 0o644, &defaults);
+        self.add_images(&mut root, &options.workspace, &workshop)?;
+        let time = rootfs.values().map(|rootfs| rootfs.newest).max();
+        Ok((root, time.unwrap_or_default()))
+    }
+
+    fn rootfs(&self, workspace: &Path, workshop: &Workshop) -> Result<BTreeMap<String, Rootfs>> {
+        let own = self
+            .services
+            .iter()
+            .filter(|(_, service)| service.image.from.is_none());
+        own.map(|(name, service)| {
+            let overlay = workspace.join("system-services").join(name).join("rootfs");
+            let debs = self.packages.of_service(name);
+            let rootfs = workshop
+                .assemble(&service.image, debs, &overlay)
+                .with_context(|| format!("root filesystem of service {name}"))?;
+            Ok((name.clone(), rootfs))
+        })
+        .collect()
+    }
+
+    fn add_images(&self, root: &mut Tree, workspace: &Path, workshop: &Workshop) -> Result<()> {
+        root.ensure_directory("usr/share/tare/images", 0o755);
+        for image in &self.recipe.images {
+            let debs = &self.packages.images[&image.name];
+            let archive = preload::make(image, debs, workspace, workshop)
+                .with_context(|| format!("container image {}", image.name))?;
+            let name = image.name.replace('/', "-");
+            let content = Content::of_bytes(archive);
+            root.put(
+                &format!("usr/share/tare/images/{name}.tar"),
+                Node::file(0o644, content),
+            );
+        }
+        Ok(())
+    }
+
+    fn cmdline(&self, verity: &Verity, layout: &disk::Layout) -> String {
+        let root = verity.cmdline(&layout.partuuid(disk::SYSTEM_A));
+        format!("{root} {}", self.recipe.cmdline.join(" "))
+    }
+
+    fn write_disk(
+        &self,
+        image: &Image,
+        layout: &disk::Layout,
+        verity: &Verity,
+        stage: &Stage,
+    ) -> Result<()> {
+        copy(&self.kernel.image, &image.kernel)?;
+        let uki = self.uki(&image.cmdline)?;
+        cache::write_atomic(&image.uki, &uki)?;
+        let file = layout.create(&image.raw)?;
+        let mut volume_id = [0; 4];
+        volume_id.copy_from_slice(&verity.root[..4]);
+        let files = self.esp_files(uki)?;
+        let partition = layout.slice(&file, disk::ESP);
+        esp::write(partition, u32::from_le_bytes(volume_id), &files)?;
+        layout.fill(&file, disk::SYSTEM_A, &image.system)?;
+        let mut convert = Command::new("qemu-img");
+        convert.args(["convert", "-f", "raw", "-O", "qcow2"]);
+        stage.run(convert.arg(&image.raw).arg(&image.qcow2))
+    }
+
+    fn uki(&self, cmdline: &str) -> Result<Vec<u8>> {
+        let stub = read(
+            &self
+                .tools
+                .file("usr/lib/systemd/boot/efi/linuxx64.efi.stub"),
+        )?;
+        let kernel = read(&self.kernel.image)?;
+        let os_release = system::os_release();
+        let section = |name, content| uki::Section { name, content };
+        let sections = [
+            section(".osrel", os_release.as_bytes()),
+            section(".cmdline", cmdline.as_bytes()),
+            section(".uname", self.kernel.version.trim().as_bytes()),
+            section(".linux", &kernel),
+        ];
+        uki::assemble(&stub, &sections)
+    }
+
+    /// The boot loader at the two places where firmware and its installer look, and the kernel with
+    /// three tries (<https://uapi-group.org/specifications/specs/boot_loader_specification/#boot-counting>).
+    fn esp_files(&self, uki: Vec<u8>) -> Result<Vec<(String, Vec<u8>)>> {
+        let loader = read(
+            &self
+                .tools
+                .file("usr/lib/systemd/boot/efi/systemd-bootx64.efi"),
+        )?;
+        let name = format!("EFI/Linux/tare_{}+3.efi", system::VERSION);
+        let config = b"timeout 0\neditor no\n".to_vec();
+        Ok(vec![
+            ("EFI/BOOT/BOOTX64.EFI".to_owned(), loader.clone()),
+            ("EFI/systemd/systemd-bootx64.efi".to_owned(), loader),
+            (name, uki),
+            ("loader/loader.conf".to_owned(), config),
+        ])
+    }
+
+    fn write_sbom(
+        &self,
+        options: &BuildOptions,
+        image: &Image,
+        time: u64,
+        verity: &Verity,
+        stage: &Stage,
+    ) -> Result<()> {
+        let guest = guest_packages(&self.recipe, &self.services);
+        let tree = Binaries::crate_tree(&options.workspace, &guest, stage)?;
+        let crates = sbom::crates(&tree, &options.workspace.join("Cargo.lock"))?;
+        let debs: Vec<Deb> = [self.packages.all(), vec![self.kernel.source.clone()]].concat();
+        let document = sbom::document(&debs, &crates, time, &digest::to_hex(&verity.root));
+        cache::write_atomic(&image.sbom, &serde_json::to_vec_pretty(&document)?)
+    }
+}
+
+/// The packages of this workspace whose programs are in the image.
+fn guest_packages(recipe: &Recipe, services: &BTreeMap<String, Service>) -> Vec<String> {
+    let of_services = services
+        .values()
+        .flat_map(|service| &service.image.binaries);
+    let all: BTreeSet<&String> = of_services.chain([&recipe.init]).collect();
+    all.into_iter().cloned().collect()
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).with_context(|| format!("read {}", path.display()))
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    let copied = fs::copy(from, to);
+    copied
+        .map(|_| ())
+        .with_context(|| format!("copy {} to {}", from.display(), to.display()))
+}
+
+/// Sees to the tools that a build needs on this machine; see [`host::ensure`].
+///
+/// # Errors
+/// As [`host::ensure`].
+pub fn ensure_tools(assume_yes: bool, progress: &Progress) -> Result<()> {
+    host::ensure(
+        &[host::Group::Kernel, host::Group::Image],
+        assume_yes,
+        progress,
+    )
+}

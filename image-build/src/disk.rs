@@ -1,0 +1,247 @@
+//! The disk: a GPT with the EFI system partition, two system slots and the state partition.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use gpt::disk::LogicalBlockSize;
+use gpt::mbr::ProtectiveMBR;
+use gpt::partition::Partition;
+use gpt::{GptConfig, partition_types};
+use uuid::Uuid;
+
+use crate::recipe;
+
+const SECTOR: u64 = 512;
+/// Partitions start and end at whole MiB, as every tool expects and every flash cell likes.
+const ALIGNMENT: u64 = 1 << 20;
+
+/// Numbers of the partitions, in the order in which they lie on the disk.
+pub(crate) const ESP: u32 = 1;
+pub(crate) const SYSTEM_A: u32 = 2;
+const SYSTEM_B: u32 = 3;
+const STATE: u32 = 4;
+
+/// The partition table of an image.
+#[derive(Debug, Clone)]
+pub(crate) struct Layout {
+    guid: Uuid,
+    partitions: BTreeMap<u32, Partition>,
+    /// Of the whole disk, in bytes.
+    size: u64,
+}
+
+impl Layout {
+    /// Partitions of the given sizes. All identifiers follow from `content`, a hash over what the image
+    /// is made of.
+    pub(crate) fn new(sizes: &recipe::Disk, content: &[u8; 32]) -> Self {
+        let esp = (ESP, "esp", partition_types::EFI, sizes.esp);
+        // The type of a root file system, by which the Discoverable Partitions Specification's tools
+        // show what is in the slots.
+        let root = partition_types::LINUX_ROOT_X64;
+        let slots = [(SYSTEM_A, "system-a"), (SYSTEM_B, "system-b")]
+            .map(|(number, name)| (number, name, root.clone(), sizes.system));
+        let state = (STATE, "state", partition_types::LINUX_FS, sizes.state);
+        let mut partitions = BTreeMap::new();
+        let mut start = ALIGNMENT;
+        for (number, name, part_type_guid, size) in [esp].into_iter().chain(slots).chain([state]) {
+            let size = size.0.next_multiple_of(ALIGNMENT);
+            let partition = Partition {
+                part_type_guid,
+                part_guid: identifier(content, number),
+                first_lba: start / SECTOR,
+                last_lba: (start + size) / SECTOR - 1,
+                flags: 0,
+                name: name.to_owned(),
+            };
+            partitions.insert(number, partition);
+            start += size;
+        }
+        Self {
+            guid: identifier(content, 0),
+            partitions,
+            // The table's copy is at the end.
+            size: start + ALIGNMENT,
+        }
+    }
+
+    /// The `PARTUUID` of a partition.
+    pub(crate) fn partuuid(&self, number: u32) -> String {
+        self.partitions[&number].part_guid.to_string()
+    }
+
+    /// Makes the sparse file `path` with the partition table.
+    ///
+    /// # Errors
+    /// Names the file that cannot be written.
+    pub(crate) fn create(&self, path: &Path) -> Result<File> {
+        let create = || {
+            let mut file = File::options()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .open(path)?;
+            file.set_len(self.size)?;
+            self.write_table(&mut file)?;
+            anyhow::Ok(file)
+        };
+        create().with_context(|| format!("partition {}", path.display()))
+    }
+
+    fn write_table(&self, file: &mut File) -> Result<()> {
+        let sectors = u32::try_from(self.size / SECTOR - 1).unwrap_or(u32::MAX);
+        ProtectiveMBR::with_lb_size(sectors).overwrite_lba0(file)?;
+        let config = GptConfig::new()
+            .writable(true)
+            .logical_block_size(LogicalBlockSize::Lb512);
+        let mut disk = config.create_from_device(file, Some(self.guid))?;
+        disk.update_partitions(self.partitions.clone())?;
+        disk.write()?;
+        Ok(())
+    }
+
+    /// The part of the disk `file` that is partition `number`.
+    pub(crate) fn slice<'a>(&self, file: &'a File, number: u32) -> Slice<'a> {
+        let partition = &self.partitions[&number];
+        Slice {
+            file,
+            start: partition.first_lba * SECTOR,
+            size: (partition.last_lba + 1 - partition.first_lba) * SECTOR,
+            position: 0,
+        }
+    }
+
+    /// Copies the file `content` into partition `number`.
+    ///
+    /// # Errors
+    /// The content is larger than the partition, or cannot be copied.
+    pub(crate) fn fill(&self, file: &File, number: u32, content: &Path) -> Result<()> {
+        let mut partition = self.slice(file, number);
+        let mut content = File::open(content)?;
+        let (have, need) = (partition.size, content.metadata()?.len());
+        let name = &self.partitions[&number].name;
+        ensure!(
+            need <= have,
+            "partition {name} has {have} bytes, {need} are needed; change [disk] in tare.toml"
+        );
+        io::copy(&mut content, &mut partition)
+            .map(|_| ())
+            .with_context(|| format!("fill partition {name}"))
+    }
+}
+
+/// A UUID of version 8 (RFC 9562: made in a way of our own) for partition `number`.
+fn identifier(content: &[u8; 32], number: u32) -> Uuid {
+    let seed = [&content[..], &number.to_le_bytes()].concat();
+    let hash = crate::digest::bytes(&seed);
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&hash[..16]);
+    uuid::Builder::from_custom_bytes(bytes).into_uuid()
+}
+
+/// A partition as a file of its own.
+#[derive(Debug)]
+pub(crate) struct Slice<'a> {
+    file: &'a File,
+    start: u64,
+    size: u64,
+    position: u64,
+}
+
+impl Slice<'_> {
+    /// How much of `wanted` is left in the partition.
+    fn room(&self, wanted: usize) -> usize {
+        let left = self.size.saturating_sub(self.position);
+        wanted.min(usize::try_from(left).unwrap_or(usize::MAX))
+    }
+}
+
+impl Read for Slice<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let room = self.room(buffer.len());
+        let at = self.start + self.position;
+        let n = self.file.read_at(&mut buffer[..room], at)?;
+        self.position += n as u64;
+        Ok(n)
+    }
+}
+
+impl Write for Slice<'_> {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        let room = self.room(buffer.len());
+        let at = self.start + self.position;
+        let n = self.file.write_at(&buffer[..room], at)?;
+        self.position += n as u64;
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Seek for Slice<'_> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let position = match to {
+            SeekFrom::Start(n) => Some(n),
+            SeekFrom::End(n) => self.size.checked_add_signed(n),
+            SeekFrom::Current(n) => self.position.checked_add_signed(n),
+        };
+        self.position = position.ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(self.position)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tare_config::Bytes;
+
+    fn layout() -> Layout {
+        let sizes = recipe::Disk {
+            esp: Bytes::mib(160),
+            system: Bytes::mib(512),
+            state: Bytes::mib(64),
+        };
+        Layout::new(&sizes, &[7; 32])
+    }
+
+    #[test]
+    fn the_partition_table() {
+        let layout = layout();
+        let lines = layout.partitions.iter().map(|(number, partition)| {
+            let Partition {
+                first_lba,
+                last_lba,
+                part_type_guid,
+                part_guid,
+                name,
+                ..
+            } = partition;
+            let kind = part_type_guid.guid;
+            format!("{number} {first_lba:>7} {last_lba:>7} {name:<8} {kind} {part_guid}\n")
+        });
+        let table: String = lines.collect();
+        assert_eq!(table, include_str!("disk/golden.txt"));
+        assert_eq!(layout.size, (1 + 160 + 512 + 512 + 64 + 1) << 20);
+    }
+
+    #[test]
+    fn a_partition_ends_where_it_ends() {
+        let path = std::env::temp_dir().join(format!("tare-disk-{}", std::process::id()));
+        let layout = layout();
+        let file = layout.create(&path).unwrap();
+        let mut esp = layout.slice(&file, ESP);
+        esp.seek(SeekFrom::End(-1)).unwrap();
+        assert_eq!(esp.write(b"ab").unwrap(), 1);
+        assert_eq!(esp.write(b"b").unwrap(), 0);
+        let mut byte = [0];
+        file.read_at(&mut byte, (161 << 20) - 1).unwrap();
+        assert_eq!(&byte, b"a");
+        std::fs::remove_file(path).unwrap();
+    }
+}

@@ -1,0 +1,111 @@
+//! The finished image: its files, and the manifest that describes them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::cache;
+use crate::digest;
+
+/// A built disk image and what belongs to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// The disk as a sparse file.
+    pub raw: PathBuf,
+    /// The disk in QEMU's format.
+    pub qcow2: PathBuf,
+    /// The kernel alone (`bzImage`), for a boot without firmware.
+    pub kernel: PathBuf,
+    /// The kernel's command line, with dm-verity's table and root hash.
+    pub cmdline: String,
+    /// The kernel with its command line, as firmware starts it.
+    pub uki: PathBuf,
+    /// The system partition's content: EROFS and its hash tree.
+    pub system: PathBuf,
+    /// What the image is made of: SPDX 2.3 in JSON.
+    pub sbom: PathBuf,
+    /// Sizes and hashes of all of these, in JSON.
+    pub manifest: PathBuf,
+}
+
+/// The manifest, `image.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct Manifest {
+    pub(crate) version: String,
+    /// Hash over everything that the image was made from.
+    pub(crate) inputs: String,
+    /// Newest of the packages' files, seconds since 1970: the time of every file in the image.
+    pub(crate) time: u64,
+    pub(crate) root_hash: String,
+    pub(crate) cmdline: String,
+    pub(crate) files: Vec<FileEntry>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FileEntry {
+    name: String,
+    size: u64,
+    sha256: String,
+}
+
+impl Image {
+    /// The names that an image's files have in the folder `output`.
+    pub(crate) fn at(output: &Path, cmdline: String) -> Self {
+        Self {
+            raw: output.join("tare.raw"),
+            qcow2: output.join("tare.qcow2"),
+            kernel: output.join("bzImage"),
+            uki: output.join("tare.efi"),
+            system: output.join("system.erofs"),
+            sbom: output.join("sbom.spdx.json"),
+            manifest: output.join("image.json"),
+            cmdline,
+        }
+    }
+
+    /// The image in `output`, if it was made from `inputs` and is complete.
+    pub(crate) fn current(output: &Path, inputs: &str) -> Option<Self> {
+        let text = fs::read(output.join("image.json")).ok()?;
+        let manifest: Manifest = serde_json::from_slice(&text).ok()?;
+        let complete = |entry: &FileEntry| {
+            fs::metadata(output.join(&entry.name)).is_ok_and(|file| file.len() == entry.size)
+        };
+        let current = manifest.inputs == inputs && manifest.files.iter().all(complete);
+        current.then(|| Self::at(output, manifest.cmdline))
+    }
+
+    /// Hashes the files and writes the manifest; from then on the image is current.
+    ///
+    /// # Errors
+    /// A file cannot be read, or the manifest not written.
+    pub(crate) fn seal(&self, mut manifest: Manifest) -> Result<()> {
+        let files = [
+            &self.kernel,
+            &self.uki,
+            &self.system,
+            &self.raw,
+            &self.qcow2,
+            &self.sbom,
+        ];
+        manifest.files = files
+            .into_iter()
+            .map(|path| entry(path))
+            .collect::<Result<_>>()?;
+        let text = serde_json::to_vec_pretty(&manifest)?;
+        cache::write_atomic(&self.manifest, &text)
+    }
+}
+
+fn entry(path: &Path) -> Result<FileEntry> {
+    let name = path.file_name().context("an image's file has no name")?;
+    Ok(FileEntry {
+        name: name.to_string_lossy().into_owned(),
+        size: fs::metadata(path)
+            .with_context(|| format!("read {}", path.display()))?
+            .len(),
+        sha256: digest::hex_of_file(path)?,
+    })
+}

@@ -1,0 +1,156 @@
+//! `tare.toml`, the page that says what the operating system is made of, and the services it names.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+use tare_config::{Bytes, Machine, Service};
+
+/// The whole image.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Recipe {
+    /// The folder that describes the kernel, from the workspace's root.
+    pub(crate) kernel: PathBuf,
+    /// Words of the kernel's command line beyond those that mount the root.
+    pub(crate) cmdline: Vec<String>,
+    /// The package of this workspace with PID 1.
+    pub(crate) init: String,
+    /// Folders of `system-services/`.
+    pub(crate) services: Vec<String>,
+    pub(crate) disk: Disk,
+    pub(crate) system: System,
+    /// Container images that the engine finds on the machine.
+    #[serde(default)]
+    pub(crate) images: Vec<Preloaded>,
+    /// The machine's configuration where user-data says nothing.
+    #[serde(default)]
+    pub(crate) configuration: toml::Table,
+}
+
+/// Sizes of the partitions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Disk {
+    /// The EFI system partition.
+    pub(crate) esp: Bytes,
+    /// Each of the two slots.
+    pub(crate) system: Bytes,
+    /// The state partition in the image; it grows on first boot.
+    pub(crate) state: Bytes,
+}
+
+/// How the system's file system is written.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct System {
+    /// Options of mkfs.erofs that say how data is compressed.
+    pub(crate) erofs: Vec<String>,
+}
+
+/// A container image made of one Debian package, without a registry.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Preloaded {
+    /// Name by which the engine knows it, such as `tare/demo`.
+    pub(crate) name: String,
+    pub(crate) tag: String,
+    /// Debian packages whose files are in it; what they depend on is not added.
+    pub(crate) packages: Vec<String>,
+    /// Folder of files laid over it, from the workspace's root.
+    pub(crate) overlay: PathBuf,
+    /// Names that are links to `/bin/busybox`.
+    #[serde(default)]
+    pub(crate) applets: Vec<String>,
+    pub(crate) command: Vec<String>,
+}
+
+impl Recipe {
+    /// # Errors
+    /// What is wrong, with line and key.
+    pub(crate) fn read(path: &Path) -> Result<Self> {
+        let recipe: Self = read_toml(path)?;
+        // A machine must come up on these, whatever else is wrong with its configuration.
+        let configuration = toml::to_string(&recipe.configuration)?;
+        tare_config::parse::<Machine>("[configuration]", configuration.as_bytes())
+            .with_context(|| format!("in {}", path.display()))?;
+        Ok(recipe)
+    }
+
+    /// The services by name, from the folder `system-services`.
+    ///
+    /// # Errors
+    /// What is wrong in which `service.toml`.
+    pub(crate) fn read_services(&self, folder: &Path) -> Result<BTreeMap<String, Service>> {
+        let mut services = BTreeMap::new();
+        for name in &self.services {
+            let path = folder.join(name).join("service.toml");
+            services.insert(name.clone(), read_toml::<Service>(&path)?);
+        }
+        check_sources(&services)?;
+        Ok(services)
+    }
+}
+
+fn read_toml<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
+    let bytes = fs::read(path).with_context(|| format!("read {}", path.display()))?;
+    Ok(tare_config::parse(&path.to_string_lossy(), &bytes)?)
+}
+
+/// A service may share the root filesystem of one that has its own.
+fn check_sources(services: &BTreeMap<String, Service>) -> Result<()> {
+    for (name, service) in services {
+        let Some(from) = &service.image.from else {
+            continue;
+        };
+        match services.get(from) {
+            Some(source) if source.image.from.is_none() => {}
+            Some(_) => {
+                bail!("service {name}: image.from names {from}, which has no image of its own")
+            }
+            None => bail!("service {name}: image.from names {from}, which is not in the image"),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn service(image: &str) -> Service {
+        let text = format!("description = 'x'\n[image]\n{image}\n[process]\nargs = ['/x']\n");
+        tare_config::parse("test", text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn root_filesystems_are_shared_one_deep() {
+        for (a, b, want) in [
+            ("from = 'b'", "", None),
+            (
+                "from = 'c'",
+                "",
+                Some("service a: image.from names c, which is not in the image"),
+            ),
+            (
+                "from = 'b'",
+                "from = 'a'",
+                Some("service a: image.from names b, which has no image of its own"),
+            ),
+        ] {
+            let services =
+                [("a", a), ("b", b)].map(|(name, text)| (name.to_owned(), service(text)));
+            let error = check_sources(&BTreeMap::from(services)).err();
+            assert_eq!(error.map(|error| error.to_string()).as_deref(), want);
+        }
+    }
+
+    #[test]
+    fn our_own_page_is_read() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tare.toml");
+        let recipe = Recipe::read(&path).unwrap();
+        assert!(recipe.services.contains(&"ssh".to_owned()));
+    }
+}

@@ -1,0 +1,127 @@
+//! What a package has for machines that are not this one: documentation, other init systems,
+//! package managers, translations.
+
+use super::tree::{Node, Tree};
+
+/// Whole folders and files that no service needs.
+const UNWANTED: &[&str] = &[
+    // For people.
+    "usr/share/apport",
+    "usr/share/bug",
+    "usr/share/doc",
+    "usr/share/doc-base",
+    "usr/share/info",
+    "usr/share/lintian",
+    "usr/share/locale",
+    "usr/share/man",
+    "usr/share/menu",
+    "usr/share/pixmaps",
+    // For desktops.
+    "usr/share/applications",
+    "usr/share/icons",
+    "usr/share/polkit-1",
+    // For Debian's package management.
+    "etc/apt",
+    "etc/dpkg",
+    "etc/kernel",
+    "usr/share/base-passwd",
+    "usr/share/debconf",
+    "usr/share/initramfs-tools",
+    "var/lib/apt",
+    "var/lib/dpkg",
+    // Run by the builder in its own way (see `finish`); its result is in the image.
+    "usr/sbin/ldconfig",
+    // For init systems that are not PID 1 here.
+    "etc/apparmor.d",
+    "etc/cron.d",
+    "etc/cron.daily",
+    "etc/cron.hourly",
+    "etc/cron.monthly",
+    "etc/cron.weekly",
+    "etc/dhcp",
+    "etc/init",
+    "etc/init.d",
+    "etc/logrotate.d",
+    "etc/network",
+    "etc/ppp",
+    "etc/runit",
+    "etc/sv",
+    "etc/systemd",
+    "etc/ufw",
+    "usr/lib/init",
+    "usr/lib/runit-helper",
+    "usr/lib/systemd",
+    "usr/lib/sysusers.d",
+    "usr/lib/tmpfiles.d",
+    "usr/lib/udev",
+    "usr/share/runit",
+    "var/log",
+    // Character set conversion for iconv(3): everything of ours is UTF-8, which libc has built in.
+    "usr/lib/x86_64-linux-gnu/gconv",
+    "var/cache",
+];
+
+/// The one locale kept: the only one that libc and a terminal need to show UTF-8.
+const LOCALE: &str = "usr/lib/locale/C.utf8";
+
+/// Removes what no service needs.
+pub(crate) fn trim(tree: &mut Tree) {
+    for path in UNWANTED {
+        tree.remove(path);
+    }
+    tree.remove_all(is_other_locale);
+}
+
+fn is_other_locale(path: &str, _: &Node) -> bool {
+    let below = path.strip_prefix("usr/lib/locale/");
+    below.is_some_and(|name| !name.contains('/')) && path != LOCALE
+}
+
+/// Takes away the bits by which a file gives its caller another's rights. Services get no new
+/// privileges in any case (`no_new_privs`); so that no file needs trust, none asks for it.
+pub(crate) fn disarm(tree: &mut Tree) {
+    for node in tree.nodes_mut().filter(|node| !node.is_directory()) {
+        node.mode &= !0o6000;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn documentation_and_other_locales_go() {
+        let mut tree = Tree::default();
+        for path in [
+            "usr/bin/x",
+            "usr/lib/locale/C.utf8/LC_CTYPE",
+            "usr/lib/locale/de_DE.utf8/LC_CTYPE",
+            "usr/share/doc/x/README",
+            "usr/share/documents",
+        ] {
+            tree.put_text(path, 0o644, "");
+        }
+        trim(&mut tree);
+        let files: Vec<_> = tree
+            .iter()
+            .filter(|(_, node)| !node.is_directory())
+            .collect();
+        let files: Vec<_> = files.iter().map(|(path, _)| *path).collect();
+        let want = [
+            "usr/bin/x",
+            "usr/lib/locale/C.utf8/LC_CTYPE",
+            "usr/share/documents",
+        ];
+        assert_eq!(files, want);
+    }
+
+    #[test]
+    fn no_file_keeps_setuid() {
+        let mut tree = Tree::default();
+        tree.put_text("usr/bin/su", 0o6755, "");
+        tree.put("tmp", Node::directory(0o1777));
+        disarm(&mut tree);
+        assert_eq!(tree.get("usr/bin/su").unwrap().mode, 0o755);
+        assert_eq!(tree.get("tmp").unwrap().mode, 0o1777);
+    }
+}

@@ -1,0 +1,79 @@
+//! The tools whose version shows in the image's bytes: trixie's own, unpacked into the cache and
+//! run through trixie's own dynamic linker, so that every host builds the same image.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::apt::{Apt, Deb};
+use crate::digest;
+use crate::progress::Stage;
+
+/// mkfs.erofs, ldconfig, and the boot loader with its stub.
+const PACKAGES: &[&str] = &["erofs-utils", "libc-bin", "systemd-boot-efi"];
+
+/// Wanted by libc6 only to ask questions during upgrades.
+const ASSUMED: &[&str] = &["debconf"];
+
+/// A folder with the unpacked packages.
+#[derive(Debug)]
+pub(crate) struct Tools {
+    root: PathBuf,
+    id: String,
+}
+
+impl Tools {
+    /// Downloads and unpacks the tools, if they are not in `cache` yet.
+    pub(crate) fn open(cache: &Path, apt: &Apt, stage: &Stage) -> Result<Self> {
+        let debs = apt.download(&strings(PACKAGES), &strings(ASSUMED))?;
+        let hashes: Vec<&str> = debs.iter().map(|deb| deb.sha256.as_str()).collect();
+        let id = digest::hex(hashes.join("\n").as_bytes());
+        let root = cache.join("tools").join(&id);
+        if !root.exists() {
+            unpack(&debs, &root, stage).context("unpack the build's tools")?;
+        }
+        Ok(Self { root, id })
+    }
+
+    /// Names the versions of all tools.
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// A file of the tools' packages, such as the boot loader.
+    pub(crate) fn file(&self, path: &str) -> PathBuf {
+        self.root.join(path)
+    }
+
+    /// A command that runs `program` (such as `usr/bin/mkfs.erofs`) with trixie's libraries.
+    pub(crate) fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(self.file("usr/lib64/ld-linux-x86-64.so.2"));
+        command
+            .env("LC_ALL", "C.UTF-8")
+            .env("TZ", "UTC")
+            .arg("--library-path")
+            .arg(self.file("usr/lib/x86_64-linux-gnu"))
+            .arg(self.file(program));
+        command
+    }
+}
+
+fn unpack(debs: &[Deb], root: &Path, stage: &Stage) -> Result<()> {
+    let partial = PathBuf::from(format!("{}.{}", root.display(), std::process::id()));
+    fs::create_dir_all(&partial)?;
+    for deb in debs {
+        let mut command = Command::new("dpkg-deb");
+        stage.run(command.arg("--extract").arg(&deb.path).arg(&partial))?;
+    }
+    // Another build may have been faster; its tools are the same.
+    if fs::rename(&partial, root).is_err() {
+        fs::remove_dir_all(&partial)?;
+    }
+    Ok(())
+}
+
+fn strings(words: &[&str]) -> Vec<String> {
+    words.iter().map(|&word| word.to_owned()).collect()
+}

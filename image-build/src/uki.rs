@@ -1,0 +1,164 @@
+//! The unified kernel image: systemd's EFI stub with kernel, command line and os-release as sections
+//! (<https://uapi-group.org/specifications/specs/unified_kernel_image/>).
+//!
+//! Sections are appended in-process rather than by objcopy, whose output depends on its version.
+
+use anyhow::{Context, Result, ensure};
+
+/// Length of a section header in bytes (PE format, "Section Table").
+const SECTION_HEADER: usize = 40;
+/// Initialised data that may be read.
+const CHARACTERISTICS: u32 = 0x4000_0040;
+
+/// A named part of the image.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Section<'a> {
+    /// Eight bytes at most, with the leading dot.
+    pub(crate) name: &'a str,
+    pub(crate) content: &'a [u8],
+}
+
+/// Where the fields are that change when a section is added.
+#[derive(Debug, Clone, Copy)]
+struct Layout {
+    coff: usize,
+    optional: usize,
+    sections: usize,
+}
+
+/// `stub` with `sections` added.
+///
+/// # Errors
+/// The stub is no PE image, or its headers have no room for more sections.
+pub(crate) fn assemble(stub: &[u8], sections: &[Section]) -> Result<Vec<u8>> {
+    let mut image = stub.to_vec();
+    let layout = layout(&image).context("the EFI stub is no PE image")?;
+    for section in sections {
+        append(&mut image, layout, section)
+            .with_context(|| format!("add section {} to the EFI stub", section.name))?;
+    }
+    Ok(image)
+}
+
+fn layout(image: &[u8]) -> Option<Layout> {
+    let pe = usize::try_from(get32(image, 0x3c)?).ok()?;
+    if image.get(pe..pe + 4)? != b"PE\0\0" {
+        return None;
+    }
+    let coff = pe + 4;
+    let optional = coff + 20;
+    let optional_size = usize::from(get16(image, coff + 16)?);
+    Some(Layout {
+        coff,
+        optional,
+        sections: optional + optional_size,
+    })
+}
+
+fn append(image: &mut Vec<u8>, layout: Layout, section: &Section) -> Result<()> {
+    let field = |image: &[u8], at: usize| get32(image, at).context("headers are cut short");
+    let section_alignment = field(image, layout.optional + 32)?;
+    let file_alignment = field(image, layout.optional + 36)?;
+    let image_size = field(image, layout.optional + 56)?;
+    let headers_size = field(image, layout.optional + 60)? as usize;
+    let count = get16(image, layout.coff + 2).context("headers are cut short")?;
+    let header = layout.sections + usize::from(count) * SECTION_HEADER;
+    ensure!(
+        header + SECTION_HEADER <= headers_size,
+        "no room in its headers"
+    );
+
+    let size = u32::try_from(section.content.len()).context("section is too long")?;
+    image.resize(image.len().next_multiple_of(file_alignment as usize), 0);
+    let raw = u32::try_from(image.len())?;
+    image.extend_from_slice(section.content);
+    image.resize(image.len().next_multiple_of(file_alignment as usize), 0);
+    let address = image_size.next_multiple_of(section_alignment);
+
+    let mut name = [0; 8];
+    ensure!(section.name.len() <= name.len(), "name is too long");
+    name[..section.name.len()].copy_from_slice(section.name.as_bytes());
+    image[header..header + SECTION_HEADER].fill(0);
+    image[header..header + 8].copy_from_slice(&name);
+    let raw_size = size.next_multiple_of(file_alignment);
+    put32(image, header + 8, size);
+    put32(image, header + 12, address);
+    put32(image, header + 16, raw_size);
+    put32(image, header + 20, raw);
+    put32(image, header + 36, CHARACTERISTICS);
+    let end = (address + size).next_multiple_of(section_alignment);
+    put32(image, layout.optional + 56, end);
+    image[layout.coff + 2..layout.coff + 4].copy_from_slice(&(count + 1).to_le_bytes());
+    // No loader of UEFI looks at the checksum; the stub's would be wrong now.
+    put32(image, layout.optional + 64, 0);
+    Ok(())
+}
+
+fn get16(image: &[u8], at: usize) -> Option<u16> {
+    let bytes = image.get(at..at + 2)?;
+    bytes.try_into().ok().map(u16::from_le_bytes)
+}
+
+fn get32(image: &[u8], at: usize) -> Option<u32> {
+    let bytes = image.get(at..at + 4)?;
+    bytes.try_into().ok().map(u32::from_le_bytes)
+}
+
+fn put32(image: &mut [u8], at: usize, value: u32) {
+    image[at..at + 4].copy_from_slice(&value.to_le_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The smallest headers that `assemble` looks at: one section, room for one more.
+    fn stub() -> Vec<u8> {
+        let mut stub = vec![0; 0x200];
+        put32(&mut stub, 0x3c, 0x40);
+        stub[0x40..0x44].copy_from_slice(b"PE\0\0");
+        stub[0x46] = 1;
+        stub[0x54] = 112;
+        put32(&mut stub, 0x58 + 32, 0x1000);
+        put32(&mut stub, 0x58 + 36, 0x200);
+        put32(&mut stub, 0x58 + 56, 0x2000);
+        put32(&mut stub, 0x58 + 60, 0x58 + 112 + 2 * 40);
+        stub
+    }
+
+    #[test]
+    fn a_section_is_described_where_it_is() {
+        let section = Section {
+            name: ".cmdline",
+            content: &[b'x'; 0x201],
+        };
+        let image = assemble(&stub(), &[section]).unwrap();
+        let header = 0x58 + 112 + 40;
+        assert_eq!(&image[header..header + 8], b".cmdline");
+        let field = |at| get32(&image, header + at).unwrap();
+        let got = [8, 12, 16, 20, 36].map(field);
+        assert_eq!(got, [0x201, 0x2000, 0x400, 0x200, CHARACTERISTICS]);
+        assert_eq!(get16(&image, 0x46), Some(2));
+        assert_eq!(get32(&image, 0x58 + 56), Some(0x3000));
+        assert_eq!((image.len(), image[0x200], image[0x401]), (0x600, b'x', 0));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_an_error() {
+        let section = |name| Section {
+            name,
+            content: b"x",
+        };
+        for (stub, sections, want) in [
+            (vec![], vec![], "the EFI stub is no PE image"),
+            (
+                stub(),
+                vec![section(".a"), section(".b")],
+                "add section .b to the EFI stub: no room in its headers",
+            ),
+        ] {
+            let error = assemble(&stub, &sections).unwrap_err();
+            assert_eq!(format!("{error:#}"), want);
+        }
+    }
+}
