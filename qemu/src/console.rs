@@ -149,6 +149,15 @@ impl Console {
         ended.map_err(|why| self.explained(&format!("the machine is not off: {why}")))
     }
 
+    /// Waits until all that QEMU wrote has been read; it has exited, so that is at once.
+    pub(crate) fn drain(&self) {
+        let mut state = self.shared.lock();
+        while !state.ended {
+            let waited = self.shared.changed.wait(state);
+            state = waited.unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
     /// An error with the console's tail: all of it, if the guest is in the middle of a long cry.
     pub(crate) fn explained(&self, error: &str) -> Error {
         if self.forbidden().is_some() {

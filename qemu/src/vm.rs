@@ -214,6 +214,8 @@ impl Vm {
             child.kill()?;
             child.wait()?;
         }
+        // A forbidden line may be among the last.
+        self.console.drain();
         Ok(())
     }
 
