@@ -1,0 +1,71 @@
+//! Looking into a machine's disk while it is off, and damaging it.
+
+use std::fs::File;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use gpt::GptConfig;
+use gpt::disk::LogicalBlockSize;
+use tare_image::host::find_command;
+use tare_qemu::Machine;
+
+/// The bytes of partition `name` on the raw disk `disk`.
+///
+/// # Errors
+/// There is no valid partition table, or no such partition in it.
+pub fn partition(disk: &Path, name: &str) -> Result<Range<u64>> {
+    let table = GptConfig::new().writable(false).open(disk);
+    let table = table.with_context(|| format!("partition table of {}", disk.display()))?;
+    let found = table
+        .partitions()
+        .values()
+        .find(|partition| partition.name == name);
+    let found = found.with_context(|| format!("{} has no partition {name}", disk.display()))?;
+    let start = found.bytes_start(LogicalBlockSize::Lb512)?;
+    Ok(start..start + found.bytes_len(LogicalBlockSize::Lb512)?)
+}
+
+/// The state partition's file system has been unmounted and has no error.
+///
+/// # Errors
+/// What e2fsck says.
+pub fn require_clean_state(machine: &Machine) -> Result<()> {
+    let disk = machine.raw_disk()?;
+    let state = partition(&disk, "state")?;
+    let mut e2fsck = Command::new(find_command("e2fsck").context("e2fsck is not installed")?);
+    let output = e2fsck
+        .arg("-fn")
+        .arg(format!("{}?offset={}", disk.display(), state.start))
+        .output()?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    // It exits with 0 over an unmounted journal that it is not allowed to replay.
+    let unmounted = !said.contains("recover") && !said.contains("journal");
+    ensure!(
+        output.status.success() && unmounted,
+        "e2fsck: {}\n{said}",
+        output.status
+    );
+    Ok(())
+}
+
+/// Inverts one bit of the machine's disk, whose base is the raw disk `base`.
+///
+/// # Errors
+/// The disk cannot be read or written.
+pub fn flip_bit(machine: &Machine, base: &Path, offset: u64) -> Result<()> {
+    let mut byte = [0];
+    File::open(base)?.read_exact_at(&mut byte, offset)?;
+    let write = format!("write -P {} {offset} 1", byte[0] ^ 1);
+    let overlay = machine.folder().join(&machine.shape().disks[0].path);
+    let output = Command::new("qemu-io")
+        .args(["-c", &write])
+        .arg(overlay)
+        .output()?;
+    // It exits with 0 over a failed write as well, but says so.
+    let said = String::from_utf8_lossy(&output.stdout);
+    ensure!(said.contains("wrote 1/1 bytes"), "qemu-io {write}: {said}");
+    Ok(())
+}

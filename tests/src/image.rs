@@ -1,0 +1,38 @@
+//! The image under test, made on the first use.
+
+use std::io::{self, Write};
+use std::sync::OnceLock;
+
+use anyhow::{Result, anyhow};
+use tare_image::host::{self, Group};
+use tare_image::progress::Progress;
+use tare_image::{BuildOptions, Image};
+use tare_qemu::target;
+
+/// The image of this checkout, built once by the first test that asks.
+///
+/// # Errors
+/// A host tool is missing and may not be installed, or the build fails; every test gets the same answer.
+pub fn image() -> Result<&'static Image> {
+    static IMAGE: OnceLock<Result<Image, String>> = OnceLock::new();
+    let built = IMAGE.get_or_init(|| build().map_err(|error| format!("{error:#}")));
+    built.as_ref().map_err(|error| anyhow!(error.clone()))
+}
+
+fn build() -> Result<Image> {
+    let logs = target().join("log");
+    // The first build takes a quarter of an hour.
+    say(&format!("making the image; logs are in {}", logs.display()))?;
+    let progress = Progress::new(&logs);
+    host::ensure(
+        &[Group::Kernel, Group::Image, Group::Qemu],
+        false,
+        &progress,
+    )?;
+    tare_image::build(&BuildOptions::default(), &progress)
+}
+
+/// Tells the person who runs the tests, past the test harness, which shows nothing of a test that passes.
+pub(crate) fn say(line: &str) -> io::Result<()> {
+    io::stderr().write_all(format!("tests: {line}\n").as_bytes())
+}

@@ -1,0 +1,20 @@
+//! Whole-system tests: the real disk image in QEMU, used as a person would use it.
+//!
+//! A test says in a few lines what the person does; here is what the tests share. [`on_machines`] sets up
+//! what a test needs and lets at most two machines run at a time; [`Checks`] lets one boot, which costs
+//! half a minute, answer several questions without one answer hiding the next.
+
+mod attempt;
+mod checks;
+pub mod disk;
+pub mod foreign;
+pub mod guest;
+mod image;
+mod scratch;
+mod slot;
+pub mod user_data;
+
+pub use attempt::on_machines;
+pub use checks::Checks;
+pub use image::image;
+pub use scratch::Scratch;

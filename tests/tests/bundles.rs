@@ -1,0 +1,52 @@
+//! The image's services are OCI bundles: other runtimes run them too.
+
+use anyhow::{Context, Result, ensure};
+use tare_qemu::secs;
+use tare_tests::{Checks, Scratch, foreign, on_machines};
+
+/// Every service of the image. All of their namespaces allow it: they are either new or the host's, and a
+/// runtime that is root on its host can give both.
+const SERVICES: [&str; 8] = [
+    "apps", "console", "dhcp", "engine", "log", "ssh", "storage", "time",
+];
+
+/// What PID 1 may have on disk, in bytes.
+const PID_1: u64 = 4 << 20;
+
+#[test]
+fn run_under_other_runtimes() -> Result<()> {
+    on_machines(|image| {
+        let folder = Scratch::new("foreign")?;
+        let vm = foreign::guest(image, folder.path())?.boot()?;
+        vm.wait_line("bundles: done", secs(60))?;
+        let console = vm.console().text();
+        let mut checks = Checks::default();
+        checks.check("PID 1 is small", || pid_1_is_small(&console));
+        for runtime in ["runc", "crun"] {
+            for service in SERVICES {
+                let start = format!("bundle: {runtime} {service} ");
+                checks.check(&start, || ran(&console, &start, runtime));
+            }
+        }
+        checks.verdict()?;
+        folder.remove()
+    })
+}
+
+/// The runtime became a program of the service.
+fn ran(console: &str, start: &str, runtime: &str) -> Result<()> {
+    let verdict = console.lines().find_map(|line| line.strip_prefix(start));
+    let program = verdict.and_then(|verdict| verdict.strip_prefix("ran "));
+    ensure!(
+        program.is_some_and(|name| !name.starts_with(runtime)),
+        "{verdict:?}"
+    );
+    Ok(())
+}
+
+fn pid_1_is_small(console: &str) -> Result<()> {
+    let size = console.lines().find_map(|line| line.strip_prefix("init: "));
+    let bytes: u64 = size.context("no size")?.parse()?;
+    ensure!(bytes <= PID_1, "{bytes} bytes");
+    Ok(())
+}

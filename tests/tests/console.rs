@@ -1,0 +1,50 @@
+//! A test fails when the guest is in trouble, whether it looks or not.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use anyhow::Result;
+use tare_image::Image;
+use tare_qemu::{Vm, secs};
+use tare_tests::on_machines;
+
+/// A kernel without a PID 1 panics, and this one starts again at once.
+const TROUBLE: &str = "init=/no-such-program panic=-1";
+
+#[test]
+fn trouble_ends_every_wait() -> Result<()> {
+    on_machines(|image| {
+        let vm = in_trouble(image)?;
+        let error = vm
+            .wait_line("no such line", secs(20))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.starts_with("no line `no such line`: the console shows `"),
+            "{error}"
+        );
+        assert!(error.contains("Kernel panic"), "{error}");
+        Ok(())
+    })
+}
+
+#[test]
+fn trouble_that_nobody_looked_for_fails_the_test() -> Result<()> {
+    on_machines(|image| {
+        let vm = in_trouble(image)?;
+        vm.qmp().wait_event("SHUTDOWN", vm.scaled(secs(20)))?;
+        let panic = catch_unwind(AssertUnwindSafe(|| drop(vm))).unwrap_err();
+        let message = panic
+            .downcast_ref::<String>()
+            .expect("`panic!` with arguments makes a String");
+        assert!(message.starts_with("the console shows `"), "{message}");
+        Ok(())
+    })
+}
+
+fn in_trouble(image: &Image) -> Result<Vm> {
+    Vm::of(image)
+        .direct()
+        .append(TROUBLE)
+        .exit_on_reboot()
+        .boot()
+}

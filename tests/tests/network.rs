@@ -1,0 +1,77 @@
+//! A network without DHCP.
+
+use std::net::Ipv4Addr;
+
+use anyhow::Result;
+use tare_qemu::{Forward, Network, Vm, secs};
+use tare_tests::guest::{mentions, require_no_failed_service, says, wait_off};
+use tare_tests::{Checks, on_machines};
+
+/// QEMU's network for it has the gateway .2. (Addresses are those kept for documentation.)
+const USER_DATA: &str = "
+hostname = 'edge-17'
+
+[network]
+dns = ['192.0.2.3', '2001:db8::3']
+search = ['tare.example']
+
+[network.interfaces.eth0]
+addresses = ['192.0.2.10/24', '2001:db8::10/64']
+gateway = ['192.0.2.2', '2001:db8::2']
+mtu = 1400
+";
+
+const RESOLV_CONF: &str = "nameserver 192.0.2.3\nnameserver 2001:db8::3\nsearch tare.example\n";
+
+#[test]
+fn addresses_of_user_data() -> Result<()> {
+    on_machines(|image| {
+        let vm = Vm::of(image)
+            .direct()
+            .user_data(USER_DATA)
+            .networks(vec![network()])
+            .boot()?;
+        vm.wait_ready()?;
+        vm.wait_ssh(secs(10))?;
+        let mut checks = Checks::default();
+        checks.check("IPv4", || {
+            mentions(&vm, "ip -4 -o addr show dev eth0", "inet 192.0.2.10/24")
+        });
+        checks.check("IPv6", || {
+            mentions(&vm, "ip -6 -o addr show dev eth0", "inet6 2001:db8::10/64")
+        });
+        checks.check("IPv4 route", || {
+            mentions(&vm, "ip -4 route", "default via 192.0.2.2 dev eth0")
+        });
+        checks.check("IPv6 route", || {
+            mentions(&vm, "ip -6 route", "default via 2001:db8::2 dev eth0")
+        });
+        checks.check("packet size", || {
+            mentions(&vm, "ip link show dev eth0", "mtu 1400")
+        });
+        checks.check("sshd on IPv6", || {
+            mentions(&vm, "head -c 4 < /dev/tcp/2001:db8::10/22", "SSH-")
+        });
+        checks.check("resolvers", || {
+            says(&vm, "cat /etc/resolv.conf", RESOLV_CONF)
+        });
+        checks.check("name", || {
+            says(&vm, "hostname; cat /etc/hostname", "edge-17\nedge-17\n")
+        });
+        checks.check("no failed service", || require_no_failed_service(&vm));
+        checks.check("power off by SIGTERM to PID 1", || {
+            vm.ssh("kill -TERM 1")?;
+            wait_off(&vm)
+        });
+        checks.verdict()
+    })
+}
+
+fn network() -> Network {
+    Network {
+        subnet: Some("192.0.2.0/24".to_owned()),
+        guest: Some(Ipv4Addr::new(192, 0, 2, 10)),
+        forwards: vec![Forward { host: 0, guest: 22 }],
+        isolated: true,
+    }
+}

@@ -1,0 +1,107 @@
+//! What a machine keeps.
+
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use tare_qemu::{Builder, Vm, secs};
+use tare_tests::guest::power_off;
+use tare_tests::{Checks, Scratch, disk, on_machines};
+
+const USER_DATA: &str = "hostname = 'keeper'\n[network]\nsearch = ['keeper.example']\n";
+
+/// What must be the same after a reboot, and after the source of the user-data is gone.
+#[derive(Debug, PartialEq, Eq)]
+struct Identity {
+    host_keys: String,
+    machine_id: String,
+    name: String,
+    resolver: String,
+}
+
+#[test]
+fn survives_a_reboot_and_the_loss_of_the_user_data() -> Result<()> {
+    on_machines(|image| {
+        let folder = Scratch::new("state")?;
+        let machine = || Vm::of(image).direct().keep_in(folder.path());
+        let mut checks = Checks::default();
+        let before = first_run(machine().user_data(USER_DATA), &mut checks)?;
+        // The disk is the same, fw_cfg is gone.
+        let vm = machine().boot()?;
+        vm.wait_ready()?;
+        checks.check("volume without user-data", || holds_note(&vm));
+        checks.check("identity without user-data", || is_same(&vm, &before));
+        checks.check("power off", || power_off(&vm));
+        checks.check("clean file system", || {
+            disk::require_clean_state(vm.machine())
+        });
+        checks.verdict()?;
+        folder.remove()
+    })
+}
+
+/// Writes something, reboots, and looks for it.
+fn first_run(machine: Builder, checks: &mut Checks) -> Result<Identity> {
+    let vm = machine.boot()?;
+    vm.wait_ready()?;
+    checks.check("write to a volume", || write_note(&vm));
+    let before = identity(&vm)?;
+    ensure!(before.name == "keeper\n", "{before:?}");
+    let mark = vm.console().mark();
+    // Ends the session before it can answer.
+    vm.ssh_output("kill -s RTMIN+5 1")?;
+    vm.wait_line_after(mark, "tare: ready", secs(90))?;
+    checks.check("volume after reboot", || holds_note(&vm));
+    checks.check("identity after reboot", || is_same(&vm, &before));
+    checks.check("power off", || power_off(&vm));
+    Ok(before)
+}
+
+fn write_note(vm: &Vm) -> Result<()> {
+    let write = "docker run --rm -v notes:/notes tare/demo sh -c 'echo kept > /notes/note'";
+    vm.ssh_within(write, secs(60)).map(drop)
+}
+
+fn holds_note(vm: &Vm) -> Result<()> {
+    let read = "docker run --rm -v notes:/notes tare/demo cat /notes/note";
+    let note = vm.ssh_within(read, secs(60))?;
+    ensure!(note == "kept\n", "the note is {note:?}");
+    Ok(())
+}
+
+fn identity(vm: &Vm) -> Result<Identity> {
+    Ok(Identity {
+        host_keys: host_keys(vm)?,
+        machine_id: vm.ssh("cat /etc/machine-id")?,
+        name: vm.ssh("hostname")?,
+        resolver: vm.ssh("cat /etc/resolv.conf")?,
+    })
+}
+
+fn is_same(vm: &Vm, before: &Identity) -> Result<()> {
+    let now = identity(vm)?;
+    ensure!(now == *before, "it was {before:#?}\nand is {now:#?}");
+    Ok(())
+}
+
+/// As a stranger sees them.
+fn host_keys(vm: &Vm) -> Result<String> {
+    let port = vm.port(22).context("ssh is not forwarded")?.to_string();
+    let patience = vm.scaled(secs(10)).as_secs().to_string();
+    let scan = Command::new("ssh-keyscan")
+        .args(["-T", &patience, "-p", &port, "127.0.0.1"])
+        .output()?;
+    // Each line starts with the address and port, which change.
+    let keys = String::from_utf8(scan.stdout)?;
+    let mut keys: Vec<_> = keys
+        .lines()
+        .filter_map(|line| line.split_once(' '))
+        .map(|line| line.1)
+        .collect();
+    keys.sort_unstable();
+    ensure!(
+        !keys.is_empty(),
+        "no host keys: {}",
+        String::from_utf8_lossy(&scan.stderr)
+    );
+    Ok(keys.join("\n"))
+}
