@@ -1,0 +1,107 @@
+//! Starts the apps of the machine's configuration, each a Compose specification, with
+//! `docker compose up`, and takes down those that are no longer configured.
+//!
+//! Images preloaded at build time are given to the engine first, unless it has them. An app that
+//! fails stops no other; the exit status is 0 only if all went well.
+
+mod compose;
+mod engine;
+mod images;
+mod state;
+
+use anyhow::{Context, Result};
+use engine::Engine;
+use serde_json::{Map, Value};
+use signal_hook::consts::SIGTERM;
+use state::State;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// The apps by name, written by PID 1; `null` on a machine without any.
+const APPS: &str = "/run/config/apps.json";
+/// Images in the format of `docker save`.
+const IMAGES: &str = "/images";
+/// The engine's socket.
+const SOCKET: &str = "/run/engine/docker.sock";
+/// The names of the apps that were started; on a volume.
+const STARTED: &str = "/var/lib/tare/started.json";
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(0) => ExitCode::SUCCESS,
+        Ok(failures) => {
+            eprintln!("{failures} failed");
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Counts what failed.
+fn run() -> Result<usize> {
+    end_at_sigterm()?;
+    let apps = read_apps(Path::new(APPS))?;
+    let mut state = State::read(Path::new(STARTED));
+    let images = images::load_all(&Engine::new(SOCKET), Path::new(IMAGES));
+    let taken_down = take_down(&apps, &mut state);
+    let started = apps
+        .iter()
+        .map(|(name, spec)| start(name, spec, &mut state));
+    let failures = images
+        .into_iter()
+        .chain(taken_down)
+        .chain(started)
+        .filter(Result::is_err);
+    Ok(failures.count())
+}
+
+/// The first process of a pid namespace gets no signal that it has no handler for.
+fn end_at_sigterm() -> Result<()> {
+    let always = Arc::new(AtomicBool::new(true));
+    signal_hook::flag::register_conditional_shutdown(SIGTERM, 1, always)
+        .context("handle SIGTERM")?;
+    Ok(())
+}
+
+fn read_apps(path: &Path) -> Result<Map<String, Value>> {
+    let bytes = std::fs::read(path).with_context(|| format!("read {}", path.display()))?;
+    match serde_json::from_slice(&bytes).with_context(|| format!("parse {}", path.display()))? {
+        Value::Object(apps) => Ok(apps),
+        _ => Ok(Map::new()),
+    }
+}
+
+/// The app is noted before it is started: one that is half up must be taken down some day too.
+fn start(name: &str, spec: &Value, state: &mut State) -> Result<()> {
+    report(
+        name,
+        state
+            .add(name)
+            .and_then(|()| compose::up(name, spec))
+            .map(|()| "started"),
+    )
+}
+
+fn take_down(apps: &Map<String, Value>, state: &mut State) -> Vec<Result<()>> {
+    let gone = state.without(apps);
+    gone.iter()
+        .map(|name| {
+            let done = compose::down(name).and_then(|()| state.remove(name));
+            report(name, done.map(|()| "taken down: no longer configured"))
+        })
+        .collect()
+}
+
+/// A line in the log for what became of `subject`.
+pub(crate) fn report(subject: &str, result: Result<&str>) -> Result<()> {
+    match &result {
+        Ok(what) => eprintln!("{subject}: {what}"),
+        Err(error) => eprintln!("{subject}: {error:#}"),
+    }
+    result.map(drop)
+}
