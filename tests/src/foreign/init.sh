@@ -11,7 +11,6 @@ prepare() {
     /usr/bin/busybox --install -s /run/bin
     mount -t proc proc /proc
     mount -t sysfs sys /sys
-    mount -t devtmpfs dev /dev
     mkdir -p /dev/pts /dev/shm
     mount -t tmpfs tmp /tmp
     mount -t tmpfs state /state
@@ -69,7 +68,9 @@ work() {
 export PATH=/run/bin:/usr/sbin:/usr/bin
 prepare
 mkfifo /run/over
+# Both ends, so that opening does not wait for the other.
+exec 3<> /run/over
 work &
-# Reads, and does not wait for children: who has ended stays visible to `program`.
-read -r _ < /run/over
+# Reads, and does not wait for children: who has ended stays visible to `program`. SIGCHLD interrupts.
+until read -r _ <&3; do :; done
 poweroff -f
