@@ -376,7 +376,12 @@ impl Supervisor {
             let Some(output) = &unit.output else { continue };
             match collector.hand_over(&unit.name, output) {
                 Ok(()) => unit.collected = true,
-                Err(error) => log::warn!("hand the output of {} to the log: {error}", unit.name),
+                // It has just ended: its next run is handed everything.
+                Err(error) => {
+                    log::debug!("hand the output of {} to the log: {error}", unit.name);
+                    self.collector = None;
+                    return;
+                }
             }
         }
     }
