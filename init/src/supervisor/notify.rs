@@ -1,6 +1,6 @@
 //! The services' side of `sd_notify(3)`: one socket a service, so that who speaks is known.
 
-use super::run::Event;
+use super::event::Event;
 use crate::paths::NOTIFY;
 use std::fs::{self, Permissions};
 use std::io;

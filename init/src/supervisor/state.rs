@@ -27,6 +27,22 @@ pub(crate) enum State {
     Stopped,
 }
 
+impl State {
+    /// What people read.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            State::Waiting => "waiting",
+            State::Starting => "starting",
+            State::Ready => "ready",
+            State::Stopping { .. } => "stopping",
+            State::BackingOff => "backing-off",
+            State::Failed => "failed",
+            State::Done => "done",
+            State::Stopped => "stopped",
+        }
+    }
+}
+
 /// What happens to a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Event {

@@ -1,8 +1,8 @@
 //! A service under supervision: its description, bundle, life and what runs of it.
 
+use super::event::Event;
 use super::notify;
 use super::output::{self, Collector, Output};
-use super::run::Event;
 use super::state::Life;
 use crate::effect::facts::write_sections;
 use crate::effect::files::make_directory;
@@ -127,6 +127,22 @@ impl Unit {
         Ok((tare_container::start(&self.bundle, &launch)?, ours))
     }
 
+    /// Sends its stop signal.
+    pub(super) fn signal(&self) {
+        let Some(running) = &self.running else { return };
+        if let Err(error) = running.signal(signal_of(self.service.lifecycle.stop.signal)) {
+            log::warn!("{}: signal: {error}", self.name);
+        }
+    }
+
+    /// Kills what is left of it.
+    pub(super) fn kill(&self) {
+        let Some(running) = &self.running else { return };
+        if let Err(error) = running.kill() {
+            log::warn!("{}: kill: {error}", self.name);
+        }
+    }
+
     fn prepare(&mut self, events: &UnboundedSender<Event>) -> Result<(), StartError> {
         let owner = self.owner();
         for directory in source_directories(&self.service) {
@@ -179,12 +195,30 @@ fn make_source(directory: &SourceDirectory, owner: u32) -> io::Result<()> {
 }
 
 /// The kernel's signal for a service's stop signal.
-pub(super) fn signal_of(signal: StopSignal) -> Signal {
+fn signal_of(signal: StopSignal) -> Signal {
     match signal {
         StopSignal::Term => Signal::SIGTERM,
         StopSignal::Int => Signal::SIGINT,
         StopSignal::Hup => Signal::SIGHUP,
         StopSignal::Quit => Signal::SIGQUIT,
         StopSignal::Kill => Signal::SIGKILL,
+    }
+}
+
+/// What may be set on a service when it is taken in charge.
+pub(crate) struct Setup<'a>(pub(super) &'a mut Unit);
+
+impl Setup<'_> {
+    pub(crate) fn environment(&mut self, variable: String) {
+        self.0.environment.push(variable);
+    }
+
+    pub(crate) fn sections(&mut self, sections: Vec<(String, String)>) {
+        self.0.sections = sections;
+    }
+
+    /// Keeps it waiting until it is given arguments.
+    pub(crate) fn hold(&mut self) {
+        self.0.wanted = false;
     }
 }

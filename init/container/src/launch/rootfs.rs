@@ -8,9 +8,9 @@ use super::plan::{Plan, PlannedMount};
 use crate::sys;
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use nix::sys::stat::{Mode, SFlag, fstat, mknod};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat, mknod, stat};
 use nix::unistd::{fchdir, mkdir, pivot_root};
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::os::fd::{AsFd, OwnedFd};
 
 const NONE: Option<&CStr> = None;
@@ -74,7 +74,9 @@ fn bind(planned: &PlannedMount, tree: &OwnedFd) -> Result<(), Failure> {
         .step_on("mount_setattr", &planned.source)?;
     let attach = || sys::move_mount(tree.as_fd(), &planned.target);
     let attached = match attach() {
-        Err(Errno::ENOENT) => make_target(planned, is_directory(tree)?).and_then(|()| attach()),
+        Err(Errno::ENOENT) => {
+            make_target(&planned.target, is_directory(tree)?).and_then(|()| attach())
+        }
         attached => attached,
     };
     attached.map_err(|source| {
@@ -90,7 +92,7 @@ fn bind(planned: &PlannedMount, tree: &OwnedFd) -> Result<(), Failure> {
 
 fn is_directory(tree: &OwnedFd) -> Result<bool, Failure> {
     let stat = fstat(tree).step("fstat")?;
-    Ok(SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR)
+    Ok(file_type(&stat) == SFlag::S_IFDIR)
 }
 
 fn mount_new(planned: &PlannedMount) -> Result<(), Failure> {
@@ -100,7 +102,7 @@ fn mount_new(planned: &PlannedMount) -> Result<(), Failure> {
     let data = (!options.data.is_empty()).then_some(options.data.as_c_str());
     let attach = || mount(Some(source), target, Some(fstype), options.flags, data);
     let attached = match attach() {
-        Err(Errno::ENOENT) => make_target(planned, true).and_then(|()| attach()),
+        Err(Errno::ENOENT) => make_target(target, true).and_then(|()| attach()),
         attached => attached,
     };
     attached.map_err(|source| {
@@ -113,26 +115,23 @@ fn mount_new(planned: &PlannedMount) -> Result<(), Failure> {
     })
 }
 
-/// Makes the target of a mount with the directories above it: inside a tmpfs nobody else has.
-fn make_target(planned: &PlannedMount, directory: bool) -> nix::Result<()> {
-    let target = planned.target.as_bytes();
-    let parents = target
-        .iter()
-        .enumerate()
-        .skip(1)
-        .filter(|(_, b)| **b == b'/');
-    for (end, _) in parents {
-        make_directory(&target[..end])?;
+/// Makes the target of a mount, and what is missing above it: inside a tmpfs nobody else has.
+fn make_target(target: &CStr, directory: bool) -> nix::Result<()> {
+    let make = || match directory {
+        true => make_directory(target.to_bytes()),
+        false => mknod(target, SFlag::S_IFREG, Mode::from_bits_retain(0o644), 0),
+    };
+    match make() {
+        Err(Errno::ENOENT) => make_parents(target.to_bytes()).and_then(|()| make()),
+        made => made,
     }
-    if directory {
-        return make_directory(target);
-    }
-    mknod(
-        &*planned.target,
-        SFlag::S_IFREG,
-        Mode::from_bits_retain(0o644),
-        0,
-    )
+}
+
+fn make_parents(path: &[u8]) -> nix::Result<()> {
+    let slashes = path.iter().enumerate().skip(1).filter(|(_, b)| **b == b'/');
+    slashes
+        .map(|(end, _)| &path[..end])
+        .try_for_each(make_directory)
 }
 
 fn make_directory(path: &[u8]) -> nix::Result<()> {
@@ -145,10 +144,15 @@ fn make_directory(path: &[u8]) -> nix::Result<()> {
 /// Hides the masked paths of `plan` and protects the read-only ones; those that this kernel does not
 /// have need neither.
 pub(super) fn close_paths(plan: &Plan) -> Result<(), Failure> {
-    let mut empty: Option<&CString> = None;
+    let mut empty: Option<&CStr> = None;
     for path in &plan.masked_paths {
-        if mask(path, empty).step_on("mask", path)? == Masked::Directory {
-            empty = empty.or(Some(path));
+        match kind(path).step_on("stat", path)? {
+            Some(SFlag::S_IFDIR) => {
+                mask_directory(path, empty).step_on("mask", path)?;
+                empty = empty.or(Some(path));
+            }
+            Some(_) => mask_file(path).step_on("mask", path)?,
+            None => {}
         }
     }
     for path in &plan.read_only_paths {
@@ -157,34 +161,37 @@ pub(super) fn close_paths(plan: &Plan) -> Result<(), Failure> {
     Ok(())
 }
 
-#[derive(PartialEq, Eq)]
-enum Masked {
-    Missing,
-    File,
-    Directory,
+/// What is at `path`, if anything. Asked first, for a mount on the wrong kind costs more than its
+/// failure: it is taken apart again after a grace period of RCU.
+fn kind(path: &CStr) -> nix::Result<Option<SFlag>> {
+    match stat(path) {
+        Ok(stat) => Ok(Some(file_type(&stat))),
+        Err(Errno::ENOENT) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
-/// Puts `/dev/null` on a file; on a directory, `empty` if there is such a directory already: one
-/// empty filesystem is enough for all.
-fn mask(path: &CStr, empty: Option<&CString>) -> nix::Result<Masked> {
-    let on_file = mount(Some(c"/dev/null"), path, NONE, MsFlags::MS_BIND, NONE);
-    match on_file {
-        Ok(()) => return Ok(Masked::File),
-        Err(Errno::ENOENT) => return Ok(Masked::Missing),
-        Err(Errno::ENOTDIR) => {}
-        Err(error) => return Err(error),
+fn file_type(stat: &FileStat) -> SFlag {
+    SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT
+}
+
+fn mask_file(path: &CStr) -> nix::Result<()> {
+    mount(Some(c"/dev/null"), path, NONE, MsFlags::MS_BIND, NONE)
+}
+
+/// Puts an empty filesystem on `path`, the one that is already at `empty` if there is one.
+fn mask_directory(path: &CStr, empty: Option<&CStr>) -> nix::Result<()> {
+    if let Some(empty) = empty {
+        return mount(Some(empty), path, NONE, MsFlags::MS_BIND, NONE);
     }
-    match empty {
-        Some(empty) => mount(Some(empty.as_c_str()), path, NONE, MsFlags::MS_BIND, NONE),
-        None => mount(
-            Some(c"tmpfs"),
-            path,
-            Some(c"tmpfs"),
-            MsFlags::MS_RDONLY,
-            Some(c"size=0,nr_inodes=1"),
-        ),
-    }
-    .map(|()| Masked::Directory)
+    let least = Some(c"size=0,nr_inodes=1");
+    mount(
+        Some(c"tmpfs"),
+        path,
+        Some(c"tmpfs"),
+        MsFlags::MS_RDONLY,
+        least,
+    )
 }
 
 fn protect(path: &CStr) -> nix::Result<()> {

@@ -37,14 +37,14 @@ const ALLOW: u32 = 0x7fff_0000;
 /// The program of a profile, given by ascending numbers: `EPERM` for the numbers between,
 /// `ENOSYS` above the last that the kernel has.
 pub(super) fn assemble(calls: impl Iterator<Item = (u32, Verdict)>) -> Vec<u8> {
-    let mut program = vec![
-        statement(LOAD_WORD, ARCHITECTURE),
-        jump(JUMP_EQUAL, AUDIT_ARCHITECTURE, 1, 0),
-        statement(RETURN, KILL_PROCESS),
-        statement(LOAD_WORD, NUMBER),
-    ];
-    program.extend(search(&ranges(calls)));
-    program.iter().flat_map(bytes).collect()
+    let mut program = Program::default();
+    // There is more than one range, so the search ends up in front.
+    program.search(&ranges(calls));
+    let number = program.statement(LOAD_WORD, NUMBER);
+    let kill = program.statement(RETURN, KILL_PROCESS);
+    program.jump(JUMP_EQUAL, AUDIT_ARCHITECTURE, number, kill);
+    program.statement(LOAD_WORD, ARCHITECTURE);
+    program.instructions.iter().rev().flat_map(bytes).collect()
 }
 
 /// The verdicts from 0 up as (first number, verdict), each up to the next.
@@ -67,57 +67,90 @@ fn ranges(calls: impl Iterator<Item = (u32, Verdict)>) -> Vec<(u32, Verdict)> {
     ranges
 }
 
-#[expect(
-    clippy::expect_used,
-    reason = "the tables are fixed, and the tests run every call"
-)]
-fn search(ranges: &[(u32, Verdict)]) -> Vec<Instruction> {
-    let [(_, verdict)] = ranges else {
+/// A place in a program, counted from its end.
+type Label = usize;
+
+/// A program that grows from its last instruction to its first: jumps only go forward, so whatever
+/// one leads to is there already.
+#[derive(Default)]
+struct Program {
+    instructions: Vec<Instruction>,
+    verdicts: Vec<(Verdict, Label)>,
+}
+
+impl Program {
+    fn push(&mut self, instruction: Instruction) -> Label {
+        self.instructions.push(instruction);
+        self.instructions.len()
+    }
+
+    fn statement(&mut self, code: u16, k: u32) -> Label {
+        self.push(Instruction {
+            code,
+            if_true: 0,
+            if_false: 0,
+            k,
+        })
+    }
+
+    fn jump(&mut self, code: u16, k: u32, if_true: Label, if_false: Label) -> Label {
+        let (if_true, if_false) = (self.distance(if_true), self.distance(if_false));
+        self.push(Instruction {
+            code,
+            if_true,
+            if_false,
+            k,
+        })
+    }
+
+    /// How many instructions lie between one that is pushed now and `label`.
+    #[expect(
+        clippy::expect_used,
+        reason = "the tables are fixed, and tests run every call"
+    )]
+    fn distance(&self, label: Label) -> u8 {
+        u8::try_from(self.instructions.len() - label)
+            .expect("a whole profile takes less than 256 instructions")
+    }
+
+    /// Leads to the verdict of the number that is loaded.
+    fn search(&mut self, ranges: &[(u32, Verdict)]) -> Label {
+        if let [(_, verdict)] = ranges {
+            return self.verdict(*verdict);
+        }
         let (low, high) = ranges.split_at(ranges.len() / 2);
-        let low_code = search(low);
-        let skip = u8::try_from(low_code.len())
-            .expect("half of some 40 ranges is less than 255 instructions");
-        let mut code = vec![jump(JUMP_AT_LEAST, high[0].0, skip, 0)];
-        code.extend(low_code);
-        code.extend(search(high));
-        return code;
-    };
-    decide(*verdict)
-}
-
-fn decide(verdict: Verdict) -> Vec<Instruction> {
-    match verdict {
-        Verdict::Allow => vec![statement(RETURN, ALLOW)],
-        Verdict::Refuse(errno) => vec![statement(RETURN, ERRNO | errno)],
-        Verdict::AllowIf(tests) => allow_if(tests),
+        let if_high = self.search(high);
+        let if_low = self.search(low);
+        self.jump(JUMP_AT_LEAST, high[0].0, if_high, if_low)
     }
-}
 
-/// Each test that fails falls through to the next; the last lets a refusal follow it.
-fn allow_if(tests: &[Test]) -> Vec<Instruction> {
-    let mut code = vec![statement(LOAD_WORD, ARGUMENT_0)];
-    for test in tests {
-        code.push(match test {
-            Test::Below(limit) => jump(JUMP_AT_LEAST, *limit, 1, 0),
-            Test::Equal(value) => jump(JUMP_EQUAL, *value, 0, 1),
-            Test::Clear(mask) => jump(JUMP_IF_SET, *mask, 1, 0),
-        });
-        code.push(statement(RETURN, ALLOW));
+    /// Where `verdict` is returned: once for all ranges that share it.
+    fn verdict(&mut self, verdict: Verdict) -> Label {
+        let known = self.verdicts.iter().find(|(known, _)| *known == verdict);
+        if let Some((_, label)) = known {
+            return *label;
+        }
+        let label = match verdict {
+            Verdict::Allow => self.statement(RETURN, ALLOW),
+            Verdict::Refuse(errno) => self.statement(RETURN, ERRNO | errno),
+            Verdict::AllowIf(tests) => self.allow_if(tests),
+        };
+        self.verdicts.push((verdict, label));
+        label
     }
-    code.push(statement(RETURN, ERRNO | libc::EPERM.unsigned_abs()));
-    code
-}
 
-fn statement(code: u16, k: u32) -> Instruction {
-    jump(code, k, 0, 0)
-}
-
-fn jump(code: u16, k: u32, if_true: u8, if_false: u8) -> Instruction {
-    Instruction {
-        code,
-        if_true,
-        if_false,
-        k,
+    /// Each test that fails leads to the one after it, the last to a refusal.
+    fn allow_if(&mut self, tests: &[Test]) -> Label {
+        let allow = self.verdict(Verdict::Allow);
+        let mut otherwise = self.verdict(Verdict::Refuse(libc::EPERM.unsigned_abs()));
+        for test in tests.iter().rev() {
+            otherwise = match test {
+                Test::Below(limit) => self.jump(JUMP_AT_LEAST, *limit, otherwise, allow),
+                Test::Equal(value) => self.jump(JUMP_EQUAL, *value, allow, otherwise),
+                Test::Clear(mask) => self.jump(JUMP_IF_SET, *mask, otherwise, allow),
+            };
+        }
+        self.statement(LOAD_WORD, ARGUMENT_0)
     }
 }
 
