@@ -1,0 +1,99 @@
+//! The host of the containers, made up for the tests.
+
+use crate::PROBE;
+use nix::fcntl::OFlag;
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::{Pid, pipe2};
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tare_config::Service;
+use tare_container::seccomp::Profile;
+use tare_container::{Bundle, Launch, Running, Spec, Users};
+use tare_container::{cgroup, compile, launch, mount_points, to_json};
+
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+
+/// A place with bundles, gone with the mount namespace of this process.
+pub(crate) struct Host {
+    services: PathBuf,
+}
+
+impl Host {
+    pub(crate) fn new() -> Self {
+        unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWCGROUP).unwrap();
+        let none: Option<&str> = None;
+        mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
+        for (fstype, target) in [("cgroup2", cgroup::ROOT), ("tmpfs", "/run")] {
+            mount(Some(fstype), target, Some(fstype), MsFlags::empty(), none).unwrap();
+        }
+        fs::create_dir_all(Path::new(cgroup::ROOT).join("services")).unwrap();
+        let services = PathBuf::from("/run/services");
+        fs::create_dir(&services).unwrap();
+        Self { services }
+    }
+
+    /// A bundle whose program is the probe; `rest` of its description follows the arguments.
+    pub(crate) fn bundle(&self, name: &str, rest: &str) -> Bundle {
+        let toml = format!("description = 'a test'\n[process]\nargs = ['{PROBE}']\n{rest}");
+        let service: Service = tare_config::parse("service.toml", toml.as_bytes()).unwrap();
+        let users = Users::parse("daemon:x:1:1::/:/bin/false");
+        let mut spec = compile(name, &service, &users).unwrap();
+        // Which controllers this machine has is not ours to say.
+        spec.linux_mut().as_mut().unwrap().set_resources(None);
+        let path = self.services.join(name);
+        make_rootfs(&path.join("rootfs"), &spec);
+        fs::write(path.join("config.json"), to_json(&spec).unwrap()).unwrap();
+        let filter = Profile::of(&service).unwrap().program();
+        fs::write(path.join("seccomp.bpf"), filter).unwrap();
+        Bundle::load(&path).unwrap()
+    }
+
+    /// Runs the probe to its end; what it said.
+    pub(crate) fn run(&self, name: &str, rest: &str, argument: Option<&str>) -> String {
+        let (reader, writer) = pipe2(OFlag::O_CLOEXEC).unwrap();
+        let running = start(&self.bundle(name, rest), argument, Some(&writer));
+        drop(writer);
+        let mut said = String::new();
+        File::from(reader).read_to_string(&mut said).unwrap();
+        let pid = Pid::from_raw(running.pid);
+        assert_eq!(
+            waitpid(pid, None).unwrap(),
+            WaitStatus::Exited(pid, 0),
+            "{said}"
+        );
+        running.remove_cgroup().unwrap();
+        said
+    }
+}
+
+/// Its mounts go with this process; cgroups would stay.
+impl Drop for Host {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir(Path::new(cgroup::ROOT).join("services"));
+    }
+}
+
+pub(crate) fn start(bundle: &Bundle, argument: Option<&str>, output: Option<&OwnedFd>) -> Running {
+    let output = output.map(AsFd::as_fd);
+    let options = Launch {
+        stdio: [None, output, output],
+        arguments: &argument.map(str::to_owned).into_iter().collect::<Vec<_>>(),
+        ..Launch::default()
+    };
+    launch(bundle, &options, DEADLINE).unwrap()
+}
+
+fn make_rootfs(rootfs: &Path, spec: &Spec) {
+    for target in mount_points(spec) {
+        fs::create_dir_all(rootfs.join(&target[1..])).unwrap();
+    }
+    for directory in ["bin", "etc"] {
+        fs::create_dir_all(rootfs.join(directory)).unwrap();
+    }
+    fs::copy("/proc/self/exe", rootfs.join(&PROBE[1..])).unwrap();
+}

@@ -1,0 +1,167 @@
+//! Real launches on the machine that tests run on: as root, in a mount and a cgroup namespace of
+//! their own. Without the test harness, whose threads [`tare_container::launch()`] does not allow.
+//!
+//! The program in the containers is this one, which has no other file to ask for.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "tests; clippy knows them by the harness"
+)]
+
+mod host;
+mod probe;
+
+use host::{DEADLINE, Host, start};
+use nix::sys::signal::Signal;
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::{Pid, Uid};
+use probe::{names, read};
+use std::fs;
+use std::path::Path;
+use tare_container::{Launch, launch};
+
+/// Where this program is in the containers, by which it knows.
+const PROBE: &str = "/bin/probe";
+
+type Test = (&'static str, fn(&Host));
+
+const TESTS: [Test; 6] = [
+    ("a service has nothing it did not name", nothing_unnamed),
+    ("a user keeps its capabilities", a_user_keeps_capabilities),
+    ("what stops a launch is named", failures_are_named),
+    (
+        "a link in a shared directory leads nowhere",
+        links_stay_inside,
+    ),
+    ("kill ends everything", kill_ends_everything),
+    ("nothing is left behind", nothing_is_left),
+];
+
+fn main() {
+    let mut args = std::env::args();
+    if args.next().as_deref() == Some(PROBE) {
+        return probe::main(args.next().as_deref());
+    }
+    if !Uid::effective().is_root() {
+        println!("skipped: needs root");
+        return;
+    }
+    let host = Host::new();
+    for (name, test) in TESTS {
+        println!("test {name} ...");
+        test(&host);
+    }
+}
+
+fn nothing_unnamed(host: &Host) {
+    let want = "\
+Uid: 0 0 0 0
+Gid: 0 0 0 0
+SigBlk: 0000000000000000
+CapInh: 0000000000000000
+CapPrm: 0000000000000000
+CapEff: 0000000000000000
+CapBnd: 0000000000000000
+CapAmb: 0000000000000000
+NoNewPrivs: 1
+Seccomp: 2
+pid: 1
+cgroup: 0::/
+write to /: read-only filesystem or storage medium
+write to /tmp: done
+write to /proc/sys: read-only filesystem or storage medium
+/proc/keys: \"\"
+/dev: fd full mqueue null ptmx pts random shm stderr stdin stdout tty urandom zero
+descriptors: 0 1 2 3
+routes: 0
+unshare: Err(EPERM)";
+    // Descriptor 3 is the one that lists them.
+    assert_eq!(host.run("least", "", None), want);
+}
+
+fn a_user_keeps_capabilities(host: &Host) {
+    let said = host.run(
+        "user",
+        "user = 'daemon'\ncapabilities = ['CAP_SYS_TIME']",
+        None,
+    );
+    let facts: Vec<&str> = said.lines().take(8).collect();
+    let want = [
+        "Uid: 1 1 1 1",
+        "Gid: 1 1 1 1",
+        "SigBlk: 0000000000000000",
+        "CapInh: 0000000002000000",
+        "CapPrm: 0000000002000000",
+        "CapEff: 0000000002000000",
+        "CapBnd: 0000000002000000",
+        "CapAmb: 0000000002000000",
+    ];
+    assert_eq!(facts, want);
+}
+
+fn failures_are_named(host: &Host) {
+    let missing = "ENOENT: No such file or directory";
+    for (name, rest, want) in [
+        ("directory", "working-directory = '/none'", "chdir /none"),
+        (
+            "source",
+            "[[mounts]]\nshared = 'none'\ntarget = '/data'",
+            "open_tree /run/tare/shared/none",
+        ),
+        (
+            "target",
+            "[[mounts]]\nhost = '/run'\ntarget = '/proc/none'",
+            "bind /run on /proc/none",
+        ),
+    ] {
+        let bundle = host.bundle(name, rest);
+        let error = launch(&bundle, &Launch::default(), DEADLINE).unwrap_err();
+        assert_eq!(error.to_string(), format!("{want}: {missing}"));
+        waitpid(None, None).unwrap();
+    }
+    let bundle = host.bundle("program", "");
+    fs::remove_file(bundle.path.join("rootfs/bin/probe")).unwrap();
+    let error = launch(&bundle, &Launch::default(), DEADLINE).unwrap_err();
+    assert_eq!(error.to_string(), format!("execve {PROBE}: {missing}"));
+    waitpid(None, None).unwrap();
+}
+
+/// A service leaves a link where its next start looks for the target of a mount. Followed on the
+/// host, it would be the host's `/etc`.
+fn links_stay_inside(host: &Host) {
+    let shared = Path::new("/run/tare/shared/evil");
+    fs::create_dir_all(shared).unwrap();
+    std::os::unix::fs::symlink("/etc", shared.join("link")).unwrap();
+    let mounts = "\
+[[mounts]]
+shared = 'evil'
+target = '/data'
+[[mounts]]
+tmpfs = '64KiB'
+target = '/data/link'";
+    let inside = host.run("links", mounts, Some("/proc/self/mounts"));
+    assert!(inside.contains("tmpfs /etc tmpfs"), "{inside}");
+    let outside = read("/proc/self/mounts");
+    assert!(!outside.contains("tmpfs /etc tmpfs"), "{outside}");
+}
+
+fn kill_ends_everything(host: &Host) {
+    let running = start(&host.bundle("kill", ""), Some("wait"), None);
+    assert!(running.populated().unwrap());
+    running.kill().unwrap();
+    let pid = Pid::from_raw(running.pid);
+    let killed = WaitStatus::Signaled(pid, Signal::SIGKILL, false);
+    assert_eq!(waitpid(pid, None).unwrap(), killed);
+    assert!(!running.populated().unwrap());
+    running.remove_cgroup().unwrap();
+    assert!(!running.cgroup.exists());
+}
+
+fn nothing_is_left(host: &Host) {
+    let state = || (names("/proc/self/fd"), read("/proc/self/mounts"));
+    let before = state();
+    for _ in 0..20 {
+        host.run("least", "", None);
+    }
+    assert_eq!(state(), before);
+}

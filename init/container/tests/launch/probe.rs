@@ -1,0 +1,74 @@
+//! The program in the containers: says what it sees.
+
+use nix::sched::{CloneFlags, unshare};
+use std::fs;
+use std::io;
+
+/// Waits to be ended, shows one file, or tells the facts.
+pub(crate) fn main(what: Option<&str>) {
+    match what {
+        Some("wait") => loop {
+            nix::unistd::pause();
+        },
+        Some(path) => print!("{}", read(path)),
+        None => print!("{}", facts().join("\n")),
+    }
+}
+
+/// What the process is, and what it can and cannot do.
+fn facts() -> Vec<String> {
+    let mut facts = status();
+    facts.extend([
+        format!("pid: {}", std::process::id()),
+        format!("cgroup: {}", cgroup()),
+        format!("write to /: {}", outcome(fs::write("/x", ""))),
+        format!("write to /tmp: {}", outcome(fs::write("/tmp/x", ""))),
+        format!(
+            "write to /proc/sys: {}",
+            outcome(fs::write("/proc/sys/kernel/domainname", "x"))
+        ),
+        format!("/proc/keys: {:?}", read("/proc/keys")),
+        format!("/dev: {}", names("/dev")),
+        format!("descriptors: {}", names("/proc/self/fd")),
+        format!(
+            "routes: {}",
+            read("/proc/net/route").lines().skip(1).count()
+        ),
+        format!("unshare: {:?}", unshare(CloneFlags::CLONE_NEWNET)),
+    ]);
+    facts
+}
+
+/// The lines of `/proc/self/status` that walls are made of.
+fn status() -> Vec<String> {
+    const KEYS: [&str; 6] = ["Uid", "Gid", "Cap", "NoNewPrivs", "Seccomp:", "SigBlk"];
+    let status = read("/proc/self/status");
+    let lines = status
+        .lines()
+        .filter(|line| KEYS.iter().any(|key| line.starts_with(key)));
+    lines
+        .map(|line| line.replace(":\t", ": ").replace('\t', " "))
+        .collect()
+}
+
+/// The path of version 2; a machine that has version 1 too lists that first.
+fn cgroup() -> String {
+    let groups = read("/proc/self/cgroup");
+    groups.lines().last().unwrap_or_default().to_owned()
+}
+
+pub(crate) fn read(path: &str) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| error.to_string())
+}
+
+pub(crate) fn names(directory: &str) -> String {
+    let entries = fs::read_dir(directory).unwrap();
+    let name = |entry: io::Result<fs::DirEntry>| entry.unwrap().file_name().into_string().unwrap();
+    let mut names: Vec<String> = entries.map(name).collect();
+    names.sort();
+    names.join(" ")
+}
+
+fn outcome(result: io::Result<()>) -> String {
+    result.map_or_else(|error| error.kind().to_string(), |()| "done".to_owned())
+}
