@@ -90,7 +90,8 @@ fn key(recipe: &Recipe, source: &Deb, toolchain: &str) -> String {
     digest::hex(inputs.as_bytes())
 }
 
-/// Makes the result `folder`, unless another process has made it while this one waited.
+/// Makes the result `folder`, unless another process has made it while this one waited. The build tree
+/// of a failed attempt stays in `work` beside it until the next one.
 fn make(recipe: &Recipe, source: &Deb, folder: &Path, progress: &Progress) -> Result<()> {
     let Some(kernels) = folder.parent() else {
         bail!("{} is no folder in a cache", folder.display());
@@ -132,5 +133,40 @@ fn remove_tree(folder: &Path) -> Result<()> {
             Err(error).with_context(|| format!("remove {}", folder.display()))
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key_of(fragment: &str, sha256: &str, toolchain: &str) -> String {
+        let manifest = "source = 's'\nbase = 'allnoconfig'\ncompile-steps = 1\nfragment = []";
+        let recipe = Recipe {
+            manifest: toml::from_str(manifest).unwrap(),
+            requests: fragment::parse("a.config", fragment).unwrap(),
+        };
+        let source = Deb {
+            package: "s".to_owned(),
+            version: "6.12.1-1".to_owned(),
+            architecture: "all".to_owned(),
+            sha256: sha256.to_owned(),
+            size: 1,
+            path: PathBuf::from("/cache/s.deb"),
+        };
+        key(&recipe, &source, toolchain)
+    }
+
+    #[test]
+    fn the_key_follows_what_shapes_the_kernel_and_nothing_else() {
+        let first = key_of("CONFIG_A=y", "00", "gcc 12");
+        for (other, same) in [
+            (key_of("# why\nCONFIG_A=y\n", "00", "gcc 12"), true),
+            (key_of("CONFIG_A=m", "00", "gcc 12"), false),
+            (key_of("CONFIG_A=y", "01", "gcc 12"), false),
+            (key_of("CONFIG_A=y", "00", "gcc 14"), false),
+        ] {
+            assert_eq!(first == other, same);
+        }
     }
 }
