@@ -106,6 +106,21 @@ impl<'a> Apt<'a> {
         Ok(debs)
     }
 
+    /// What `packages` and everything they depend on would be, sorted by name, without fetching it.
+    ///
+    /// # Errors
+    /// apt cannot satisfy the dependencies.
+    pub fn solve(&self, packages: &[String]) -> Result<Vec<Deb>> {
+        let _lock = self.lock()?;
+        cache::write_atomic(&self.root.join("status"), b"")?;
+        self.resolve(packages)
+    }
+
+    /// The sources list, for other programs that install from the same archives.
+    pub fn sources(&self) -> PathBuf {
+        self.root.join("sources.list")
+    }
+
     fn resolve_and_fetch(&self, packages: &[String], status: &str) -> Result<Vec<Deb>> {
         let status_path = self.root.join("status");
         cache::write_atomic(&status_path, status.as_bytes())?;
@@ -250,6 +265,8 @@ APT::Sandbox::User "root";
 Acquire::ForceHash "SHA256";
 Acquire::Languages "none";
 Acquire::Retries "3";
+Acquire::http::Timeout "20";
+Acquire::https::Timeout "20";
 "#
     )
 }

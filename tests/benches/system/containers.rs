@@ -1,0 +1,55 @@
+//! How long the start of a container takes, measured inside the floor, which has the same kernel as Tare.
+
+use std::env;
+use std::fs::File;
+
+use anyhow::{Context, Result, ensure};
+use tare_qemu::secs;
+
+use crate::boots::power_off;
+use crate::floor::BUNDLE;
+use crate::guest::send;
+use crate::launcher::Means;
+use crate::results::Results;
+use crate::systems::{Name, Systems};
+
+/// Starts by each means.
+const RUNS: usize = 20;
+/// Where this program is in the guest.
+const PROGRAM: &str = "/run/bench";
+
+/// Boots the floor once more and starts a container in it by every means.
+///
+/// # Errors
+/// The floor does not come up, or a container does not start.
+pub(crate) fn measure(systems: &Systems, results: &mut Results) -> Result<()> {
+    let vm = systems.machine(Name::Floor)?.boot()?;
+    vm.wait_ssh(secs(60))?;
+    vm.ssh_within(crate::guest::IDLE, secs(60))?;
+    let own = env::current_exe().context("find this program")?;
+    send(
+        &vm,
+        &format!("cat > {PROGRAM} && chmod 755 {PROGRAM}"),
+        File::open(own)?,
+    )?;
+    let starts = vm.ssh_within(
+        &format!("{PROGRAM} --launch {BUNDLE} --runs {RUNS}"),
+        secs(120),
+    )?;
+    for means in Means::ALL {
+        let prefix = format!("{}: ", means.label());
+        let times = starts
+            .lines()
+            .filter_map(|line| line.strip_prefix(&prefix)?.parse().ok());
+        let times: Vec<f64> = times.collect();
+        ensure!(
+            times.len() == RUNS,
+            "{} starts by {}: {starts}",
+            times.len(),
+            means.label()
+        );
+        results.containers.insert(means, times);
+    }
+    power_off(Name::Floor, &vm)?;
+    Ok(())
+}

@@ -1,0 +1,108 @@
+//! What is measured of each system.
+
+/// A figure, in the order of the report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Figure {
+    /// From QEMU's start to PID 1's first line on the console.
+    Pid1,
+    /// To the ssh server's banner.
+    Ssh,
+    /// To the answer of `docker info`.
+    Docker,
+    /// From the request to QEMU's exit.
+    PowerOff,
+    /// MemTotal − MemAvailable when idle.
+    Memory,
+    /// Processes of user space when idle.
+    Processes,
+    /// The sum of their proportional set sizes.
+    Pss,
+    /// Resident memory of PID 1.
+    Pid1Rss,
+    /// The file that PID 1 runs.
+    Pid1Binary,
+    /// `docker run --rm` of an image of one static program.
+    DockerRun,
+    /// What the disk image occupies, without holes.
+    ImageRaw,
+    /// The disk image, compressed.
+    ImageZstd,
+    /// Files on the host's root that can be executed.
+    Executables,
+    /// Files on the host's root that give who runs them another user's or group's rights.
+    Setuid,
+}
+
+/// How a figure is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unit {
+    /// Kept in seconds.
+    Seconds,
+    /// Kept in bytes.
+    Mebibytes,
+    /// A number of things.
+    Count,
+}
+
+impl Figure {
+    /// All of them.
+    pub(crate) const ALL: [Self; 14] = [
+        Self::Pid1,
+        Self::Ssh,
+        Self::Docker,
+        Self::PowerOff,
+        Self::Memory,
+        Self::Processes,
+        Self::Pss,
+        Self::Pid1Rss,
+        Self::Pid1Binary,
+        Self::DockerRun,
+        Self::ImageRaw,
+        Self::ImageZstd,
+        Self::Executables,
+        Self::Setuid,
+    ];
+
+    /// Its name in the report.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::Pid1 => "start → PID 1",
+            Self::Ssh => "start → ssh banner",
+            Self::Docker => "start → `docker info` answers",
+            Self::PowerOff => "power off",
+            Self::Memory => "memory used when idle",
+            Self::Processes => "processes when idle",
+            Self::Pss => "their memory (PSS)",
+            Self::Pid1Rss => "PID 1, resident",
+            Self::Pid1Binary => "PID 1, file",
+            Self::DockerRun => "`docker run --rm`",
+            Self::ImageRaw => "disk image",
+            Self::ImageZstd => "disk image, zstd -12",
+            Self::Executables => "executable files on the host",
+            Self::Setuid => "setuid and setgid files on the host",
+        }
+    }
+
+    /// How it is written.
+    pub(crate) fn unit(self) -> Unit {
+        match self {
+            Self::Pid1 | Self::Ssh | Self::Docker | Self::PowerOff | Self::DockerRun => {
+                Unit::Seconds
+            }
+            Self::Processes | Self::Executables | Self::Setuid => Unit::Count,
+            _ => Unit::Mebibytes,
+        }
+    }
+}
+
+impl Unit {
+    /// `value` with its unit.
+    pub(crate) fn write(self, value: f64) -> String {
+        match self {
+            Self::Seconds if value < 1.0 => format!("{:.1} ms", value * 1e3),
+            Self::Seconds => format!("{value:.1} s"),
+            Self::Mebibytes => format!("{:.1} MiB", value / f64::from(1 << 20)),
+            Self::Count => format!("{value:.0}"),
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Inside the floor: the same container, started by every means in turn.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::Pid;
+use std::os::fd::AsFd;
+use tare_container::{Bundle, Launch, cgroup, launch};
+
+/// A way to start a container; in the order of the report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Means {
+    /// The program alone, in no container.
+    Exec,
+    /// As Tare's PID 1 does.
+    Tare,
+    /// `crun run`.
+    Crun,
+    /// `runc run`.
+    Runc,
+}
+
+impl Means {
+    /// All of them.
+    pub(crate) const ALL: [Self; 4] = [Self::Exec, Self::Tare, Self::Crun, Self::Runc];
+
+    /// Its name in the report and on the wire.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::Exec => "fork and exec, no container",
+            Self::Tare => "Tare",
+            Self::Crun => "crun run",
+            Self::Runc => "runc run",
+        }
+    }
+
+    fn start(self, bundle: &Bundle) -> Result<()> {
+        match self {
+            Self::Exec => exec(bundle),
+            Self::Tare => tare(bundle),
+            Self::Crun => runtime("crun", bundle),
+            Self::Runc => runtime("runc", bundle),
+        }
+    }
+}
+
+/// Starts the bundle at `path` `runs` times by each means and writes `MEANS: SECONDS` lines.
+///
+/// # Errors
+/// A container does not start or does not end well.
+pub(crate) fn run(path: &Path, runs: usize) -> Result<()> {
+    let bundle = Bundle::load(path)?;
+    cgroup::prepare()?;
+    // The first start of each reads its program from disk.
+    for round in 0..=runs {
+        for means in Means::ALL {
+            let start = Instant::now();
+            means.start(&bundle).with_context(|| means.label())?;
+            if round > 0 {
+                println!("{}: {}", means.label(), start.elapsed().as_secs_f64());
+            }
+        }
+    }
+    Ok(())
+}
+
+fn exec(bundle: &Bundle) -> Result<()> {
+    let program = bundle.path.join("rootfs/usr/bin/busybox");
+    succeeds(Command::new(program).arg("true"))
+}
+
+fn runtime(program: &str, bundle: &Bundle) -> Result<()> {
+    let mut run = Command::new(program);
+    succeeds(
+        run.arg("run")
+            .arg("--bundle")
+            .arg(&bundle.path)
+            .arg("bench"),
+    )
+}
+
+fn succeeds(command: &mut Command) -> Result<()> {
+    let status = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .status()?;
+    ensure!(status.success(), "{status}");
+    Ok(())
+}
+
+fn tare(bundle: &Bundle) -> Result<()> {
+    let running = launch(bundle, &Launch::default(), Duration::from_secs(60))?;
+    poll(
+        &mut [PollFd::new(running.pidfd.as_fd(), PollFlags::POLLIN)],
+        PollTimeout::NONE,
+    )?;
+    let status = waitpid(Pid::from_raw(running.pid), None)?;
+    ensure!(matches!(status, WaitStatus::Exited(_, 0)), "{status:?}");
+    Ok(running.remove_cgroup()?)
+}

@@ -1,0 +1,55 @@
+//! Everything that was measured in one run.
+
+use std::collections::BTreeMap;
+
+use crate::figures::Figure;
+use crate::launcher::Means;
+use crate::spread::Spread;
+use crate::systems::Name;
+
+/// What was measured, in seconds, bytes and counts.
+#[derive(Debug, Default)]
+pub(crate) struct Results {
+    figures: BTreeMap<(Name, Figure), Vec<f64>>,
+    /// Of the boot that does not count, on a disk that was never booted from.
+    pub(crate) first_boots: BTreeMap<Name, FirstBoot>,
+    /// Each process of an idle system and its PSS in bytes, from the last boot.
+    pub(crate) processes: BTreeMap<Name, Vec<(String, f64)>>,
+    /// How long a container takes from start to end.
+    pub(crate) containers: BTreeMap<Means, Vec<f64>>,
+    /// What the systems say of their versions.
+    pub(crate) versions: BTreeMap<Name, String>,
+    /// Boots of each system that count.
+    pub(crate) runs: usize,
+}
+
+/// Times of a first boot, in seconds since QEMU's start.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FirstBoot {
+    /// To the ssh banner.
+    pub(crate) ssh: f64,
+    /// To the answer of `docker info`.
+    pub(crate) docker: f64,
+}
+
+impl Results {
+    /// Adds a measurement.
+    pub(crate) fn add(&mut self, name: Name, figure: Figure, value: f64) {
+        self.figures.entry((name, figure)).or_default().push(value);
+    }
+
+    /// What is known of a figure.
+    pub(crate) fn spread(&self, name: Name, figure: Figure) -> Option<Spread> {
+        Spread::of(self.figures.get(&(name, figure))?)
+    }
+
+    /// The median of a figure.
+    pub(crate) fn median(&self, name: Name, figure: Figure) -> Option<f64> {
+        self.spread(name, figure).map(|spread| spread.median)
+    }
+
+    /// What is known of a way to start a container.
+    pub(crate) fn container(&self, means: Means) -> Option<Spread> {
+        Spread::of(self.containers.get(&means)?)
+    }
+}
