@@ -23,7 +23,7 @@ use crate::rootfs::tree::{Content, Node, Tree};
 use crate::rootfs::{Rootfs, Workshop};
 use crate::tools::Tools;
 use crate::verity::Verity;
-use crate::{cache, digest, disk, erofs, esp, sbom, system, uki};
+use crate::{cache, check, digest, disk, erofs, esp, sbom, system, uki};
 
 /// What to build, from where to where.
 #[derive(Debug, Clone)]
@@ -185,6 +185,7 @@ impl Parts {
         let defaults = toml::to_string(&self.recipe.configuration)?;
         root.put_text("usr/share/tare/defaults.toml", 0o644, &defaults);
         self.add_images(&mut root, &options.workspace, &workshop)?;
+        check::check(&root, &self.services)?;
         let time = rootfs.values().map(|rootfs| rootfs.newest).max();
         Ok((root, time.unwrap_or_default()))
     }

@@ -1,7 +1,7 @@
 //! The disk: a GPT with the EFI system partition, two system slots and the state partition.
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -78,6 +78,8 @@ impl Layout {
     /// # Errors
     /// Names the file that cannot be written.
     pub(crate) fn create(&self, path: &Path) -> Result<File> {
+        // A machine that runs on the image that was here goes on with the old file.
+        let _ = fs::remove_file(path);
         let create = || {
             let mut file = File::options()
                 .read(true)

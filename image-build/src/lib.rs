@@ -9,6 +9,7 @@ mod archive;
 mod binaries;
 mod build;
 pub mod cache;
+mod check;
 pub mod digest;
 mod disk;
 mod erofs;

@@ -1,0 +1,63 @@
+//! Two builds from the same sources in different folders give the same disk, bit by bit.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use tare_image::progress::Progress;
+use tare_image::{BuildOptions, build, digest, ensure_tools};
+
+/// A folder outside this checkout, whose settings cargo would otherwise find above it.
+struct Scratch(PathBuf);
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What is left in the folder for temporary files harms nobody.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn two_folders_give_one_image() -> Result<()> {
+    let here = BuildOptions::default();
+    let name = format!("tare-elsewhere-{}", std::process::id());
+    let scratch = Scratch(std::env::temp_dir().join(name));
+    copy_sources(&here.workspace, &scratch.0)?;
+    let there = BuildOptions::of(&scratch.0);
+    assert_eq!(hashes_of_build(&here)?, hashes_of_build(&there)?);
+    Ok(())
+}
+
+/// Of the parts too, so that a difference says where it is.
+fn hashes_of_build(options: &BuildOptions) -> Result<Vec<(&'static str, String)>> {
+    let progress = Progress::new(&options.workspace.join("target/log"));
+    ensure_tools(false, &progress)?;
+    let image = build(options, &progress)?;
+    let parts = [
+        ("kernel", image.kernel),
+        ("system", image.system),
+        ("uki", image.uki),
+        ("sbom", image.sbom),
+        ("disk", image.raw),
+    ];
+    let hash = |(name, path): (_, PathBuf)| Ok((name, digest::hex_of_file(&path)?));
+    parts.into_iter().map(hash).collect()
+}
+
+/// The checkout without what is built or git's own.
+fn copy_sources(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let (source, target) = (entry.path(), to.join(entry.file_name()));
+        let kind = entry.file_type()?;
+        if kind.is_symlink() {
+            std::os::unix::fs::symlink(fs::read_link(source)?, target)?;
+        } else if kind.is_file() {
+            fs::copy(source, target)?;
+        } else if entry.file_name() != "target" && entry.file_name() != ".git" {
+            copy_sources(&source, &target)?;
+        }
+    }
+    Ok(())
+}
