@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
-use crate::argv::QEMU;
+use crate::argv::{QEMU, QMP_SOCKET};
 use crate::builder::{Base, Builder, OVERLAY, OVMF_VARS, USER_DATA, VARS};
 use crate::paths::target;
+use crate::qmp::is_open;
 use crate::seed::{Seed, run};
 use crate::shape::{DiskFormat, Firmware, Shape};
 use crate::ssh::Key;
@@ -55,6 +56,9 @@ impl Machine {
         let kept = folder.is_some();
         let folder = folder.unwrap_or_else(fresh_folder);
         fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
+        if is_open(&folder, QMP_SOCKET) {
+            bail!("the machine in {} is running already", folder.display());
+        }
         make_overlay(&folder, &base, disk_size)?;
         if matches!(shape.firmware, Firmware::Uefi { .. }) && !folder.join(VARS).exists() {
             fs::copy(OVMF_VARS, folder.join(VARS)).with_context(|| format!("copy {OVMF_VARS}"))?;

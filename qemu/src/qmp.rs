@@ -123,6 +123,11 @@ impl Qmp {
     }
 }
 
+/// Does a QEMU listen on the socket `name` in `folder`?
+pub(crate) fn is_open(folder: &Path, name: &str) -> bool {
+    connect_in(folder, name).is_ok()
+}
+
 /// Connects by way of the open folder, because a socket's path may have only 107 bytes.
 fn connect_in(folder: &Path, name: &str) -> io::Result<UnixStream> {
     let folder = File::open(folder)?;
