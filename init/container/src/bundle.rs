@@ -131,3 +131,81 @@ fn read(path: &Path, limit: u64) -> Result<Vec<u8>, BundleError> {
     }
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compile::{Users, compile, to_json};
+    use std::fs;
+
+    /// A bundle of a service that is confined, with one file changed or, without contents, removed.
+    fn load(test: &str, file: &str, contents: Option<&[u8]>) -> Result<Bundle, String> {
+        let path = std::env::temp_dir().join(format!("tare-{test}-{}", std::process::id()));
+        let service = "description = 'a'\n[process]\nargs = ['/a']";
+        let service = tare_config::parse("service.toml", service.as_bytes()).unwrap();
+        let spec = compile("a", &service, &Users::parse("")).unwrap();
+        fs::create_dir_all(&path).unwrap();
+        fs::write(path.join("config.json"), to_json(&spec).unwrap()).unwrap();
+        fs::write(path.join("seccomp.bpf"), [6, 0, 0, 0, 0, 0, 255, 127]).unwrap();
+        match contents {
+            Some(contents) => fs::write(path.join(file), contents).unwrap(),
+            None => fs::remove_file(path.join(file)).unwrap(),
+        }
+        let loaded = Bundle::load(&path);
+        fs::remove_dir_all(&path).unwrap();
+        let here = format!("{}/", path.display());
+        loaded.map_err(|error| error.to_string().replace(&here, ""))
+    }
+
+    #[test]
+    fn a_bundle_is_its_spec_and_its_filter() {
+        let bundle = load("whole", "other", Some(b"")).unwrap();
+        assert_eq!(
+            bundle.filter.as_deref(),
+            Some(&[6, 0, 0, 0, 0, 0, 255, 127][..])
+        );
+        assert_eq!(
+            bundle.spec.root().as_ref().map(|root| root.readonly()),
+            Some(Some(true))
+        );
+    }
+
+    #[test]
+    fn what_is_no_bundle_is_refused_by_file() {
+        let long = vec![b' '; 256 * 1024 + 1];
+        for (file, contents, want) in [
+            (
+                "config.json",
+                None,
+                "read config.json: No such file or directory (os error 2)",
+            ),
+            (
+                "config.json",
+                Some(&long[..]),
+                "read config.json: longer than 262144 bytes",
+            ),
+            (
+                "config.json",
+                Some(b"{"),
+                "parse config.json: EOF while parsing an object at line 1 column 1",
+            ),
+            (
+                "seccomp.bpf",
+                None,
+                "read seccomp.bpf: No such file or directory (os error 2)",
+            ),
+            (
+                "seccomp.bpf",
+                Some(b""),
+                "parse seccomp.bpf: not an array of BPF instructions",
+            ),
+            (
+                "seccomp.bpf",
+                Some(b"1234567"),
+                "parse seccomp.bpf: not an array of BPF instructions",
+            ),
+        ] {
+            assert_eq!(load("spoiled", file, contents), Err(want.to_owned()));
+        }
+    }
+}

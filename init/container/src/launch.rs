@@ -20,6 +20,7 @@ use crate::sys::{self, Cloned};
 use child::Descriptors;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
+use nix::sched::CloneFlags;
 use plan::{Cgroup, Plan};
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
@@ -48,6 +49,12 @@ pub enum LaunchError {
     Spec {
         /// What is wrong, for a person.
         why: String,
+    },
+    /// This process has more than one thread, so that a copy of it could find locks taken for ever.
+    #[error("launch: more than one thread: {source}")]
+    Threads {
+        /// What the kernel says to that.
+        source: Errno,
     },
     /// Its cgroup could not be made.
     #[error(transparent)]
@@ -86,7 +93,7 @@ pub enum LaunchError {
 
 /// Starts the container of `bundle` and waits until its program runs, at most for `deadline`.
 ///
-/// The caller has one thread, has called [`cgroup::prepare`], and has made the host's side of every
+/// The caller has one thread (which is checked), has called [`cgroup::prepare`], and has made the host's side of every
 /// bind mount. It ignores no signal but `SIGPIPE` (Rust's runtime does), and reaps the child, also
 /// where this fails.
 ///
@@ -108,12 +115,19 @@ pub fn launch(
 pub fn start(bundle: &Bundle, options: &Launch<'_>) -> Result<Starting, LaunchError> {
     let plan = Plan::of(bundle, options.arguments, options.environment)?;
     let planned = Cgroup::of(bundle)?;
+    have_one_thread()?;
     let path = below(Path::new(cgroup::ROOT), planned.path);
     let group = cgroup::create_with(&path, &planned.limits)?;
     clone(&plan, options, &group, &path).map_err(|source| LaunchError::Clone {
         cgroup: path,
         source,
     })
+}
+
+/// Leaving the group of threads does nothing for who is alone in it, and is refused to all others
+/// (unshare(2), `CLONE_THREAD`): the cheapest way to ask.
+fn have_one_thread() -> Result<(), LaunchError> {
+    nix::sched::unshare(CloneFlags::CLONE_THREAD).map_err(|source| LaunchError::Threads { source })
 }
 
 /// `path`, which the spec may write with a leading slash, below `root`.
@@ -125,7 +139,7 @@ fn clone(plan: &Plan, options: &Launch<'_>, group: &File, path: &Path) -> nix::R
     let descriptors = Descriptors::of(options);
     let (report, reporter) = report_pipe(descriptors.end())?;
     let namespaces = u64::from(plan.namespaces.bits().cast_unsigned());
-    // SAFETY: this process has one thread; `launch` demands it of its caller.
+    // SAFETY: `start` has made sure that this process has one thread, and none was made since.
     match unsafe { sys::clone3(namespaces, group.as_fd()) }? {
         Cloned::Parent { child, pidfd } => Ok(Starting {
             running: Running {

@@ -72,3 +72,44 @@ impl MountOptions {
         (self.flags & ATTRIBUTES).bits()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(options: &str) -> Result<(bool, bool, u64, u64, String), String> {
+        let options: Vec<String> = options.split(' ').map(str::to_owned).collect();
+        let parsed = MountOptions::parse(&options)?;
+        let data = parsed.data.to_str().unwrap().to_owned();
+        let propagation = parsed.propagation.bits();
+        Ok((
+            parsed.bind,
+            parsed.recursive,
+            parsed.attributes(),
+            propagation,
+            data,
+        ))
+    }
+
+    #[test]
+    fn options_are_flags_propagation_and_data() {
+        const PRIVATE: u64 = 1 << 18;
+        const SLAVE: u64 = 1 << 19;
+        const SHARED: u64 = 1 << 20;
+        for (options, want) in [
+            ("nosuid nodev noexec ro", (false, false, 0xf, PRIVATE, "")),
+            (
+                "nosuid mode=755 size=1m",
+                (false, false, 2, PRIVATE, "mode=755,size=1m"),
+            ),
+            ("bind rshared rw", (true, false, 0, SHARED, "")),
+            ("rbind rslave rro", (true, true, 1, SLAVE, "")),
+        ] {
+            let (bind, recursive, attributes, propagation, data) = want;
+            let want = (bind, recursive, attributes, propagation, data.to_owned());
+            assert_eq!(parse(options), Ok(want));
+        }
+        let refused = "a bind mount takes no option `mode=755`";
+        assert_eq!(parse("bind mode=755"), Err(refused.to_owned()));
+    }
+}

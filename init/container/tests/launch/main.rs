@@ -25,7 +25,7 @@ const PROBE: &str = "/bin/probe";
 
 type Test = (&'static str, fn(&Host));
 
-const TESTS: [Test; 6] = [
+const TESTS: [Test; 7] = [
     ("a service has nothing it did not name", nothing_unnamed),
     ("a user keeps its capabilities", a_user_keeps_capabilities),
     ("what stops a launch is named", failures_are_named),
@@ -35,6 +35,8 @@ const TESTS: [Test; 6] = [
     ),
     ("kill ends everything", kill_ends_everything),
     ("nothing is left behind", nothing_is_left),
+    // Last: a thread that was joined may be there for a moment longer.
+    ("a second thread is noticed", threads_are_noticed),
 ];
 
 fn main() {
@@ -164,4 +166,15 @@ fn nothing_is_left(host: &Host) {
         host.run("least", "", None);
     }
     assert_eq!(state(), before);
+}
+
+fn threads_are_noticed(host: &Host) {
+    let bundle = host.bundle("threads", "");
+    let (wait, done) = std::sync::mpsc::channel::<()>();
+    let second = std::thread::spawn(move || done.recv());
+    let error = launch(&bundle, &Launch::default(), DEADLINE).unwrap_err();
+    let want = "launch: more than one thread: EINVAL: Invalid argument";
+    assert_eq!(error.to_string(), want);
+    drop(wait);
+    let _ = second.join();
 }
