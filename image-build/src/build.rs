@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::thread;
 
 use anyhow::{Context, Result};
@@ -14,6 +13,7 @@ use crate::binaries::Binaries;
 use crate::host;
 use crate::inputs::Inputs;
 use crate::kernel::{self, Kernel};
+use crate::media::Media;
 use crate::output::{Image, Manifest};
 use crate::packages::{self, Packages};
 use crate::preload;
@@ -23,7 +23,7 @@ use crate::rootfs::tree::{Content, Node, Tree};
 use crate::rootfs::{Rootfs, Workshop};
 use crate::tools::Tools;
 use crate::verity::Verity;
-use crate::{cache, check, digest, disk, erofs, esp, sbom, system, uki};
+use crate::{cache, check, digest, disk, erofs, sbom, system};
 
 /// What to build, from where to where.
 #[derive(Debug, Clone)]
@@ -142,8 +142,10 @@ impl Parts {
         inputs: String,
         progress: &Progress,
     ) -> Result<Image> {
+        let work = options.output.join("partial");
+        fs::create_dir_all(&work).with_context(|| format!("create {}", work.display()))?;
         let (root, time) = progress.stage("Root filesystems", |stage| self.root(options, stage))?;
-        let system = Image::at(&options.output, String::new()).system;
+        let system = Image::at(&work, String::new()).system;
         let verity = progress.stage("System image", |stage| {
             let erofs = &self.recipe.system.erofs;
             erofs::make(&root, time, erofs, &system, &self.tools, stage)?;
@@ -151,8 +153,12 @@ impl Parts {
         })?;
         progress.stage("Disk image", |stage| {
             let layout = disk::Layout::new(&self.recipe.disk, &verity.root);
-            let image = Image::at(&options.output, self.cmdline(&verity, &layout));
-            self.write_disk(&image, &layout, &verity, stage)?;
+            let image = Image::at(&work, self.cmdline(&verity, &layout));
+            let media = Media {
+                kernel: &self.kernel,
+                tools: &self.tools,
+            };
+            media.write(&image, &layout, &verity, stage)?;
             self.write_sbom(options, &image, time, &verity, stage)?;
             image.seal(Manifest {
                 version: system::VERSION.to_owned(),
@@ -162,7 +168,7 @@ impl Parts {
                 cmdline: image.cmdline.clone(),
                 files: Vec::new(),
             })?;
-            Ok(image)
+            image.publish(&options.output)
         })
     }
 
@@ -227,64 +233,6 @@ impl Parts {
         format!("{root} {}", self.recipe.cmdline.join(" "))
     }
 
-    fn write_disk(
-        &self,
-        image: &Image,
-        layout: &disk::Layout,
-        verity: &Verity,
-        stage: &Stage,
-    ) -> Result<()> {
-        copy(&self.kernel.image, &image.kernel)?;
-        let uki = self.uki(&image.cmdline)?;
-        cache::write_atomic(&image.uki, &uki)?;
-        let file = layout.create(&image.raw)?;
-        let mut volume_id = [0; 4];
-        volume_id.copy_from_slice(&verity.root[..4]);
-        let files = self.esp_files(uki)?;
-        let partition = layout.slice(&file, disk::ESP);
-        esp::write(partition, u32::from_le_bytes(volume_id), &files)?;
-        layout.fill(&file, disk::SYSTEM_A, &image.system)?;
-        let mut convert = Command::new("qemu-img");
-        convert.args(["convert", "-f", "raw", "-O", "qcow2"]);
-        stage.run(convert.arg(&image.raw).arg(&image.qcow2))
-    }
-
-    fn uki(&self, cmdline: &str) -> Result<Vec<u8>> {
-        let stub = read(
-            &self
-                .tools
-                .file("usr/lib/systemd/boot/efi/linuxx64.efi.stub"),
-        )?;
-        let kernel = read(&self.kernel.image)?;
-        let os_release = system::os_release();
-        let section = |name, content| uki::Section { name, content };
-        let sections = [
-            section(".osrel", os_release.as_bytes()),
-            section(".cmdline", cmdline.as_bytes()),
-            section(".uname", self.kernel.version.trim().as_bytes()),
-            section(".linux", &kernel),
-        ];
-        uki::assemble(&stub, &sections)
-    }
-
-    /// The boot loader at the two places where firmware and its installer look, and the kernel with
-    /// three tries (<https://uapi-group.org/specifications/specs/boot_loader_specification/#boot-counting>).
-    fn esp_files(&self, uki: Vec<u8>) -> Result<Vec<(String, Vec<u8>)>> {
-        let loader = read(
-            &self
-                .tools
-                .file("usr/lib/systemd/boot/efi/systemd-bootx64.efi"),
-        )?;
-        let name = format!("EFI/Linux/tare_{}+3.efi", system::VERSION);
-        let config = b"timeout 0\neditor no\n".to_vec();
-        Ok(vec![
-            ("EFI/BOOT/BOOTX64.EFI".to_owned(), loader.clone()),
-            ("EFI/systemd/systemd-bootx64.efi".to_owned(), loader),
-            (name, uki),
-            ("loader/loader.conf".to_owned(), config),
-        ])
-    }
-
     fn write_sbom(
         &self,
         options: &BuildOptions,
@@ -309,17 +257,6 @@ fn guest_packages(recipe: &Recipe, services: &BTreeMap<String, Service>) -> Vec<
         .flat_map(|service| &service.image.binaries);
     let all: BTreeSet<&String> = of_services.chain([&recipe.init]).collect();
     all.into_iter().cloned().collect()
-}
-
-fn read(path: &Path) -> Result<Vec<u8>> {
-    fs::read(path).with_context(|| format!("read {}", path.display()))
-}
-
-fn copy(from: &Path, to: &Path) -> Result<()> {
-    let copied = fs::copy(from, to);
-    copied
-        .map(|_| ())
-        .with_context(|| format!("copy {} to {}", from.display(), to.display()))
 }
 
 /// Sees to the tools that a build needs on this machine; see [`host::ensure`].

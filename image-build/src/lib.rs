@@ -17,6 +17,7 @@ mod esp;
 pub mod host;
 mod inputs;
 pub mod kernel;
+mod media;
 mod output;
 mod packages;
 mod preload;

@@ -77,29 +77,53 @@ impl Image {
         current.then(|| Self::at(output, manifest.cmdline))
     }
 
-    /// Hashes the files and writes the manifest; from then on the image is current.
+    /// Hashes the files and writes the manifest.
     ///
     /// # Errors
     /// A file cannot be read, or the manifest not written.
     pub(crate) fn seal(&self, mut manifest: Manifest) -> Result<()> {
-        let files = [
-            &self.kernel,
-            &self.uki,
-            &self.system,
-            &self.raw,
-            &self.qcow2,
-            &self.sbom,
-        ];
-        manifest.files = files
-            .into_iter()
-            .map(|path| entry(path))
-            .collect::<Result<_>>()?;
+        let entries = self.files().into_iter().map(entry);
+        manifest.files = entries.collect::<Result<_>>()?;
         let text = serde_json::to_vec_pretty(&manifest)?;
         cache::write_atomic(&self.manifest, &text)
     }
+
+    /// Moves the finished files to the folder `output`, the manifest last. Machines that run on an
+    /// older image keep it: its files lose their names only.
+    ///
+    /// # Errors
+    /// Names the file that cannot be moved.
+    pub(crate) fn publish(&self, output: &Path) -> Result<Self> {
+        let published = Self::at(output, self.cmdline.clone());
+        // No manifest may describe files of two images.
+        let _ = fs::remove_file(&published.manifest);
+        let manifests = [(&self.manifest, &published.manifest)];
+        for (from, to) in self
+            .files()
+            .into_iter()
+            .zip(published.files())
+            .chain(manifests)
+        {
+            fs::rename(from, to).with_context(|| format!("make {}", to.display()))?;
+        }
+        Ok(published)
+    }
+
+    fn files(&self) -> [&PathBuf; 6] {
+        let Self {
+            kernel,
+            uki,
+            system,
+            raw,
+            qcow2,
+            sbom,
+            ..
+        } = self;
+        [kernel, uki, system, raw, qcow2, sbom]
+    }
 }
 
-fn entry(path: &Path) -> Result<FileEntry> {
+fn entry(path: &PathBuf) -> Result<FileEntry> {
     let name = path.file_name().context("an image's file has no name")?;
     Ok(FileEntry {
         name: name.to_string_lossy().into_owned(),
@@ -108,4 +132,36 @@ fn entry(path: &Path) -> Result<FileEntry> {
             .len(),
         sha256: digest::hex_of_file(path)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_is_current_while_complete_and_made_from_the_same() {
+        let output = std::env::temp_dir().join(format!("tare-output-{}", std::process::id()));
+        let work = output.join("partial");
+        fs::create_dir_all(&work).unwrap();
+        let image = Image::at(&work, "quiet".to_owned());
+        for file in image.files() {
+            fs::write(file, "content").unwrap();
+        }
+        let manifest = Manifest {
+            version: "1".to_owned(),
+            inputs: "inputs".to_owned(),
+            time: 0,
+            root_hash: String::new(),
+            cmdline: image.cmdline.clone(),
+            files: Vec::new(),
+        };
+        image.seal(manifest).unwrap();
+        assert_eq!(Image::current(&output, "inputs"), None);
+        let published = image.publish(&output).unwrap();
+        assert_eq!(Image::current(&output, "inputs"), Some(published.clone()));
+        assert_eq!(Image::current(&output, "others"), None);
+        fs::write(published.raw, "cut").unwrap();
+        assert_eq!(Image::current(&output, "inputs"), None);
+        fs::remove_dir_all(output).unwrap();
+    }
 }

@@ -59,39 +59,44 @@ fn append(image: &mut Vec<u8>, layout: Layout, section: &Section) -> Result<()> 
     let field = |image: &[u8], at: usize| get32(image, at).context("headers are cut short");
     let section_alignment = field(image, layout.optional + 32)?;
     let file_alignment = field(image, layout.optional + 36)?;
-    let image_size = field(image, layout.optional + 56)?;
-    let headers_size = field(image, layout.optional + 60)? as usize;
-    let count = get16(image, layout.coff + 2).context("headers are cut short")?;
-    let header = layout.sections + usize::from(count) * SECTION_HEADER;
-    ensure!(
-        header + SECTION_HEADER <= headers_size,
-        "no room in its headers"
-    );
+    let address = field(image, layout.optional + 56)?.next_multiple_of(section_alignment);
+    let header = take_header(image, layout)?;
 
     let size = u32::try_from(section.content.len()).context("section is too long")?;
-    image.resize(image.len().next_multiple_of(file_alignment as usize), 0);
-    let raw = u32::try_from(image.len())?;
-    image.extend_from_slice(section.content);
-    image.resize(image.len().next_multiple_of(file_alignment as usize), 0);
-    let address = image_size.next_multiple_of(section_alignment);
-
-    let mut name = [0; 8];
-    ensure!(section.name.len() <= name.len(), "name is too long");
-    name[..section.name.len()].copy_from_slice(section.name.as_bytes());
-    image[header..header + SECTION_HEADER].fill(0);
-    image[header..header + 8].copy_from_slice(&name);
-    let raw_size = size.next_multiple_of(file_alignment);
+    let offset = append_aligned(image, section.content, file_alignment as usize)?;
+    ensure!(section.name.len() <= 8, "name is too long");
+    image[header..header + section.name.len()].copy_from_slice(section.name.as_bytes());
     put32(image, header + 8, size);
     put32(image, header + 12, address);
-    put32(image, header + 16, raw_size);
-    put32(image, header + 20, raw);
+    put32(image, header + 16, size.next_multiple_of(file_alignment));
+    put32(image, header + 20, offset);
     put32(image, header + 36, CHARACTERISTICS);
     let end = (address + size).next_multiple_of(section_alignment);
     put32(image, layout.optional + 56, end);
-    image[layout.coff + 2..layout.coff + 4].copy_from_slice(&(count + 1).to_le_bytes());
     // No loader of UEFI looks at the checksum; the stub's would be wrong now.
     put32(image, layout.optional + 64, 0);
     Ok(())
+}
+
+/// Counts one section more, and returns where its header is, all zeros.
+fn take_header(image: &mut [u8], layout: Layout) -> Result<usize> {
+    let count = get16(image, layout.coff + 2).context("headers are cut short")?;
+    let end = get32(image, layout.optional + 60).context("headers are cut short")?;
+    let header = layout.sections + usize::from(count) * SECTION_HEADER;
+    let room = header..header + SECTION_HEADER;
+    ensure!(room.end <= end as usize, "no room in its headers");
+    image[room].fill(0);
+    image[layout.coff + 2..layout.coff + 4].copy_from_slice(&(count + 1).to_le_bytes());
+    Ok(header)
+}
+
+/// Appends `content`, starting and ending at a multiple of `alignment`; returns where it starts.
+fn append_aligned(image: &mut Vec<u8>, content: &[u8], alignment: usize) -> Result<u32> {
+    image.resize(image.len().next_multiple_of(alignment), 0);
+    let offset = u32::try_from(image.len())?;
+    image.extend_from_slice(content);
+    image.resize(image.len().next_multiple_of(alignment), 0);
+    Ok(offset)
 }
 
 fn get16(image: &[u8], at: usize) -> Option<u16> {
