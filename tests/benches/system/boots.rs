@@ -5,8 +5,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use tare_qemu::{Machine, Vm, secs};
 
+use crate::answers::{self, Idle};
 use crate::figures::Figure;
-use crate::guest::{self, Idle};
+use crate::guest;
 use crate::options::Options;
 use crate::results::{FirstBoot, Results};
 use crate::systems::{Name, Systems};
@@ -104,17 +105,17 @@ fn look_inside(name: Name, vm: &Vm, results: &mut Results) -> Result<()> {
     let idle = Idle::parse(&vm.ssh_within(guest::IDLE, PATIENCE)?)?;
     results.add(name, Figure::Memory, idle.memory);
     results.add(name, Figure::Processes, idle.processes);
-    for duration in guest::durations(&vm.ssh_within(guest::DOCKER_RUN, PATIENCE)?) {
+    for duration in answers::durations(&vm.ssh_within(guest::DOCKER_RUN, PATIENCE)?) {
         results.add(name, Figure::DockerRun, duration);
     }
     let listed = vm.ssh_within(guest::PROCESSES, PATIENCE)?;
-    let processes = guest::processes(&listed);
+    let processes = answers::processes(&listed);
     results.add(
         name,
         Figure::Pss,
         processes.iter().map(|(_, pss)| pss).sum(),
     );
-    results.add(name, Figure::Pid1Rss, guest::pid1_rss(&listed)?);
+    results.add(name, Figure::Pid1Rss, answers::pid1_rss(&listed)?);
     results.processes.insert(name, processes);
     Ok(())
 }

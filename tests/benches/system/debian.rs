@@ -16,20 +16,26 @@ use crate::systems::peer_cmdline;
 use crate::tools::Tools;
 
 /// On top of Debian's required packages: what the comparison is about, what logging in and the power button
-/// need, and Debian's kernel for virtual machines. Without recommended packages it is leaner than what an
-/// installer leaves behind.
+/// need, the tools of Tare's shell, and Debian's kernel for virtual machines. Without recommended packages it
+/// is leaner than what an installer leaves behind.
 const PACKAGES: &[&str] = &[
     "ca-certificates",
+    "chrony",
+    "curl",
     "dbus",
     "docker-cli",
+    "docker-compose",
     "docker.io",
     "initramfs-tools",
     "iproute2",
+    "less",
     "libpam-systemd",
     "linux-image-cloud-amd64",
     "openssh-server",
+    "procps",
     "systemd-sysv",
     "udev",
+    "vim-tiny",
     "zstd",
 ];
 

@@ -5,6 +5,7 @@
 //! systemd, OpenSSH and Docker; and the floor, which is the same Debian packages on Tare's kernel under a
 //! shell script. Nothing passes or fails by its timing: what is printed says which targets are met.
 
+mod answers;
 mod boots;
 mod containers;
 mod debian;
