@@ -18,6 +18,8 @@ type Identity<'a> = (&'a str, u32, u32, u32);
 /// Names the file that cannot be read, or the failure to write.
 pub(crate) fn write(tree: &Tree, mtime: u64, out: impl Write) -> Result<()> {
     let mut tar = Builder::new(out);
+    // Without it, the root's mode would be the reader's choice; mkfs.erofs makes it 0777.
+    append(&mut tar, "./", &Node::directory(0o755), None, mtime)?;
     let mut written: HashMap<Identity, &str> = HashMap::new();
     for (path, node) in tree.iter() {
         let twin = identity(node).and_then(|id| match written.get(&id) {
@@ -113,6 +115,7 @@ mod tests {
             )
         });
         let want = [
+            ("./", EntryType::Directory, ""),
             ("a", EntryType::Regular, ""),
             ("b", EntryType::Link, "a"),
             ("c", EntryType::Regular, ""),

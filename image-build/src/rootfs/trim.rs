@@ -7,15 +7,19 @@ use super::tree::{Node, Tree};
 const UNWANTED: &[&str] = &[
     // For people.
     "usr/share/apport",
+    "usr/share/bash-completion",
     "usr/share/bug",
     "usr/share/doc",
     "usr/share/doc-base",
+    "usr/share/docker.io/contrib",
+    "usr/share/fish",
     "usr/share/info",
     "usr/share/lintian",
     "usr/share/locale",
     "usr/share/man",
     "usr/share/menu",
     "usr/share/pixmaps",
+    "usr/share/zsh",
     // For desktops.
     "usr/share/applications",
     "usr/share/icons",
@@ -26,6 +30,7 @@ const UNWANTED: &[&str] = &[
     "etc/kernel",
     "usr/share/base-passwd",
     "usr/share/debconf",
+    "usr/share/debianutils",
     "usr/share/initramfs-tools",
     "var/lib/apt",
     "var/lib/dpkg",
@@ -55,6 +60,7 @@ const UNWANTED: &[&str] = &[
     "usr/lib/tmpfiles.d",
     "usr/lib/udev",
     "usr/share/runit",
+    "usr/share/util-linux/logcheck",
     "var/log",
     // Character set conversion for iconv(3): everything of ours is UTF-8, which libc has built in.
     "usr/lib/x86_64-linux-gnu/gconv",
