@@ -5,14 +5,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use tare_image::progress::Progress;
-use tare_image::{BuildOptions, build, digest, ensure_tools};
+use tare_image::{BuildOptions, build, cache, digest, ensure_tools};
 
-/// A folder outside this checkout, whose settings cargo would otherwise find above it.
+/// A folder on the cache's disk: outside this checkout, whose settings cargo would otherwise find
+/// above it, and not in memory, as a folder for temporary files may be.
 struct Scratch(PathBuf);
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // What is left in the folder for temporary files harms nobody.
+        // What is left in a cache harms nobody.
         let _ = fs::remove_dir_all(&self.0);
     }
 }
@@ -20,8 +21,8 @@ impl Drop for Scratch {
 #[test]
 fn two_folders_give_one_image() -> Result<()> {
     let here = BuildOptions::default();
-    let name = format!("tare-elsewhere-{}", std::process::id());
-    let scratch = Scratch(std::env::temp_dir().join(name));
+    let name = format!("elsewhere-{}", std::process::id());
+    let scratch = Scratch(cache::root()?.join(name));
     copy_sources(&here.workspace, &scratch.0)?;
     let there = BuildOptions::of(&scratch.0);
     assert_eq!(hashes_of_build(&here)?, hashes_of_build(&there)?);
