@@ -41,45 +41,33 @@ struct Inner {
 }
 
 impl Machine {
-    pub(crate) fn create(builder: Builder) -> Result<Self> {
-        let Builder {
-            base,
-            mut shape,
-            folder,
-            disk_size,
-            user_data,
-            seeds,
-            tolerated,
-            key,
-            ..
-        } = builder;
-        let kept = folder.is_some();
-        let folder = folder.unwrap_or_else(fresh_folder);
+    pub(crate) fn create(mut builder: Builder) -> Result<Self> {
+        let kept = builder.folder.is_some();
+        let folder = builder.folder.take().unwrap_or_else(fresh_folder);
         fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
         if is_open(&folder, QMP_SOCKET) {
             bail!("the machine in {} is running already", folder.display());
         }
-        make_overlay(&folder, &base, disk_size)?;
-        if matches!(shape.firmware, Firmware::Uefi { .. }) && !folder.join(VARS).exists() {
-            fs::copy(OVMF_VARS, folder.join(VARS)).with_context(|| format!("copy {OVMF_VARS}"))?;
-        }
-        if let Some(user_data) = user_data {
+        make_overlay(&folder, &builder.base, builder.disk_size)?;
+        make_variables(&folder, &builder.shape.firmware)?;
+        if let Some(user_data) = &builder.user_data {
             fs::write(folder.join(USER_DATA), user_data)?;
         }
-        for (seed, user_data) in seeds {
-            shape.disks.push(seed.create(&folder, &user_data)?);
+        let mut shape = builder.shape;
+        for (seed, user_data) in &builder.seeds {
+            shape.disks.push(seed.create(&folder, user_data)?);
         }
-        let key = key.context("the builder has not made a key")?;
+        let inner = Inner {
+            folder,
+            kept,
+            shape,
+            key: builder.key.context("the builder has not made a key")?,
+            tolerated: builder.tolerated,
+            boots: AtomicU32::new(0),
+            cited: Arc::default(),
+        };
         Ok(Self {
-            inner: Arc::new(Inner {
-                folder,
-                kept,
-                shape,
-                key,
-                tolerated,
-                boots: AtomicU32::new(0),
-                cited: Arc::default(),
-            }),
+            inner: Arc::new(inner),
         })
     }
 
@@ -177,6 +165,14 @@ fn fresh_folder() -> PathBuf {
     target()
         .join("vm")
         .join(format!("{}-{number}", std::process::id()))
+}
+
+/// The machine's own copy of OVMF's variables.
+fn make_variables(folder: &Path, firmware: &Firmware) -> Result<()> {
+    if matches!(firmware, Firmware::Uefi { .. }) && !folder.join(VARS).exists() {
+        fs::copy(OVMF_VARS, folder.join(VARS)).with_context(|| format!("copy {OVMF_VARS}"))?;
+    }
+    Ok(())
 }
 
 /// Makes the overlay anew unless the one that is there stands on the same base.
