@@ -65,9 +65,7 @@ impl<'a> Apt<'a> {
             &apt.root.join("apt.conf"),
             configuration(&apt.root).as_bytes(),
         )?;
-        if !apt.lists_are_fresh() || sources::is_set() {
-            apt.configure()?;
-        }
+        apt.configure()?;
         if !apt.lists_are_fresh() {
             apt.update_or_keep()?;
         }
@@ -168,8 +166,7 @@ impl<'a> Apt<'a> {
         command
     }
 
-    /// Writes the sources list. Asking the machine's apt for its mirrors takes half a second, so this
-    /// is done when lists are due, and when the setting may have changed.
+    /// Writes the sources list.
     fn configure(&self) -> Result<()> {
         let list = sources::list(&sources::mirrors()?);
         let path = self.root.join("sources.list");

@@ -1,12 +1,14 @@
 //! Where trixie comes from: the mirrors that the building machine's own apt uses.
 
+mod parse;
+
 use std::env;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use self::parse::Source;
 use crate::digest;
 
 /// The release that Tare is made of.
@@ -48,41 +50,30 @@ impl Mirrors {
 /// The URI of a `…/debian`, to be used instead of the machine's own.
 const SETTING: &str = "TARE_MIRROR";
 
-/// Does the setting name a mirror?
-pub(super) fn is_set() -> bool {
-    env::var_os(SETTING).is_some()
-}
-
 /// The setting `TARE_MIRROR`, else the machine's own apt sources.
 pub(super) fn mirrors() -> Result<Mirrors> {
     if let Ok(mirror) = env::var(SETTING) {
         return Ok(Mirrors::beside(&mirror));
     }
-    // apt itself reads its sources, one-line and deb822; this works before any `apt-get update`.
-    let output = Command::new("apt-get")
-        .args(["indextargets", "--format"])
-        .arg("$(REPO_URI) $(RELEASE) $(COMPONENT)")
-        .output()
-        .context("run apt-get indextargets")?;
-    let targets = String::from_utf8_lossy(&output.stdout);
-    match from_index_targets(&targets) {
+    match of_debian(&parse::read(Path::new("/etc/apt"))?) {
         Some(mirrors) => Ok(mirrors),
-        None => bail!(
-            "no Debian mirror in this machine's apt sources; set TARE_MIRROR to the URI of one"
-        ),
+        None => {
+            bail!("no Debian mirror in this machine's apt sources; set {SETTING} to the URI of one")
+        }
     }
 }
 
-/// Reads lines of `URI RELEASE COMPONENT`.
-fn from_index_targets(targets: &str) -> Option<Mirrors> {
+/// The first mirrors of a Debian release among `sources`.
+fn of_debian(sources: &[Source]) -> Option<Mirrors> {
     let find = |suffix: &str| {
-        targets.lines().find_map(|line| {
-            let mut words = line.split(' ');
-            let (uri, release) = (words.next()?, words.next()?);
-            let suite = release.strip_suffix(suffix)?;
-            let ours = DEBIAN_SUITES.contains(&suite) && words.next() == Some("main");
-            ours.then(|| uri.trim_end_matches('/').to_owned())
-        })
+        let found = sources.iter().find(|source| {
+            let suite = source.suite.strip_suffix(suffix);
+            suite.is_some_and(|suite| DEBIAN_SUITES.contains(&suite))
+                // Others name their suites after Debian's releases, but not their components.
+                && source.components.contains(&"main".to_owned())
+                && !source.uri.starts_with("cdrom:")
+        });
+        found.map(|source| source.uri.trim_end_matches('/').to_owned())
     };
     let mut mirrors = Mirrors::beside(&find("")?);
     if let Some(security) = find("-security") {
@@ -131,29 +122,41 @@ mod tests {
 
     #[test]
     fn mirrors_come_from_the_sources_of_debian_itself() {
-        for (targets, want) in [
+        for (sources, want) in [
             (
-                "http://n.example/node nodistro main\n\
-                 http://d.example/linux/debian bookworm stable\n\
-                 http://s.example/debian-security/ bookworm-security main\n\
-                 http://m.example/debian/ bookworm main\n\
-                 http://m.example/debian/ bookworm-updates main\n",
+                &[
+                    ("http://n.example/node", "nodistro", "main"),
+                    ("http://d.example/linux/debian", "bookworm", "stable"),
+                    (
+                        "http://s.example/debian-security/",
+                        "bookworm-security",
+                        "main",
+                    ),
+                    ("cdrom:[Debian]/", "bookworm", "main"),
+                    ("http://m.example/debian/", "bookworm", "main"),
+                ][..],
                 Some(mirrors(
                     "http://m.example/debian",
                     "http://s.example/debian-security",
                 )),
             ),
             (
-                "http://m.example/debian/ stable main\n",
+                &[("http://m.example/debian/", "stable", "main")],
                 Some(mirrors(
                     "http://m.example/debian",
                     "http://m.example/debian-security",
                 )),
             ),
-            ("http://u.example/ubuntu/ noble main\n", None),
-            ("", None),
+            (&[("http://u.example/ubuntu/", "noble", "main")], None),
+            (&[], None),
         ] {
-            assert_eq!(from_index_targets(targets), want, "{targets}");
+            let source = |(uri, suite, component): &(&str, &str, &str)| Source {
+                uri: (*uri).to_owned(),
+                suite: (*suite).to_owned(),
+                components: vec![(*component).to_owned()],
+            };
+            let sources: Vec<Source> = sources.iter().map(source).collect();
+            assert_eq!(of_debian(&sources), want);
         }
     }
 
