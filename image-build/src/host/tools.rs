@@ -78,7 +78,7 @@ const QEMU: &[Tool] = &[
 
 const BENCH: &[Tool] = &[
     command("mmdebstrap", "mmdebstrap"),
-    command("mkfs.ext4", "e2fsprogs"),
+    command("newuidmap", "uidmap"), // for mmdebstrap without root
     command("zstd", "zstd"),
 ];
 
