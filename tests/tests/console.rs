@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use anyhow::Result;
 use tare_image::Image;
 use tare_qemu::{Vm, secs};
-use tare_tests::on_machines;
+use tare_tests::{Scratch, on_machines};
 
 /// A kernel without a PID 1 panics, and this one starts again at once.
 const TROUBLE: &str = "init=/no-such-program panic=-1";
@@ -13,7 +13,8 @@ const TROUBLE: &str = "init=/no-such-program panic=-1";
 #[test]
 fn trouble_ends_every_wait() -> Result<()> {
     on_machines(|image| {
-        let vm = in_trouble(image)?;
+        let folder = Scratch::new("trouble")?;
+        let vm = in_trouble(image, &folder)?;
         let error = vm
             .wait_line("no such line", secs(20))
             .unwrap_err()
@@ -23,28 +24,27 @@ fn trouble_ends_every_wait() -> Result<()> {
             "{error}"
         );
         assert!(error.contains("Kernel panic"), "{error}");
-        Ok(())
+        drop(vm);
+        folder.remove()
     })
 }
 
 #[test]
 fn trouble_that_nobody_looked_for_fails_the_test() -> Result<()> {
     on_machines(|image| {
-        let vm = in_trouble(image)?;
+        let folder = Scratch::new("trouble")?;
+        let vm = in_trouble(image, &folder)?;
         vm.qmp().wait_event("SHUTDOWN", vm.scaled(secs(20)))?;
         let panic = catch_unwind(AssertUnwindSafe(|| drop(vm))).unwrap_err();
         let message = panic
             .downcast_ref::<String>()
             .expect("`panic!` with arguments makes a String");
         assert!(message.starts_with("the console shows `"), "{message}");
-        Ok(())
+        folder.remove()
     })
 }
 
-fn in_trouble(image: &Image) -> Result<Vm> {
-    Vm::of(image)
-        .direct()
-        .append(TROUBLE)
-        .exit_on_reboot()
-        .boot()
+fn in_trouble(image: &Image, folder: &Scratch) -> Result<Vm> {
+    let machine = Vm::of(image).direct().append(TROUBLE).exit_on_reboot();
+    machine.keep_in(folder.path()).boot()
 }

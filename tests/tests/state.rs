@@ -1,10 +1,8 @@
 //! What a machine keeps.
 
-use std::process::Command;
-
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use tare_qemu::{Builder, Vm, secs};
-use tare_tests::guest::power_off;
+use tare_tests::guest::{power_off, wait_apps};
 use tare_tests::{Checks, Scratch, disk, on_machines};
 
 const USER_DATA: &str = "hostname = 'keeper'\n[network]\nsearch = ['keeper.example']\n";
@@ -12,6 +10,7 @@ const USER_DATA: &str = "hostname = 'keeper'\n[network]\nsearch = ['keeper.examp
 /// What must be the same after a reboot, and after the source of the user-data is gone.
 #[derive(Debug, PartialEq, Eq)]
 struct Identity {
+    /// The ssh client of [`Vm::ssh`] refuses a machine that shows another one, too.
     host_keys: String,
     machine_id: String,
     name: String,
@@ -57,6 +56,7 @@ fn first_run(machine: Builder, checks: &mut Checks) -> Result<Identity> {
 }
 
 fn write_note(vm: &Vm) -> Result<()> {
+    wait_apps(vm)?;
     let write = "docker run --rm -v notes:/notes tare/demo sh -c 'echo kept > /notes/note'";
     vm.ssh_within(write, secs(60)).map(drop)
 }
@@ -70,7 +70,7 @@ fn holds_note(vm: &Vm) -> Result<()> {
 
 fn identity(vm: &Vm) -> Result<Identity> {
     Ok(Identity {
-        host_keys: host_keys(vm)?,
+        host_keys: vm.ssh("cat /etc/ssh/keys/*.pub")?,
         machine_id: vm.ssh("cat /etc/machine-id")?,
         name: vm.ssh("hostname")?,
         resolver: vm.ssh("cat /etc/resolv.conf")?,
@@ -81,27 +81,4 @@ fn is_same(vm: &Vm, before: &Identity) -> Result<()> {
     let now = identity(vm)?;
     ensure!(now == *before, "it was {before:#?}\nand is {now:#?}");
     Ok(())
-}
-
-/// As a stranger sees them.
-fn host_keys(vm: &Vm) -> Result<String> {
-    let port = vm.port(22).context("ssh is not forwarded")?.to_string();
-    let patience = vm.scaled(secs(10)).as_secs().to_string();
-    let scan = Command::new("ssh-keyscan")
-        .args(["-T", &patience, "-p", &port, "127.0.0.1"])
-        .output()?;
-    // Each line starts with the address and port, which change.
-    let keys = String::from_utf8(scan.stdout)?;
-    let mut keys: Vec<_> = keys
-        .lines()
-        .filter_map(|line| line.split_once(' '))
-        .map(|line| line.1)
-        .collect();
-    keys.sort_unstable();
-    ensure!(
-        !keys.is_empty(),
-        "no host keys: {}",
-        String::from_utf8_lossy(&scan.stderr)
-    );
-    Ok(keys.join("\n"))
 }
