@@ -158,7 +158,7 @@ impl Parts {
                 kernel: &self.kernel,
                 tools: &self.tools,
             };
-            media.write(&image, &layout, &verity, stage)?;
+            media.write(&image, &layout, &verity)?;
             self.write_sbom(options, &image, time, &verity, stage)?;
             image.seal(Manifest {
                 version: system::VERSION.to_owned(),

@@ -55,6 +55,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     }
     ensure_tools(arguments.yes, &progress)?;
     let image = build(&options, &progress)?;
+    image.convert(&progress)?;
     println!("{}", image.raw.display());
     println!("{}", image.qcow2.display());
     Ok(())

@@ -2,13 +2,11 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 use anyhow::{Context, Result};
 
 use crate::kernel::Kernel;
 use crate::output::Image;
-use crate::progress::Stage;
 use crate::tools::Tools;
 use crate::verity::Verity;
 use crate::{cache, disk, esp, system, uki};
@@ -30,7 +28,6 @@ impl Media<'_> {
         image: &Image,
         layout: &disk::Layout,
         verity: &Verity,
-        stage: &Stage,
     ) -> Result<()> {
         copy(&self.kernel.image, &image.kernel)?;
         let uki = self.uki(&image.cmdline)?;
@@ -41,10 +38,7 @@ impl Media<'_> {
         let files = self.esp_files(uki)?;
         let partition = layout.slice(&file, disk::ESP);
         esp::write(partition, u32::from_le_bytes(volume_id), &files)?;
-        layout.fill(&file, disk::SYSTEM_A, &image.system)?;
-        let mut convert = Command::new("qemu-img");
-        convert.args(["convert", "-f", "raw", "-O", "qcow2"]);
-        stage.run(convert.arg(&image.raw).arg(&image.qcow2))
+        layout.fill(&file, disk::SYSTEM_A, &image.system)
     }
 
     fn uki(&self, cmdline: &str) -> Result<Vec<u8>> {

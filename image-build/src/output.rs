@@ -2,19 +2,21 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::cache;
 use crate::digest;
+use crate::progress::Progress;
 
 /// A built disk image and what belongs to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image {
     /// The disk as a sparse file.
     pub raw: PathBuf,
-    /// The disk in QEMU's format.
+    /// The disk in QEMU's format, once [`Image::convert`] has been called.
     pub qcow2: PathBuf,
     /// The kernel alone (`bzImage`), for a boot without firmware.
     pub kernel: PathBuf,
@@ -26,7 +28,7 @@ pub struct Image {
     pub system: PathBuf,
     /// What the image is made of: SPDX 2.3 in JSON.
     pub sbom: PathBuf,
-    /// Sizes and hashes of all of these, in JSON.
+    /// Sizes and hashes of these files (not of the conversion) and the command line, in JSON.
     pub manifest: PathBuf,
 }
 
@@ -95,8 +97,10 @@ impl Image {
     /// Names the file that cannot be moved.
     pub(crate) fn publish(&self, output: &Path) -> Result<Self> {
         let published = Self::at(output, self.cmdline.clone());
-        // No manifest may describe files of two images.
-        let _ = fs::remove_file(&published.manifest);
+        // No manifest may describe files of two images, and no conversion stand beside another's.
+        for stale in [&published.manifest, &published.qcow2] {
+            let _ = fs::remove_file(stale);
+        }
         let manifests = [(&self.manifest, &published.manifest)];
         for (from, to) in self
             .files()
@@ -109,17 +113,36 @@ impl Image {
         Ok(published)
     }
 
-    fn files(&self) -> [&PathBuf; 6] {
+    /// Makes the disk in QEMU's format from the raw one, unless it is there. Not part of every build,
+    /// because running and testing need the raw one only; nor of the manifest, because its bytes
+    /// depend on the version of `qemu-img`.
+    ///
+    /// # Errors
+    /// `qemu-img` fails.
+    pub fn convert(&self, progress: &Progress) -> Result<()> {
+        if self.qcow2.exists() {
+            return Ok(());
+        }
+        progress.stage("Disk image as qcow2", |stage| {
+            let partial = self.qcow2.with_extension("partial");
+            let mut convert = Command::new("qemu-img");
+            convert.args(["convert", "-f", "raw", "-O", "qcow2"]);
+            stage.run(convert.arg(&self.raw).arg(&partial))?;
+            fs::rename(&partial, &self.qcow2)
+                .with_context(|| format!("make {}", self.qcow2.display()))
+        })
+    }
+
+    fn files(&self) -> [&PathBuf; 5] {
         let Self {
             kernel,
             uki,
             system,
             raw,
-            qcow2,
             sbom,
             ..
         } = self;
-        [kernel, uki, system, raw, qcow2, sbom]
+        [kernel, uki, system, raw, sbom]
     }
 }
 
