@@ -9,7 +9,8 @@ use std::collections::HashMap;
 use tare_config::Service;
 use tare_config::service::{Namespace, Propagation, Resources, View};
 
-/// Hidden as Docker hides it, by the kernel filesystem that must be [`View::Masked`] for that.
+/// Hidden as Docker hides it, by the kernel filesystem that must be [`View::Masked`] for that. Without
+/// `sched_debug` and `timer_stats`, which no kernel has had since 5.13.
 const MASKED_PROC: &[&str] = &[
     "/proc/acpi",
     "/proc/asound",
@@ -17,10 +18,8 @@ const MASKED_PROC: &[&str] = &[
     "/proc/kcore",
     "/proc/keys",
     "/proc/latency_stats",
-    "/proc/sched_debug",
     "/proc/scsi",
     "/proc/timer_list",
-    "/proc/timer_stats",
 ];
 const MASKED_SYS: &[&str] = &["/sys/devices/virtual/powercap", "/sys/firmware"];
 /// What would reconfigure the kernel, as Docker has it; `/sys` is read-only as a whole.

@@ -44,6 +44,8 @@ pub(super) struct PlannedMount {
     pub(super) target: CString,
     pub(super) source: CString,
     pub(super) options: MountOptions,
+    /// The target is inside an earlier mount, which may not have it yet.
+    pub(super) make_target: bool,
     /// None: a bind mount.
     pub(super) fstype: Option<CString>,
 }
@@ -175,11 +177,19 @@ fn has_namespace(linux: &Linux, typ: LinuxNamespaceType) -> bool {
 }
 
 fn planned_mounts(mounts: &[Mount]) -> Result<Vec<PlannedMount>, LaunchError> {
-    mounts.iter().map(PlannedMount::of).collect()
+    let earlier = |place: usize| mounts[..place].iter().map(|mount| mount.destination());
+    let inside = |place: usize| {
+        let target = mounts[place].destination();
+        earlier(place).any(|outer| outer != target && target.starts_with(outer))
+    };
+    let planned = mounts.iter().enumerate();
+    planned
+        .map(|(place, mount)| PlannedMount::of(mount, inside(place)))
+        .collect()
 }
 
 impl PlannedMount {
-    fn of(mount: &Mount) -> Result<Self, LaunchError> {
+    fn of(mount: &Mount, make_target: bool) -> Result<Self, LaunchError> {
         let options = MountOptions::parse(mount.options().as_deref().unwrap_or_default())
             .map_err(|why| invalid(format!("mount on {}: {why}", mount.destination().display())))?;
         // The runtime spec calls either version `cgroup`; ours is the second.
@@ -194,6 +204,7 @@ impl PlannedMount {
             fstype: (!options.bind)
                 .then(|| c_string(fstype.as_bytes()))
                 .transpose()?,
+            make_target,
             options,
         })
     }

@@ -68,26 +68,16 @@ fn change_root(rootfs: &CStr, read_only: bool) -> Result<(), Failure> {
 }
 
 fn bind(planned: &PlannedMount, tree: &OwnedFd) -> Result<(), Failure> {
+    let (source, target) = (&planned.source, &planned.target);
     let options = &planned.options;
     let propagation = options.propagation.bits();
     sys::set_tree_attributes(tree.as_fd(), options.attributes(), propagation)
-        .step_on("mount_setattr", &planned.source)?;
-    let attach = || sys::move_mount(tree.as_fd(), &planned.target);
-    let attached = match attach() {
-        Err(Errno::ENOENT) => {
-            make_target(&planned.target, is_directory(tree)?).and_then(|()| attach())
-        }
-        attached => attached,
-    };
-    attached.map_err(|source| {
-        let (from, to) = (&planned.source, &planned.target);
-        let step = format!(
-            "bind {} on {}",
-            from.to_string_lossy(),
-            to.to_string_lossy()
-        );
-        Failure::new(step, source)
-    })
+        .step_on("mount_setattr", source)?;
+    if planned.make_target {
+        make_target(target, is_directory(tree)?).step_on("make", target)?;
+    }
+    let bound = sys::move_mount(tree.as_fd(), target);
+    bound.step_on(&format!("bind {} on", source.to_string_lossy()), target)
 }
 
 fn is_directory(tree: &OwnedFd) -> Result<bool, Failure> {
@@ -97,29 +87,21 @@ fn is_directory(tree: &OwnedFd) -> Result<bool, Failure> {
 
 fn mount_new(planned: &PlannedMount) -> Result<(), Failure> {
     let fstype = planned.fstype.as_deref().unwrap_or(c"none");
-    let (source, options) = (planned.source.as_c_str(), &planned.options);
-    let target = planned.target.as_c_str();
+    let (source, target) = (planned.source.as_c_str(), planned.target.as_c_str());
+    if planned.make_target {
+        make_target(target, true).step_on("make", target)?;
+    }
+    let options = &planned.options;
     let data = (!options.data.is_empty()).then_some(options.data.as_c_str());
-    let attach = || mount(Some(source), target, Some(fstype), options.flags, data);
-    let attached = match attach() {
-        Err(Errno::ENOENT) => make_target(target, true).and_then(|()| attach()),
-        attached => attached,
-    };
-    attached.map_err(|source| {
-        let step = format!(
-            "mount {} on {}",
-            fstype.to_string_lossy(),
-            target.to_string_lossy()
-        );
-        Failure::new(step, source)
-    })
+    let mounted = mount(Some(source), target, Some(fstype), options.flags, data);
+    mounted.step_on(&format!("mount {} on", fstype.to_string_lossy()), target)
 }
 
-/// Makes the target of a mount, and what is missing above it: inside a tmpfs nobody else has.
+/// Makes the target of a mount, unless it is there, and what is missing above it.
 fn make_target(target: &CStr, directory: bool) -> nix::Result<()> {
     let make = || match directory {
         true => make_directory(target.to_bytes()),
-        false => mknod(target, SFlag::S_IFREG, Mode::from_bits_retain(0o644), 0),
+        false => make_file(target),
     };
     match make() {
         Err(Errno::ENOENT) => make_parents(target.to_bytes()).and_then(|()| make()),
@@ -132,6 +114,13 @@ fn make_parents(path: &[u8]) -> nix::Result<()> {
     slashes
         .map(|(end, _)| &path[..end])
         .try_for_each(make_directory)
+}
+
+fn make_file(path: &CStr) -> nix::Result<()> {
+    match mknod(path, SFlag::S_IFREG, Mode::from_bits_retain(0o644), 0) {
+        Err(Errno::EEXIST) => Ok(()),
+        made => made,
+    }
 }
 
 fn make_directory(path: &[u8]) -> nix::Result<()> {

@@ -113,7 +113,7 @@ fn failures_are_named(host: &Host) {
         (
             "target",
             "[[mounts]]\nhost = '/run'\ntarget = '/proc/none'",
-            "bind /run on /proc/none",
+            "make /proc/none",
         ),
     ] {
         let bundle = host.bundle(name, rest);
