@@ -106,6 +106,7 @@ impl Parts {
             }
             let tools = Tools::open(&cache, &apt, stage)?;
             let packages = Packages::fetch(&services, &recipe.images, &apt)?;
+            stage.message(&format!("{} packages", packages.all().len()));
             Ok((packages, tools))
         })?;
         let kernel = kernel::build(&workspace.join(&recipe.kernel), &cache, progress)?;
@@ -132,6 +133,7 @@ impl Parts {
         }
         inputs.add_debs(&self.packages.all());
         inputs.add_kernel(&self.kernel);
+        inputs.add_tools(&self.tools);
         inputs.add_binaries(&self.binaries)?;
         Ok(inputs.hash())
     }
@@ -192,6 +194,7 @@ impl Parts {
         root.put_text("usr/share/tare/defaults.toml", 0o644, &defaults);
         self.add_images(&mut root, &options.workspace, &workshop)?;
         check::check(&root, &self.services)?;
+        stage.message(&format!("{} services", self.services.len()));
         let time = rootfs.values().map(|rootfs| rootfs.newest).max();
         Ok((root, time.unwrap_or_default()))
     }

@@ -11,6 +11,7 @@ use crate::binaries::Binaries;
 use crate::digest;
 use crate::kernel::Kernel;
 use crate::rootfs::tree::files_below;
+use crate::tools::Tools;
 
 /// Source folders and files that shape the image, beside those of the services. The builder itself
 /// is one of its inputs.
@@ -51,6 +52,10 @@ impl Inputs {
     pub(crate) fn add_kernel(&mut self, kernel: &Kernel) {
         let key = kernel.image.parent().and_then(Path::file_name);
         self.0.push(format!("kernel {key:?}"));
+    }
+
+    pub(crate) fn add_tools(&mut self, tools: &Tools) {
+        self.0.push(format!("tools {}", tools.id()));
     }
 
     pub(crate) fn add_binaries(&mut self, binaries: &Binaries) -> Result<()> {
