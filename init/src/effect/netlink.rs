@@ -7,6 +7,7 @@ use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage};
 use rtnetlink::packet_route::link::{LinkAttribute, LinkInfo, LinkLayerType, LinkMessage};
+use rtnetlink::packet_route::route::RouteFlags;
 use rtnetlink::{Error, Handle, LinkUnspec, MulticastGroup, RouteMessageBuilder};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -112,7 +113,7 @@ impl Network {
     }
 
     async fn add_default(&self, index: u32, gateway: IpAddr) -> Result<(), Error> {
-        let route = match gateway {
+        let mut route = match gateway {
             IpAddr::V4(gateway) => RouteMessageBuilder::<Ipv4Addr>::new()
                 .gateway(gateway)
                 .output_interface(index)
@@ -122,6 +123,8 @@ impl Network {
                 .output_interface(index)
                 .build(),
         };
+        // A lease may name a gateway outside its own network (RFC 3442 routes, /32 addresses).
+        route.header.flags |= RouteFlags::Onlink;
         self.handle.route().add(route).replace().execute().await
     }
 
