@@ -14,7 +14,7 @@ use tare_image::{BuildOptions, build, ensure_tools};
 /// Debian packages come from the mirror of this machine's apt configuration, or from
 /// TARE_MIRROR, the URI of a Debian mirror.
 #[derive(Debug, Parser)]
-#[command(name = "cargo image", version)]
+#[command(name = "tare-image", bin_name = "cargo image", version)]
 struct Arguments {
     /// Folder for the image and its manifest [default: target/image]
     #[arg(long, value_name = "FOLDER")]
