@@ -28,18 +28,24 @@ static LOST: AtomicU32 = AtomicU32::new(0);
 pub fn on_machines(test: impl Fn(&Image) -> Result<()>) -> Result<()> {
     let image = image()?;
     let _slot = Slot::take()?;
-    twice_if_lost(|| test(image))
+    twice_if_lost(|| test(image), report)
 }
 
-fn twice_if_lost(test: impl Fn() -> Result<()>) -> Result<()> {
+/// Counts a lost machine and tells of it.
+fn report() -> Result<()> {
+    let lost = LOST.fetch_add(1, Ordering::Relaxed) + 1;
+    let of = "machine(s) of this program lost to QEMU's emulation";
+    Ok(say(&format!(
+        "{lost} {of} ({LOST_TO_EMULATION}); once more"
+    ))?)
+}
+
+fn twice_if_lost(test: impl Fn() -> Result<()>, report: impl FnOnce() -> Result<()>) -> Result<()> {
     let first = catch_unwind(AssertUnwindSafe(&test));
     if !is_lost(&first) {
         return first.unwrap_or_else(|panic| resume_unwind(panic));
     }
-    let lost = LOST.fetch_add(1, Ordering::Relaxed) + 1;
-    say(&format!(
-        "machine {lost} of this program was lost to QEMU's emulation, once more"
-    ))?;
+    report()?;
     test()
 }
 
@@ -70,10 +76,11 @@ mod tests {
     /// The outcome of a test whose runs end in `ends` one after the other, and how many there were.
     fn outcome(ends: &[Option<&str>]) -> (Result<(), String>, usize) {
         let runs = Cell::new(0);
-        let result = twice_if_lost(|| {
+        let run = || {
             let end = ends[runs.replace(runs.get() + 1)];
             end.map_or(Ok(()), |error| bail!(error.to_owned()))
-        });
+        };
+        let result = twice_if_lost(run, || Ok(()));
         (result.map_err(|error| error.to_string()), runs.get())
     }
 

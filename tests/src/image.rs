@@ -21,8 +21,11 @@ pub fn image() -> Result<&'static Image> {
 
 fn build() -> Result<Image> {
     let logs = target().join("log");
-    // The first build takes a quarter of an hour.
-    say(&format!("making the image; logs are in {}", logs.display()))?;
+    // The first build takes a quarter of an hour, later ones only what changed.
+    say(&format!(
+        "building the image; logs are in {}",
+        logs.display()
+    ))?;
     let progress = Progress::new(&logs);
     host::ensure(
         &[Group::Kernel, Group::Image, Group::Qemu],
