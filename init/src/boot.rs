@@ -20,6 +20,7 @@ pub(crate) fn boot() -> ! {
     // Without the kernel's log there is nobody to tell.
     let _ = kmsg::init();
     std::panic::set_hook(Box::new(shutdown::panicked));
+    log::info!("Tare {}", env!("CARGO_PKG_VERSION"));
     match missing {
         Ok(missing) => missing.iter().for_each(|error| log::debug!("{error}")),
         Err(error) => give_up(&error.to_string()),
