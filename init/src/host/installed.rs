@@ -50,7 +50,7 @@ impl Installed {
 /// The bundle of `service`, which the configuration may have changed.
 ///
 /// The image also holds the spec as `config.json`, for other runtimes. We compile it again: one path
-/// for changed and unchanged services, and no parser of a spec in PID 1 (a seventh of its size).
+/// for changed and unchanged services, and no parser of a spec in PID 1 (a third of its size).
 pub(super) fn bundle(name: &str, service: &Service) -> Option<Bundle> {
     Bundle::of(&folder(name), name, service)
         .map_err(|error| report(name, &error))
