@@ -11,6 +11,7 @@ use crate::plan::services::resolve;
 use crate::supervisor::{Event, Supervisor, values};
 use crate::{config, plan};
 use installed::Installed;
+use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
 use tare_config::Machine;
@@ -43,7 +44,8 @@ pub(crate) struct Host {
     configured: bool,
     ready: bool,
     ending: Option<Ending>,
-    services_fact: String,
+    /// The facts as they were written last.
+    facts: BTreeMap<&'static str, String>,
 }
 
 impl Host {
@@ -61,7 +63,7 @@ impl Host {
             configured: false,
             ready: false,
             ending: None,
-            services_fact: String::new(),
+            facts: BTreeMap::new(),
         })
     }
 
@@ -174,18 +176,25 @@ impl Host {
         }
     }
 
-    fn write_facts(&self) {
+    fn write_facts(&mut self) {
         let name = hostname(&self.machine, &self.network.leases);
         nix::unistd::sethostname(&name).unwrap_or_else(|error| log::error!("hostname: {error}"));
-        self.write(&plan::facts::facts(
-            &self.machine,
-            &self.network.leases,
-            &self.machine_id,
-        ));
+        let facts = plan::facts::facts(&self.machine, &self.network.leases, &self.machine_id);
+        self.write(facts);
     }
 
-    fn write(&self, new: &[Fact]) {
-        facts::write(new).unwrap_or_else(|error| log::error!("facts: {error}"));
+    /// Writes the facts that have changed, and runs those services anew that must know.
+    fn write(&mut self, facts: Vec<Fact>) {
+        let written = |fact: &Fact| self.facts.get(fact.name) == Some(&fact.text);
+        let changed: Vec<Fact> = facts.into_iter().filter(|fact| !written(fact)).collect();
+        if let Err(error) = facts::write(&changed) {
+            log::error!("facts: {error}");
+            return;
+        }
+        for fact in changed {
+            self.facts.insert(fact.name, fact.text);
+            self.supervisor.fact_changed(fact.name);
+        }
     }
 
     async fn refresh_network(&mut self) {
@@ -193,7 +202,7 @@ impl Host {
             return;
         }
         let outlook = self.network.refresh(&self.machine).await;
-        self.write(&[outlook.addresses]);
+        self.write(vec![outlook.addresses]);
         self.supervisor.set_arguments(DHCP, outlook.dhcp);
         if outlook.online {
             self.supervisor.set(Condition::NetworkOnline);
@@ -263,14 +272,11 @@ impl Host {
 
     /// Keeps the list of services and their states that others can read.
     fn tell_services(&mut self) {
-        let summary = self.supervisor.summary();
-        if summary != self.services_fact {
-            self.write(&[Fact {
-                name: "services",
-                text: summary.clone(),
-            }]);
-            self.services_fact = summary;
-        }
+        let services = Fact {
+            name: "services",
+            text: self.supervisor.summary(),
+        };
+        self.write(vec![services]);
     }
 }
 

@@ -1,4 +1,4 @@
-//! Every path PID 1 knows, each with its reason.
+//! Every path PID 1 knows, each with its reason. What services see of them is in [`tare_container::paths`].
 
 /// Bundles of the image's services, one folder each.
 pub(crate) const SERVICES: &str = "/services";
@@ -8,20 +8,10 @@ pub(crate) const DEFAULTS: &str = "/usr/share/tare/defaults.toml";
 pub(crate) const MODULES: &str = "/usr/lib/modules";
 /// Where the state partition, or memory in its place, is mounted.
 pub(crate) const STATE: &str = "/state";
-/// Directories of services on the state partition.
-pub(crate) const VOLUMES: &str = "/state/volumes";
 /// The last good user-data of every source.
 pub(crate) const REMEMBERED: &str = "/state/config";
 /// The machine's identity, made at its first boot (`machine-id(5)`).
 pub(crate) const MACHINE_ID: &str = "/state/machine-id";
-/// Facts about the host that services may read, as `/run/host`.
-pub(crate) const HOST_FACTS: &str = "/run/tare/host";
-/// Sections of the configuration, one folder a service, as `/run/config`.
-pub(crate) const SERVICE_CONFIG: &str = "/run/tare/config";
-/// Directories that services share until power off.
-pub(crate) const SHARED: &str = "/run/tare/shared";
-/// Notify sockets, one folder a service, as `/run/notify`.
-pub(crate) const NOTIFY: &str = "/run/tare/notify";
 /// Where a NoCloud disk is mounted while it is read.
 pub(crate) const NOCLOUD: &str = "/run/tare/nocloud";
 /// User-data from QEMU's `-fw_cfg name=opt/tare/user-data`.

@@ -1,5 +1,6 @@
 //! A guest's serial console: kept, searched, waited on, and read for signs of trouble.
 
+use std::fs;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -45,6 +46,8 @@ const ENOUGH: Duration = Duration::from_secs(3);
 pub struct Console {
     shared: Arc<Shared>,
     log: PathBuf,
+    /// What QEMU itself complains about, which tells most when it was not the guest that ended it.
+    errors: PathBuf,
     /// Set once an error has named the log, which must then stay.
     cited: Arc<AtomicBool>,
 }
@@ -68,10 +71,11 @@ struct State {
 }
 
 impl Console {
-    /// Reads `source` to its end in a thread; `log` is where QEMU keeps the same bytes.
+    /// Reads `source` to its end in a thread. QEMU keeps the same bytes in the first file, and its own
+    /// complaints in the second.
     pub(crate) fn read(
         mut source: impl Read + Send + 'static,
-        log: &Path,
+        [log, errors]: [&Path; 2],
         tolerated: &[String],
         cited: Arc<AtomicBool>,
     ) -> Self {
@@ -85,6 +89,7 @@ impl Console {
         Self {
             shared,
             log: log.to_owned(),
+            errors: errors.to_owned(),
             cited,
         }
     }
@@ -99,13 +104,15 @@ impl Console {
         self.shared.lock().text.len()
     }
 
-    /// The log file's path and the last lines: what an error shows.
+    /// The log file's path and the last lines, and what QEMU itself has said: what an error shows.
     pub fn tail(&self) -> String {
         let text = self.text();
         let lines: Vec<_> = text.lines().collect();
         let last = &lines[lines.len().saturating_sub(TAIL_LINES)..];
         let shown: String = last.iter().map(|line| format!("  | {line}\n")).collect();
-        format!("console ({}) ends with:\n{shown}", self.log.display())
+        let said = fs::read_to_string(&self.errors).unwrap_or_default();
+        let said: String = said.lines().map(|line| format!("QEMU: {line}\n")).collect();
+        format!("console ({}) ends with:\n{shown}{said}", self.log.display())
     }
 
     /// The first line with one of [`FORBIDDEN`] that the run does not tolerate.
@@ -288,7 +295,7 @@ mod tests {
             .collect();
         Console::read(
             text.as_bytes(),
-            Path::new("c.log"),
+            ["c.log", "no/such/file"].map(Path::new),
             &tolerated,
             Arc::default(),
         )

@@ -252,13 +252,19 @@ impl Drop for Vm {
 
 fn spawn(machine: &Machine) -> Result<(Child, ChildStdin, Console)> {
     let (mut qemu, log) = machine.command();
+    let errors = machine.folder().join(ERRORS);
     qemu.stdin(Stdio::piped())
         .stdout(Stdio::piped())
-        .stderr(File::create(machine.folder().join(ERRORS))?);
+        .stderr(File::create(&errors)?);
     let mut child = qemu.spawn().context("start QEMU")?;
     let pipes = child.stdin.take().zip(child.stdout.take());
     let (input, output) = pipes.context("QEMU was started without pipes")?;
-    let console = Console::read(output, &log, machine.tolerated(), machine.cited());
+    let console = Console::read(
+        output,
+        [&log, &errors],
+        machine.tolerated(),
+        machine.cited(),
+    );
     Ok((child, input, console))
 }
 

@@ -11,7 +11,7 @@ pub use lifecycle::{
     Backoff, Condition, Kind, Lifecycle, Ready, Restart, RestartPolicy, Stop, StopSignal,
 };
 pub use mount::{Mount, Propagation, Source};
-pub use sandbox::{CAPABILITIES, Capability, Namespace, Sandbox, SeccompProfile, View};
+pub use sandbox::{CAPABILITIES, Capability, Namespace, Proc, Sandbox, SeccompProfile, Sys};
 
 use crate::Bytes;
 use serde::{Deserialize, Serialize};

@@ -12,29 +12,37 @@ pub const CONFIG_INSIDE: &str = "/run/config";
 pub const NOTIFY_INSIDE: &str = "/run/notify";
 /// `NOTIFY_SOCKET` of every service that tells when it is ready (`sd_notify(3)`).
 pub const NOTIFY_SOCKET_INSIDE: &str = "/run/notify/notify.sock";
+/// Sections of the configuration, one folder a service.
+pub const CONFIGS: &str = "/run/tare/config";
+/// Notify sockets, one folder a service.
+pub const NOTIFIES: &str = "/run/tare/notify";
+/// Directories that services share until power off.
+pub const SHARES: &str = "/run/tare/shared";
+/// Directories of services on the state partition.
+pub const VOLUMES: &str = "/state/volumes";
 /// The cgroup of all services, below the root of the cgroup tree.
 pub const SERVICES_CGROUP: &str = "/services";
 
 /// The directory with the sections of the machine's configuration that service `name` may read.
 #[must_use]
 pub fn config(name: &str) -> String {
-    format!("/run/tare/config/{name}")
+    format!("{CONFIGS}/{name}")
 }
 
 /// The directory of the notify socket of service `name`.
 #[must_use]
 pub fn notify(name: &str) -> String {
-    format!("/run/tare/notify/{name}")
+    format!("{NOTIFIES}/{name}")
 }
 
 /// The directory that services share under `name`.
 #[must_use]
 pub fn shared(name: &str) -> String {
-    format!("/run/tare/shared/{name}")
+    format!("{SHARES}/{name}")
 }
 
 /// The directory of the state partition that keeps volume `name`.
 #[must_use]
 pub fn volume(name: &str) -> String {
-    format!("/state/volumes/{name}")
+    format!("{VOLUMES}/{name}")
 }

@@ -1,12 +1,12 @@
 //! Facts about the host, as files that services read.
 
 use super::files::{make_directory, write_atomically};
-use crate::paths::{HOST_FACTS, SERVICE_CONFIG};
 use crate::plan::facts::Fact;
 use std::io;
 use std::path::{Path, PathBuf};
+use tare_container::paths::{self, HOST_FACTS};
 
-/// Writes every fact under its name. A fact that did not change is written again: it is tmpfs.
+/// Writes every fact under its name.
 pub(crate) fn write(facts: &[Fact]) -> io::Result<()> {
     make_directory(Path::new(HOST_FACTS), 0o755)?;
     facts.iter().try_for_each(|fact| {
@@ -24,7 +24,7 @@ pub(crate) fn write_sections(
     owner: u32,
     sections: &[(String, String)],
 ) -> io::Result<()> {
-    let folder: PathBuf = Path::new(SERVICE_CONFIG).join(service);
+    let folder: PathBuf = paths::config(service).into();
     make_directory(&folder, 0o700)?;
     std::os::unix::fs::chown(&folder, Some(owner), None)?;
     for (name, json) in sections {

@@ -47,26 +47,29 @@ pub(crate) fn modprobe(arguments: impl Iterator<Item = String>) -> ExitCode {
     let Some(wanted) = arguments.last() else {
         return ExitCode::FAILURE;
     };
-    let result = release_folder().and_then(|folder| {
-        let index = Index::load(&folder)?;
-        let aliases = if wanted == COLDPLUG {
-            present_aliases()
-        } else {
-            BTreeSet::from([wanted])
-        };
-        let modules: BTreeSet<&str> = aliases
-            .iter()
-            .flat_map(|alias| index.matching(alias))
-            .collect();
-        modules
-            .iter()
-            .try_for_each(|module| insert_with_dependencies(&folder, &index, module))
-    });
-    if result.is_ok() {
-        ExitCode::SUCCESS
+    let aliases = if wanted == COLDPLUG {
+        present_aliases()
     } else {
-        ExitCode::FAILURE
+        BTreeSet::from([wanted])
+    };
+    match load(&aliases) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) | Err(_) => ExitCode::FAILURE,
     }
+}
+
+/// Loads what `aliases` want; false if there was one that could not be loaded. The others are.
+fn load(aliases: &BTreeSet<String>) -> io::Result<bool> {
+    let folder = release_folder()?;
+    let index = Index::load(&folder)?;
+    let modules: BTreeSet<&str> = aliases
+        .iter()
+        .flat_map(|alias| index.matching(alias))
+        .collect();
+    let loaded = modules
+        .iter()
+        .map(|module| insert_with_dependencies(&folder, &index, module).is_ok());
+    Ok(loaded.fold(true, |all, one| all & one))
 }
 
 fn release_folder() -> io::Result<PathBuf> {

@@ -2,11 +2,12 @@
 
 use super::files::{make_directory, read_bounded, write_atomically};
 use super::mounts::{MountError, mount};
-use crate::paths::{MACHINE_ID, REMEMBERED, STATE, VOLUMES};
+use crate::paths::{MACHINE_ID, REMEMBERED, STATE};
 use nix::mount::MsFlags;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use tare_container::paths::VOLUMES;
 
 /// Memory in place of a state partition: what a machine may lose at power off.
 const IN_MEMORY: &str = "mode=0755,size=40%";

@@ -1,10 +1,10 @@
 //! Which services run, what each waits for, and what has to be there before it starts.
 
-use crate::paths::{SHARED, VOLUMES};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use tare_config::Machine;
 use tare_config::service::{Condition, Service, Source};
+use tare_container::paths;
 
 /// Services by name.
 pub(crate) type Services = BTreeMap<String, Service>;
@@ -83,12 +83,12 @@ pub(crate) struct SourceDirectory {
 pub(crate) fn source_directories(service: &Service) -> Vec<SourceDirectory> {
     let directory = |source: &Source| match source {
         Source::Volume(name) => Some(SourceDirectory {
-            path: PathBuf::from(VOLUMES).join(name),
+            path: paths::volume(name).into(),
             mode: 0o700,
             owned: true,
         }),
         Source::Shared(name) => Some(SourceDirectory {
-            path: PathBuf::from(SHARED).join(name),
+            path: paths::shared(name).into(),
             mode: 0o755,
             owned: false,
         }),

@@ -1,11 +1,11 @@
 //! The services' side of `sd_notify(3)`: one socket a service, so that who speaks is known.
 
 use super::event::Event;
-use crate::paths::NOTIFY;
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::PathBuf;
+use tare_container::paths;
 use tokio::net::UnixDatagram;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -16,7 +16,7 @@ const MAX_MESSAGE: usize = 4096;
 ///
 /// The socket stays for as long as PID 1 runs: it outlives restarts of the service.
 pub(super) fn listen(service: &str, events: UnboundedSender<Event>) -> io::Result<()> {
-    let folder = Path::new(NOTIFY).join(service);
+    let folder = PathBuf::from(paths::notify(service));
     fs::create_dir_all(&folder)?;
     let path = folder.join("notify.sock");
     let socket = UnixDatagram::bind(&path)?;

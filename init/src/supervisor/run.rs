@@ -101,10 +101,28 @@ impl Supervisor {
         unit.wanted = !arguments.is_empty();
         unit.arguments = arguments;
         if changed && unit.life.is_running() {
-            let again = unit.wanted;
+            let again = unit.wanted && !self.ending;
             self.happen(name, state::Event::StopRequested { again });
         }
         self.start_eligible();
+    }
+
+    /// Runs the services anew that read this fact only when they start.
+    pub(crate) fn fact_changed(&mut self, fact: &str) {
+        let reads = |unit: &&Unit| {
+            let facts = &unit.service.lifecycle.restart_on;
+            !self.ending && unit.life.is_running() && facts.iter().any(|name| name == fact)
+        };
+        let names: Vec<String> = self
+            .units
+            .values()
+            .filter(reads)
+            .map(|unit| unit.name.clone())
+            .collect();
+        for name in names {
+            log::info!("{name}: {fact} has changed");
+            self.happen(&name, state::Event::StopRequested { again: true });
+        }
     }
 
     /// Names and states of the services, a line each.

@@ -16,6 +16,8 @@ pub struct Lifecycle {
     pub ready: Ready,
     /// What happens when it ends.
     pub restart: Restart,
+    /// Files of `/run/host` that it reads only when it starts: it runs anew when one has changed.
+    pub restart_on: Vec<String>,
     /// Whether a boot without it is a bad boot.
     pub required: bool,
     /// How it is ended.

@@ -18,9 +18,9 @@ pub struct Sandbox {
     /// `all` alone: the host's `/dev` itself.
     pub devices: Vec<String>,
     /// How much of `/proc` it sees.
-    pub proc: View,
+    pub proc: Proc,
     /// How much of `/sys` it sees.
-    pub sys: View,
+    pub sys: Sys,
 }
 
 impl Default for Sandbox {
@@ -31,8 +31,8 @@ impl Default for Sandbox {
             no_new_privileges: true,
             seccomp: SeccompProfile::Default,
             devices: Vec::new(),
-            proc: View::Masked,
-            sys: View::Masked,
+            proc: Proc::Processes,
+            sys: Sys::None,
         }
     }
 }
@@ -77,11 +77,25 @@ pub enum SeccompProfile {
     Unconfined,
 }
 
-/// How much of a kernel filesystem a service sees.
+/// How much of `/proc` a service sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum View {
-    /// Read-only where it configures the kernel, and hidden where it reveals it.
+pub enum Proc {
+    /// The folders of processes and nothing about the kernel (`subset=pid`, Linux 5.8).
+    Processes,
+    /// The kernel's files too, but read-only where they configure it and hidden where they reveal it.
+    Masked,
+    /// As the host sees it, writable.
+    Host,
+}
+
+/// How much of `/sys` a service sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sys {
+    /// Nothing.
+    None,
+    /// Read-only, and hidden where it reveals the machine; with its own cgroups.
     Masked,
     /// As the host sees it, writable.
     Host,

@@ -7,10 +7,10 @@ use oci_spec::runtime::{
 };
 use std::collections::HashMap;
 use tare_config::Service;
-use tare_config::service::{Namespace, Propagation, Resources, View};
+use tare_config::service::{Namespace, Proc, Propagation, Resources, Sys};
 
-/// Hidden as Docker hides it, by the kernel filesystem that must be [`View::Masked`] for that. Without
-/// `sched_debug` and `timer_stats`, which no kernel has had since 5.13.
+/// Hidden as Docker hides it where the filesystem is shown masked. Without `sched_debug` and
+/// `timer_stats`, which no kernel has had since 5.13.
 const MASKED_PROC: &[&str] = &[
     "/proc/acpi",
     "/proc/asound",
@@ -118,16 +118,16 @@ fn rootfs_propagation(service: &Service) -> Option<String> {
 }
 
 fn masked_paths(service: &Service) -> Vec<String> {
-    let proc = masked(service.sandbox.proc, MASKED_PROC);
-    let sys = masked(service.sandbox.sys, MASKED_SYS);
+    let proc = only_if(service.sandbox.proc == Proc::Masked, MASKED_PROC);
+    let sys = only_if(service.sandbox.sys == Sys::Masked, MASKED_SYS);
     proc.chain(sys).collect()
 }
 
 fn read_only_paths(service: &Service) -> Vec<String> {
-    masked(service.sandbox.proc, READ_ONLY_PROC).collect()
+    only_if(service.sandbox.proc == Proc::Masked, READ_ONLY_PROC).collect()
 }
 
-fn masked(view: View, paths: &'static [&'static str]) -> impl Iterator<Item = String> {
-    let paths = if view == View::Masked { paths } else { &[] };
+fn only_if(masked: bool, paths: &'static [&'static str]) -> impl Iterator<Item = String> {
+    let paths = if masked { paths } else { &[] };
     paths.iter().map(|path| (*path).to_owned())
 }

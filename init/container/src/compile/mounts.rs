@@ -6,7 +6,7 @@ use oci_spec::runtime::{Mount, Spec};
 use std::collections::BTreeSet;
 use std::path::Path;
 use tare_config::Service;
-use tare_config::service::{self, Namespace, Propagation, Ready, Source, View};
+use tare_config::service::{self, Namespace, Proc, Propagation, Ready, Source, Sys};
 
 pub(super) fn mounts(name: &str, service: &Service, user: &User) -> Vec<Mount> {
     let mut mounts: Vec<Mount> = kernel(service)
@@ -40,28 +40,35 @@ fn mount(typ: &str, source: &str, target: &str, options: &[&str]) -> Mount {
     mount
 }
 
-/// `/proc`, `/sys` and the cgroup tree. `cgroup` is the runtime spec's word for either version.
-fn kernel(service: &Service) -> [Mount; 3] {
+/// `/proc`, and `/sys` with the cgroup tree if it is named.
+fn kernel(service: &Service) -> Vec<Mount> {
+    let mut options = vec!["nosuid", "nodev", "noexec"];
     let view = match service.sandbox.sys {
-        View::Masked => "ro",
-        View::Host => "rw",
+        Sys::None => None,
+        Sys::Masked => Some("ro"),
+        Sys::Host => Some("rw"),
     };
-    let sys = ["nosuid", "nodev", "noexec", view];
-    [
-        mount("proc", "proc", "/proc", &["nosuid", "nodev", "noexec"]),
-        mount("sysfs", "sysfs", "/sys", &sys),
-        cgroups(service, sys),
-    ]
+    let sys = view.map(|view| [&options[..], &[view]].concat());
+    if service.sandbox.proc == Proc::Processes {
+        options.push("subset=pid");
+    }
+    let mut mounts = vec![mount("proc", "proc", "/proc", &options)];
+    if let Some(options) = sys {
+        mounts.push(mount("sysfs", "sysfs", "/sys", &options));
+        mounts.push(cgroups(service, &options));
+    }
+    mounts
 }
 
 /// A new mount from the host's cgroup namespace would change the options of the host's own
 /// (`apply_cgroup_root_flags` in kernel/cgroup/cgroup.c): there, the host's is bound.
-fn cgroups(service: &Service, [a, b, c, view]: [&str; 4]) -> Mount {
+fn cgroups(service: &Service, options: &[&str]) -> Mount {
     if service.sandbox.joins(Namespace::Cgroup) {
-        let options = ["rbind", "rprivate", a, b, c, view];
+        let options = [&["rbind", "rprivate"], options].concat();
         return mount("bind", cgroup::ROOT, cgroup::ROOT, &options);
     }
-    mount("cgroup", "cgroup", cgroup::ROOT, &[a, b, c, view])
+    // `cgroup` is the runtime spec's word for either version.
+    mount("cgroup", "cgroup", cgroup::ROOT, options)
 }
 
 /// The places where programs expect to write. Small: they count against the service's memory,
