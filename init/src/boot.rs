@@ -16,18 +16,17 @@ const POWER_OFF_SIGNALS: [i32; 2] = [nix::libc::SIGTERM, nix::libc::SIGINT];
 
 /// Boots the machine and keeps it until its end.
 pub(crate) fn boot() -> ! {
-    let missing = mounts::apply(&plan::mounts::base());
-    // Without the kernel's log there is nobody to tell.
+    // The kernel has mounted /dev. Without its log there is nobody to tell.
     let _ = kmsg::init();
     std::panic::set_hook(Box::new(shutdown::panicked));
     log::info!("Tare {}", env!("CARGO_PKG_VERSION"));
-    match missing {
+    match mounts::apply(&plan::mounts::base()) {
         Ok(missing) => missing.iter().for_each(|error| log::debug!("{error}")),
         Err(error) => give_up(&error.to_string()),
     }
+    report("kernel log", kmsg::lift_limit());
     report("cgroups", tare_container::cgroup::prepare());
     report("ctrl-alt-del", power::take_ctrl_alt_del());
-    report("cold plug", modules::start_coldplug());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
@@ -60,6 +59,7 @@ async fn run() -> ! {
         Ok(host) => host,
         Err(error) => give_up(&error.to_string()),
     };
+    report("cold plug", modules::start_coldplug());
     host.begin().await;
     while let Some(event) = inbox.recv().await {
         if let Some(ending) = host.handle(event).await {

@@ -49,14 +49,19 @@ pub(crate) struct Host {
 }
 
 impl Host {
+    /// The state partition comes first: what else there is to do is done while `storage` works.
+    ///
     /// # Errors
     /// If there is no rtnetlink, or the image's services cannot be listed.
     pub(crate) fn new(events: UnboundedSender<Event>) -> io::Result<Self> {
+        let installed = Installed::load()?;
+        let mut supervisor = Supervisor::new(events.clone());
+        start_storage(&mut supervisor, &installed);
         let changes = events.clone();
         Ok(Self {
-            supervisor: Supervisor::new(events.clone()),
+            supervisor,
             network: Network::open(move || changes.send(Event::NetworkChanged).is_ok())?,
-            installed: Installed::load()?,
+            installed,
             machine: Machine::default(),
             machine_id: String::new(),
             events,
@@ -67,27 +72,10 @@ impl Host {
         })
     }
 
-    /// What does not wait for the configuration: loopback and the state partition.
+    /// What does not wait for the configuration.
     pub(crate) async fn begin(&mut self) {
         self.network.loopback_up().await;
-        match state::find() {
-            Some(partition) => self.start_storage(&format!("STATE_DEVICE={}", partition.display())),
-            None => log::error!("there is no state partition beside the system's"),
-        }
         self.advance().await;
-    }
-
-    fn start_storage(&mut self, variable: &str) {
-        let Some(service) = self.installed.get(STORAGE) else {
-            return;
-        };
-        let Some(bundle) = installed::bundle(STORAGE, &service) else {
-            return;
-        };
-        self.supervisor
-            .add(STORAGE, service, bundle)
-            .environment(variable.to_owned());
-        self.supervisor.start_eligible();
     }
 
     /// Takes in one event. The machine's end comes back when everything has ended.
@@ -278,6 +266,23 @@ impl Host {
         };
         self.write(vec![services]);
     }
+}
+
+fn start_storage(supervisor: &mut Supervisor, installed: &Installed) {
+    let Some(partition) = state::find() else {
+        log::error!("there is no state partition beside the system's");
+        return;
+    };
+    let Some(service) = installed.get(STORAGE) else {
+        return;
+    };
+    let Some(bundle) = installed::bundle(STORAGE, &service) else {
+        return;
+    };
+    supervisor
+        .add(STORAGE, service, bundle)
+        .environment(format!("STATE_DEVICE={}", partition.display()));
+    supervisor.start_eligible();
 }
 
 /// How long the kernel has run.

@@ -18,13 +18,16 @@ struct Kmsg(File);
 /// The kernel's console shows records up to its `loglevel=`: a warning or worse, and what we
 /// log as `info`, which is written as *notice* and meant for people.
 pub(crate) fn init() -> std::io::Result<()> {
-    // Without this the kernel drops what we write beyond ten records in five seconds.
-    let _ = std::fs::write("/proc/sys/kernel/printk_devkmsg", "on\n");
     let kmsg = OpenOptions::new().write(true).open("/dev/kmsg")?;
     log::set_max_level(LevelFilter::Debug);
     // A second call is refused; there is one call, in `boot`.
     let _ = log::set_boxed_logger(Box::new(Kmsg(kmsg)));
     Ok(())
+}
+
+/// Takes off the limit of ten records in five seconds; `/proc` must be there.
+pub(crate) fn lift_limit() -> std::io::Result<()> {
+    std::fs::write("/proc/sys/kernel/printk_devkmsg", "on\n")
 }
 
 impl Log for Kmsg {

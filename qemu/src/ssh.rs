@@ -160,43 +160,43 @@ fn receive(bytes: &mpsc::Receiver<Vec<u8>>, deadline: Deadline) -> Option<Vec<u8
     bytes.recv_timeout(deadline.left()?).ok()
 }
 
-/// Between two looks at the connections; there is no event to wait for, and this bounds the error of a
+/// Between two looks at the connection; there is no event to wait for, and this bounds the error of a
 /// measured time.
 const LOOK: Duration = Duration::from_millis(20);
-/// A SYN sent before the guest's network is up may be repeated only seconds later, so a second
-/// connection is tried beside one that is silent for this long.
-const SILENCE: Duration = Duration::from_millis(500);
-/// So many silent connections are kept; a slow guest needs more than [`SILENCE`] to start sshd's child.
-const KEPT: usize = 6;
+/// QEMU repeats a SYN that was sent before the guest's network was up only seconds later, so a connection
+/// that the guest has not answered in this time is tried anew.
+const ANSWER: Duration = Duration::from_millis(100);
+/// A guest too slow for [`ANSWER`] gets this part of the time waited so far.
+const SLOW: u32 = 40;
 
 /// Waits until an ssh server says its name behind `port`; `false` if the deadline passes first.
 ///
+/// `unanswered` tells whether a connection waits for the guest to take it.
+///
 /// # Errors
-/// `alive` says that waiting is of no use.
+/// Those of `unanswered`, which also says that waiting is of no use.
 pub(crate) fn wait_banner(
     port: u16,
     deadline: Deadline,
-    alive: impl Fn() -> Result<()>,
+    unanswered: impl Fn() -> Result<bool>,
 ) -> Result<bool> {
-    let mut attempts: Vec<TcpStream> = Vec::new();
-    let mut newest = None;
+    let start = Instant::now();
+    let mut attempt = None;
     while deadline.left().is_some() {
-        alive()?;
-        let silent = newest.is_none_or(|since: Instant| since.elapsed() >= SILENCE);
-        if attempts.is_empty() || silent {
-            attempts.extend(connect(port));
-            newest = Some(Instant::now());
+        let fresh = || Some((connect(port).ok()?, Instant::now()));
+        let Some((mut stream, since)) = attempt.take().or_else(fresh) else {
+            unanswered()?;
+            thread::sleep(LOOK);
+            continue;
+        };
+        let patience = ANSWER.max(start.elapsed() / SLOW);
+        match heard(&mut stream) {
+            Heard::Banner => return Ok(true),
+            Heard::Silence if since.elapsed() < patience || !unanswered()? => {
+                attempt = Some((stream, since));
+            }
+            Heard::Silence | Heard::Refusal => drop(unanswered()?),
         }
-        if attempts.len() > KEPT {
-            attempts.remove(0);
-        }
-        if attempts
-            .iter_mut()
-            .any(|attempt| heard(attempt) == Heard::Banner)
-        {
-            return Ok(true);
-        }
-        attempts.retain_mut(|attempt| heard(attempt) == Heard::Silence);
         thread::sleep(LOOK);
     }
     Ok(false)
@@ -260,7 +260,7 @@ mod tests {
             stream.write_all(b"SSH-2.0-test\r\n").unwrap();
             stream
         });
-        assert!(wait_banner(port, Deadline::after(secs(10)), || Ok(())).unwrap());
+        assert!(wait_banner(port, Deadline::after(secs(10)), || Ok(false)).unwrap());
         server.join().unwrap();
     }
 

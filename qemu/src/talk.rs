@@ -8,6 +8,7 @@ use anyhow::{Context, Result, anyhow};
 
 use crate::builder::SSH;
 use crate::http::{self, Response};
+use crate::ports::is_unanswered;
 use crate::ssh::wait_banner;
 use crate::vm::{AGAIN, Vm};
 use crate::wait::secs;
@@ -22,7 +23,11 @@ impl Vm {
     /// As [`Vm::wait_ready`].
     pub fn wait_ssh(&self, patience: Duration) -> Result<()> {
         let deadline = self.deadline(patience);
-        let heard = wait_banner(self.forwarded(SSH)?, deadline, || self.require_well())?;
+        let unanswered = || {
+            self.require_well()?;
+            Ok(is_unanswered(&self.qmp().monitor("info usernet")?))
+        };
+        let heard = wait_banner(self.forwarded(SSH)?, deadline, unanswered)?;
         if !heard {
             return Err(self.explained(&anyhow!("no ssh banner in time")));
         }

@@ -7,6 +7,7 @@ use super::output::Collector;
 use super::reap::Outcome;
 use super::state::{self, State, step};
 use super::unit::{Setup, Unit};
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use tare_config::service::{Condition, Service};
 use tare_container::Bundle;
@@ -71,7 +72,7 @@ impl Supervisor {
         })
     }
 
-    /// Starts every service that waited for nothing but what holds now.
+    /// Starts every service that waited for nothing but what holds now, those first that weigh most.
     pub(crate) fn start_eligible(&mut self) {
         if self.ending {
             return;
@@ -81,12 +82,9 @@ impl Supervisor {
                 && unit.wanted
                 && self.conditions.all_hold(&unit.service.lifecycle.after)
         };
-        let names: Vec<String> = self
-            .units
-            .values()
-            .filter(eligible)
-            .map(|unit| unit.name.clone())
-            .collect();
+        let mut found: Vec<&Unit> = self.units.values().filter(eligible).collect();
+        found.sort_by_key(|unit| Reverse(unit.service.resources.cpu_weight));
+        let names: Vec<String> = found.iter().map(|unit| unit.name.clone()).collect();
         for name in names {
             self.happen(&name, state::Event::ConditionsMet);
         }
