@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -10,6 +11,10 @@ use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
 use std::os::fd::AsFd;
 use tare_container::{Bundle, Launch, cgroup, launch};
+
+/// The kernel takes namespaces and cgroups apart after their last process has ended: that is not to be the
+/// price of whoever starts next.
+const SETTLE: Duration = Duration::from_millis(300);
 
 /// A way to start a container; in the order of the report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,6 +63,7 @@ pub(crate) fn run(path: &Path, runs: usize) -> Result<()> {
     // The first start of each reads its program from disk.
     for round in 0..=runs {
         for means in Means::ALL {
+            thread::sleep(SETTLE);
             let start = Instant::now();
             means.start(&bundle).with_context(|| means.label())?;
             if round > 0 {
