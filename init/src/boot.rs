@@ -63,6 +63,7 @@ async fn run() -> ! {
     host.begin().await;
     while let Some(event) = inbox.recv().await {
         if let Some(ending) = host.handle(event).await {
+            host.leave_watchdogs();
             shutdown::finish(ending);
         }
     }

@@ -3,6 +3,7 @@
 mod installed;
 
 use crate::effect::power::Ending;
+use crate::effect::watchdog::Watchdogs;
 use crate::effect::{facts, state};
 use crate::network::Network;
 use crate::paths::STATE;
@@ -17,7 +18,7 @@ use std::time::Duration;
 use tare_config::Machine;
 use tare_config::service::Condition;
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::task::spawn_local;
+use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::sleep;
 
 /// The service that makes the state partition ready, the first of all.
@@ -32,6 +33,8 @@ const BOOT_PATIENCE: Duration = Duration::from_secs(120);
 /// After this long, the end comes whether services have ended or not. Every service has its own
 /// grace before.
 const END_PATIENCE: Duration = Duration::from_secs(90);
+/// After this long, a watchdog ends what does not end by itself: writing back and unmounting.
+const LAST_PATIENCE: Duration = Duration::from_secs(300);
 
 /// The machine as PID 1 keeps it.
 pub(crate) struct Host {
@@ -46,6 +49,9 @@ pub(crate) struct Host {
     ending: Option<Ending>,
     /// The facts as they were written last.
     facts: BTreeMap<&'static str, String>,
+    watchdogs: Watchdogs,
+    /// When the watchdogs are fed next.
+    meal: Option<JoinHandle<()>>,
 }
 
 impl Host {
@@ -69,11 +75,15 @@ impl Host {
             ready: false,
             ending: None,
             facts: BTreeMap::new(),
+            watchdogs: Watchdogs::default(),
+            meal: None,
         })
     }
 
     /// What does not wait for the configuration.
     pub(crate) async fn begin(&mut self) {
+        self.watchdogs = Watchdogs::start(self.machine.watchdog.timeout.get());
+        self.feed_watchdogs();
         self.network.loopback_up().await;
         self.advance().await;
     }
@@ -95,6 +105,7 @@ impl Host {
             Event::NetworkLate => self.network_late(),
             Event::BootLate => self.boot_late(),
             Event::End(ending) => self.end(ending),
+            Event::WatchdogDue => self.feed_watchdogs(),
             Event::EndLate => return self.ending,
         }
         self.advance().await;
@@ -134,6 +145,7 @@ impl Host {
     async fn configure(&mut self) {
         let names = self.installed.names();
         self.machine = config::load(&names.iter().map(String::as_str).collect::<Vec<_>>());
+        self.set_watchdogs();
         self.machine_id = state::machine_id().unwrap_or_else(|error| {
             log::error!("machine-id: {error}");
             String::new()
@@ -197,6 +209,33 @@ impl Host {
         }
     }
 
+    /// As the configuration has it; until then they run with its default.
+    fn set_watchdogs(&mut self) {
+        let wanted = self.machine.watchdog;
+        if wanted.enabled {
+            self.watchdogs.set_timeout(wanted.timeout.get());
+        } else {
+            self.watchdogs.stop();
+        }
+        self.feed_watchdogs();
+    }
+
+    /// Feeds them, and comes back in time for the next meal.
+    fn feed_watchdogs(&mut self) {
+        self.watchdogs.feed();
+        if let Some(meal) = self.meal.take() {
+            meal.abort();
+        }
+        let interval = self.watchdogs.interval();
+        self.meal = interval.map(|wait| self.later(wait, Event::WatchdogDue));
+    }
+
+    /// The last time: what comes now blocks, but not for ever.
+    pub(crate) fn leave_watchdogs(&mut self) {
+        self.watchdogs.set_timeout(LAST_PATIENCE);
+        self.watchdogs.feed();
+    }
+
     /// What waits for the network goes on without: the network may come later, or never.
     fn network_late(&mut self) {
         if !self.supervisor.holds(&Condition::NetworkOnline) {
@@ -250,12 +289,12 @@ impl Host {
         }
     }
 
-    fn later(&self, wait: Duration, event: Event) {
+    fn later(&self, wait: Duration, event: Event) -> JoinHandle<()> {
         let events = self.events.clone();
         spawn_local(async move {
             sleep(wait).await;
             let _ = events.send(event);
-        });
+        })
     }
 
     /// Keeps the list of services and their states that others can read.

@@ -2,9 +2,11 @@
 
 mod access;
 mod network;
+mod watchdog;
 
 pub use access::{AuthorizedKey, Hostname};
 pub use network::{Cidr, Interface, Mtu, Network};
+pub use watchdog::{Watchdog, WatchdogTimeout};
 
 use crate::Override;
 use serde::{Deserialize, Serialize};
@@ -22,6 +24,8 @@ pub struct Machine {
     pub network: Network,
     /// Where the time comes from.
     pub time: Time,
+    /// The hardware watchdog.
+    pub watchdog: Watchdog,
     /// Changes to the image's services, by name.
     pub services: BTreeMap<String, Override>,
     /// Apps by name, each a Compose specification spelled in TOML.

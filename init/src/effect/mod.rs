@@ -11,3 +11,4 @@ pub(crate) mod power;
 pub(crate) mod state;
 pub(crate) mod uevents;
 pub(crate) mod userdata;
+pub(crate) mod watchdog;

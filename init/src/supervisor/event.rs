@@ -28,6 +28,8 @@ pub(crate) enum Event {
     NetworkLate,
     /// The required services had their time.
     BootLate,
+    /// The watchdogs are to be fed: proof that the loop turns, for it comes through the loop.
+    WatchdogDue,
     /// The machine is to end.
     End(Ending),
     /// The machine had its time to end.

@@ -13,6 +13,10 @@ fn a_bad_layer_says_where_and_what_instead() {
         ),
         ("hostname = 'a'\nhostname = 'b'", "u:2:1: duplicate key"),
         (
+            "[watchdog]\ntimeout = '1s'",
+            "u:2:11: a watchdog's timeout must be 5s..=300s in whole seconds, is 1s",
+        ),
+        (
             "[network.interfaces.eth0]\nmtu = 0",
             "u:2:7: mtu must be 68..=65535, is 0",
         ),

@@ -1,0 +1,105 @@
+//! Hardware watchdogs: they reset a machine whose PID 1 no longer turns
+//! (kernel documentation, `watchdog/watchdog-api.rst`).
+
+use nix::errno::Errno;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// A watchdog is fed this often in its time, so that it may miss one meal.
+const MEALS: u32 = 3;
+
+/// The watchdogs that are running.
+#[derive(Debug, Default)]
+pub(crate) struct Watchdogs(Vec<Watchdog>);
+
+#[derive(Debug)]
+struct Watchdog {
+    device: File,
+    /// How long it waits for a meal, as the driver has rounded it.
+    timeout: Duration,
+}
+
+mod ioctl {
+    // `linux/watchdog.h`: sets the timeout in seconds and returns the one that holds.
+    nix::ioctl_readwrite!(set_timeout, b'W', 6, nix::libc::c_int);
+}
+
+impl Watchdogs {
+    /// Starts every watchdog of the machine. From now on they have to be fed.
+    pub(crate) fn start(timeout: Duration) -> Self {
+        let opened = devices().into_iter().filter_map(|path| open(&path));
+        let mut watchdogs = Self(opened.collect());
+        watchdogs.set_timeout(timeout);
+        watchdogs
+    }
+
+    /// Gives them all another time; a driver that does not know that one keeps its own.
+    pub(crate) fn set_timeout(&mut self, timeout: Duration) {
+        for watchdog in &mut self.0 {
+            match set_timeout(&watchdog.device, timeout) {
+                Ok(timeout) => watchdog.timeout = timeout,
+                Err(error) => log::warn!("watchdog: timeout {timeout:?}: {error}"),
+            }
+        }
+    }
+
+    /// How long to wait between two meals; none without a watchdog.
+    pub(crate) fn interval(&self) -> Option<Duration> {
+        let timeouts = self.0.iter().map(|watchdog| watchdog.timeout);
+        timeouts.min().map(|least| least / MEALS)
+    }
+
+    /// Feeds them all.
+    pub(crate) fn feed(&mut self) {
+        self.write(b"\0");
+    }
+
+    /// Stops them all: the one letter that makes closing the device mean that.
+    pub(crate) fn stop(&mut self) {
+        self.write(b"V");
+        self.0.clear();
+    }
+
+    fn write(&mut self, food: &[u8]) {
+        for watchdog in &mut self.0 {
+            if let Err(error) = watchdog.device.write_all(food) {
+                log::error!("watchdog: {error}");
+            }
+        }
+    }
+}
+
+/// `/dev/watchdogN`, every one; `/dev/watchdog` is the first of them again.
+fn devices() -> Vec<PathBuf> {
+    let names = fs::read_dir("/sys/class/watchdog").into_iter().flatten();
+    let names = names.flatten().map(|entry| entry.file_name());
+    let mut devices: Vec<PathBuf> = names.map(|name| Path::new("/dev").join(name)).collect();
+    devices.sort();
+    devices
+}
+
+fn open(path: &Path) -> Option<Watchdog> {
+    match OpenOptions::new().write(true).open(path) {
+        Ok(device) => Some(Watchdog {
+            device,
+            timeout: Duration::MAX,
+        }),
+        Err(error) => {
+            log::warn!("watchdog {}: {error}", path.display());
+            None
+        }
+    }
+}
+
+fn set_timeout(device: &File, timeout: Duration) -> io::Result<Duration> {
+    let mut seconds = i32::try_from(timeout.as_secs()).unwrap_or(i32::MAX);
+    // SAFETY: the request takes one `int` and writes one back; `seconds` outlives the call.
+    match unsafe { ioctl::set_timeout(device.as_raw_fd(), &raw mut seconds) } {
+        Ok(_) => Ok(Duration::from_secs(u64::try_from(seconds).unwrap_or(1))),
+        Err(Errno::ENOTTY | Errno::EOPNOTSUPP) => Err(io::Error::other("not supported")),
+        Err(errno) => Err(errno.into()),
+    }
+}
