@@ -1,7 +1,7 @@
 //! The boot, as a table of contents.
 
 use crate::effect::power::{self, Ending};
-use crate::effect::{button, modules, mounts, uevents};
+use crate::effect::{button, cgroups, modules, mounts, uevents};
 use crate::host::Host;
 use crate::supervisor::Event;
 use crate::{kmsg, plan, shutdown};
@@ -26,6 +26,7 @@ pub(crate) fn boot() -> ! {
     }
     report("kernel log", kmsg::lift_limit());
     report("cgroups", tare_container::cgroup::prepare());
+    report("cgroups", cgroups::protect());
     report("ctrl-alt-del", power::take_ctrl_alt_del());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

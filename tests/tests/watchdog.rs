@@ -14,7 +14,10 @@ fn a_machine_whose_pid_1_hangs_is_reset() -> Result<()> {
     on_machines(|image| {
         let vm = Vm::of(image)
             .direct()
-            .user_data(&format!("{}\n[watchdog]\ntimeout = '10s'\n", user_data::DEMO))
+            .user_data(&format!(
+                "{}\n[watchdog]\ntimeout = '10s'\n",
+                user_data::DEMO
+            ))
             .watchdog(Watchdog::Reset)
             .exit_on_reboot()
             .boot()?;

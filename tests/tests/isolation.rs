@@ -1,0 +1,81 @@
+//! What containers may do to the machine they run on.
+
+use anyhow::{Result, ensure};
+use tare_qemu::{Vm, secs};
+use tare_tests::guest::{power_off, require_no_failed_service, run_container, wait_apps};
+use tare_tests::{Checks, disk, on_machines, user_data};
+
+/// How long a login and a command may take whatever containers do, on a real CPU.
+const LOGIN: std::time::Duration = secs(5);
+
+/// Processes that make processes.
+const FORK_BOMB: &str = "sh -c 'b() { b | b & b | b; }; b'";
+/// Doubles a string for ever.
+const MEMORY_HOG: &str = "sh -c 'x=aaaaaaaaaaaaaaaa; while :; do x=$x$x; done'";
+/// Memory that belongs to no process.
+const TMPFS_HOG: &str = "sh -c 'cat /dev/zero > /hog/file; sleep 600'";
+/// Writes until nothing is left.
+const DISK_HOG: &str = "sh -c 'cat /dev/zero > /srv/hog; sync; echo full; sleep 600'";
+
+#[test]
+fn a_greedy_container_harms_only_itself() -> Result<()> {
+    on_machines(|image| {
+        let vm = Vm::of(image)
+            .user_data(user_data::DEMO)
+            .tolerate("Out of memory")
+            .boot()?;
+        vm.wait_ready()?;
+        wait_apps(&vm)?;
+        let before = daemons(&vm)?;
+        let mut checks = Checks::default();
+        checks.check("fork bomb", || endures(&vm, "--name greedy", FORK_BOMB));
+        checks.check("memory hog", || endures(&vm, "--name greedy", MEMORY_HOG));
+        checks.check("tmpfs hog", || {
+            endures(&vm, "--name greedy --tmpfs /hog:size=8g", TMPFS_HOG)
+        });
+        checks.check("disk hog", || {
+            endures(&vm, "--name greedy -v /srv:/srv", DISK_HOG)
+        });
+        checks.check("the disk is usable again", || {
+            vm.ssh_within(
+                "docker run --rm -v /srv:/srv tare/demo rm /srv/hog",
+                secs(60),
+            )
+            .map(drop)
+        });
+        checks.check("no service has ended", || {
+            let after = daemons(&vm)?;
+            ensure!(
+                after == before,
+                "main processes were {before:?} and are {after:?}"
+            );
+            Ok(())
+        });
+        checks.check("run a container", || run_container(&vm));
+        checks.check("power off", || power_off(&vm));
+        checks.check("clean file system", || {
+            disk::require_clean_state(vm.machine())
+        });
+        checks.verdict()
+    })
+}
+
+/// Starts a container, logs in ten times while it does its worst, and takes it away.
+fn endures(vm: &Vm, options: &str, command: &str) -> Result<()> {
+    vm.ssh_within(
+        &format!("docker run -d {options} tare/demo {command}"),
+        secs(60),
+    )?;
+    for round in 0..10 {
+        let said = vm.ssh_within("echo here; sleep 0.5", LOGIN)?;
+        ensure!(said == "here\n", "login {round}: {said:?}");
+    }
+    vm.ssh_within("docker rm -f greedy", secs(60)).map(drop)
+}
+
+/// The processes that must go on, the oldest of each name.
+const DAEMONS: &str = "for name in sshd dockerd containerd chronyd tare-log tare-dhcp; do echo $name $(pgrep -o -x $name); done";
+
+fn daemons(vm: &Vm) -> Result<String> {
+    vm.ssh(DAEMONS)
+}
