@@ -14,27 +14,42 @@ const SERVICES_MEMORY: &str = "48M";
 const INIT_WEIGHT: &str = "10000";
 const SERVICES_WEIGHT: &str = "1000";
 
+/// What containers may not take of the memory: the services' own, most of it the engine's. On a small machine
+/// three quarters of all there is.
+const RESERVE: u64 = 192 << 20;
+
 /// Sees to it that containers cannot take everything: memory, processors, process ids.
 ///
+/// With a limit below the machine's own, what runs out of memory is the containers' cgroup, and it is in there
+/// that the kernel looks for somebody to kill.
+///
 /// # Errors
-/// The first file that could not be written.
+/// The first file that could not be read or written.
 pub(crate) fn protect() -> io::Result<()> {
     write("init", "memory.min", INIT_MEMORY)?;
     write("init", "cpu.weight", INIT_WEIGHT)?;
     write("services", "memory.min", SERVICES_MEMORY)?;
     write("services", "cpu.weight", SERVICES_WEIGHT)?;
-    write("containers", "pids.max", &most_tasks()?.to_string())
+    let memory = memory()?;
+    let most = memory - RESERVE.min(memory / 4 * 3);
+    write("containers", "memory.max", &most.to_string())?;
+    write("containers", "pids.max", &(tasks()? / 2).to_string())
 }
 
-/// Three quarters of the tasks that the kernel allows in all: of its own limit, which follows from the size
-/// of memory, or of the process ids, whichever is less.
-fn most_tasks() -> io::Result<u64> {
-    let limits = ["threads-max", "pid_max"].map(|name| -> io::Result<u64> {
-        let text = fs::read_to_string(Path::new("/proc/sys/kernel").join(name))?;
-        text.trim().parse().map_err(io::Error::other)
-    });
-    let [threads, pids] = limits;
-    Ok(threads?.min(pids?) / 4 * 3)
+/// The memory of the machine in bytes, as `/proc/meminfo` has it in its first line.
+fn memory() -> io::Result<u64> {
+    let text = fs::read_to_string("/proc/meminfo")?;
+    let total = text.split_whitespace().nth(1);
+    let kibibytes = total.and_then(|total| total.parse::<u64>().ok());
+    kibibytes
+        .map(|kibibytes| kibibytes << 10)
+        .ok_or_else(|| io::Error::other("/proc/meminfo does not begin with the memory's size"))
+}
+
+/// How many tasks the kernel allows in all; it follows from the size of memory.
+fn tasks() -> io::Result<u64> {
+    let text = fs::read_to_string("/proc/sys/kernel/threads-max")?;
+    text.trim().parse().map_err(io::Error::other)
 }
 
 /// Kills everything in `group` and below (`cgroup.kill`, since 5.14).
