@@ -2,6 +2,7 @@
 
 mod installed;
 
+use crate::clock::since_boot;
 use crate::effect::power::Ending;
 use crate::effect::{facts, state};
 use crate::network::Network;
@@ -278,10 +279,4 @@ impl Host {
         };
         self.write(vec![services]);
     }
-}
-
-/// How long the kernel has run.
-fn since_boot() -> Duration {
-    let clock = nix::time::ClockId::CLOCK_BOOTTIME;
-    clock.now().map(Duration::from).unwrap_or_default()
 }

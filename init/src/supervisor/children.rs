@@ -67,6 +67,7 @@ impl Supervisor {
             log::Level::Warn
         };
         log::log!(level, "{name} ended with {outcome}");
+        unit.last_exit = Some(outcome);
         let ran_for = unit.started.elapsed();
         let success = outcome.is_success();
         self.happen(name, state::Event::Exited { success, ran_for });

@@ -11,6 +11,8 @@ mod ready;
 pub(crate) mod reap;
 mod run;
 mod state;
+#[expect(dead_code, reason = "the control socket's server asks")]
+mod status;
 mod stop;
 mod unit;
 

@@ -7,6 +7,7 @@ use super::output::Collector;
 use super::reap::Outcome;
 use super::state::{self, State, step};
 use super::unit::{Setup, Unit};
+use crate::clock::since_boot;
 use std::collections::BTreeMap;
 use tare_config::service::{Condition, Service};
 use tare_container::Bundle;
@@ -147,6 +148,11 @@ impl Supervisor {
 
     /// What a running service said, if it said it now and not in an earlier run.
     pub(crate) fn notified(&mut self, name: &str, message: &str) {
+        if let (Some(unit), Some(text)) =
+            (self.units.get_mut(name), values(message, "STATUS").last())
+        {
+            unit.text = text.to_owned();
+        }
         if values(message, "READY").any(|value| value == "1") {
             self.happen(name, state::Event::BecameReady);
         }
@@ -179,6 +185,7 @@ impl Supervisor {
         let (life, actions) = step(&unit.service.lifecycle, unit.life, event);
         let before = std::mem::replace(&mut unit.life, life).state;
         if before != life.state {
+            unit.since = since_boot();
             log::debug!("{name}: {} -> {}", before.word(), life.state.word());
         }
         if life.state == State::Failed {

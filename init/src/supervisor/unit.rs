@@ -3,7 +3,9 @@
 use super::event::Event;
 use super::notify;
 use super::output::{self, Collector, Output};
+use super::reap::Outcome;
 use super::state::Life;
+use crate::clock::since_boot;
 use crate::effect::facts::write_sections;
 use crate::effect::files::make_directory;
 use crate::plan::services::{SourceDirectory, source_directories};
@@ -12,7 +14,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::chown;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tare_config::service::{Condition, Ready, Service, StopSignal};
 use tare_container::{Bundle, Launch, LaunchError, Running, Starting};
 use tokio::sync::mpsc::UnboundedSender;
@@ -39,6 +41,11 @@ pub(super) struct Unit {
     pub(super) service: Service,
     pub(super) bundle: Bundle,
     pub(super) life: Life,
+    /// When it came into its state (`CLOCK_BOOTTIME`).
+    pub(super) since: Duration,
+    /// What it last said of itself.
+    pub(super) text: String,
+    pub(super) last_exit: Option<Outcome>,
     /// Counts runs, so that a timer or probe of an earlier run is known as stale.
     pub(super) run: u64,
     pub(super) running: Option<Running>,
@@ -67,6 +74,9 @@ impl Unit {
             service,
             bundle,
             life: Life::NEW,
+            since: since_boot(),
+            text: String::new(),
+            last_exit: None,
             run: 0,
             running: None,
             started: Instant::now(),
