@@ -1,11 +1,10 @@
 //! What people ask of services: how they are, and that they start or stop.
 
 use super::run::Supervisor;
-use super::state::{self, State};
+use super::state;
 use super::unit::Unit;
 use std::path::PathBuf;
 use std::time::Duration;
-use tare_container::{cgroup, paths};
 
 /// How a service is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +24,7 @@ pub(crate) struct ServiceStatus {
     pub(crate) cgroup: PathBuf,
     /// What it last said of itself (`STATUS=`), or empty.
     pub(crate) text: String,
-    /// How its last run ended: `status 1`, `SIGKILL`.
+    /// How its last run ended: `status 1`, `SIGKILL`, `cannot start: …`.
     pub(crate) last_exit: Option<String>,
     /// The conditions it starts after, as they are written.
     pub(crate) after: Vec<String>,
@@ -57,19 +56,16 @@ impl Supervisor {
         let lacks = after
             .iter()
             .filter(|condition| !self.conditions.holds(condition));
-        let pid = unit.running.as_ref().map(|running| running.pid);
         ServiceStatus {
             name: unit.name.clone(),
             description: unit.service.description.clone(),
             state: unit.life.state.word(),
             since: unit.since,
             runs: unit.run,
-            pid: pid.filter(|_| unit.life.is_running()),
-            cgroup: [cgroup::ROOT, paths::SERVICES_CGROUP, "/", &unit.name]
-                .concat()
-                .into(),
+            pid: unit.main_pid(),
+            cgroup: unit.cgroup(),
             text: unit.text.clone(),
-            last_exit: unit.last_exit.map(|outcome| outcome.to_string()),
+            last_exit: unit.last_exit.clone(),
             after: after.iter().map(ToString::to_string).collect(),
             lacks: lacks.map(ToString::to_string).collect(),
             required: unit.service.lifecycle.required,
@@ -81,14 +77,8 @@ impl Supervisor {
     /// # Errors
     /// It is unknown, or the machine is about to end.
     pub(crate) fn start(&mut self, name: &str) -> Result<(), RequestError> {
-        let unit = self.known(name)?;
-        if matches!(
-            unit.life.state,
-            State::Stopped | State::Done | State::Failed
-        ) {
-            self.happen(name, state::Event::StopRequested { again: true });
-        }
-        self.start_eligible();
+        self.want(name)?;
+        self.happen(name, state::Event::StartRequested);
         Ok(())
     }
 
@@ -107,17 +97,23 @@ impl Supervisor {
     /// # Errors
     /// It is unknown, or the machine is about to end.
     pub(crate) fn restart(&mut self, name: &str) -> Result<(), RequestError> {
-        self.known(name)?;
+        self.want(name)?;
         self.happen(name, state::Event::StopRequested { again: true });
-        self.start_eligible();
         Ok(())
     }
 
-    fn known(&self, name: &str) -> Result<&Unit, RequestError> {
-        if self.ending {
+    /// A person is reason enough to run a service, whatever it waits for else.
+    fn want(&mut self, name: &str) -> Result<(), RequestError> {
+        let unit = self.known(name)?;
+        (unit.due, unit.needed) = (true, true);
+        Ok(())
+    }
+
+    fn known(&mut self, name: &str) -> Result<&mut Unit, RequestError> {
+        if self.ending.is_some() {
             return Err(RequestError::Ending);
         }
-        let unit = self.units.get(name);
+        let unit = self.units.get_mut(name);
         unit.ok_or_else(|| RequestError::Unknown(name.to_owned()))
     }
 }
