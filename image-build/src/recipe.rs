@@ -90,6 +90,7 @@ impl Recipe {
             services.insert(name.clone(), read_toml::<Service>(&path)?);
         }
         check_sources(&services)?;
+        tare_config::service::check(&services).map_err(anyhow::Error::msg)?;
         Ok(services)
     }
 }
@@ -145,6 +146,14 @@ mod tests {
             let error = check_sources(&BTreeMap::from(services)).err();
             assert_eq!(error.map(|error| error.to_string()).as_deref(), want);
         }
+    }
+
+    #[test]
+    fn our_own_services_fit_together() {
+        let builder = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let recipe = Recipe::read(&builder.join("tare.toml")).unwrap();
+        let services = recipe.read_services(&builder.join("../system-services"));
+        assert_eq!(services.unwrap().len(), recipe.services.len());
     }
 
     #[test]
