@@ -18,7 +18,7 @@ use crate::output::{Image, Manifest};
 use crate::packages::{self, Packages};
 use crate::preload;
 use crate::progress::{Progress, Stage};
-use crate::recipe::Recipe;
+use crate::recipe::{self, Folders, Recipe};
 use crate::rootfs::tree::{Content, Node, Tree};
 use crate::rootfs::{Rootfs, Workshop};
 use crate::tools::Tools;
@@ -32,6 +32,8 @@ pub struct BuildOptions {
     pub workspace: PathBuf,
     /// The folder for the image's files.
     pub output: PathBuf,
+    /// A folder of further services, from the workspace's root; for tests of the supervisor.
+    pub extra_services: Option<PathBuf>,
     /// Fetch the package lists even if they are not a day old.
     pub refresh: bool,
     /// How many compilers and unpackers to run at a time; 0: as many as there are CPUs.
@@ -44,6 +46,7 @@ impl BuildOptions {
         Self {
             workspace: workspace.to_owned(),
             output: workspace.join("target/image"),
+            extra_services: None,
             refresh: false,
             jobs: 0,
         }
@@ -86,6 +89,8 @@ pub fn build(options: &BuildOptions, progress: &Progress) -> Result<Image> {
 struct Parts {
     cache: PathBuf,
     recipe: Recipe,
+    /// By name: the folder of each service, from the workspace's root.
+    folders: Folders,
     services: BTreeMap<String, Service>,
     kernel: Kernel,
     binaries: Binaries,
@@ -98,7 +103,8 @@ impl Parts {
         let workspace = &options.workspace;
         let cache = cache::root()?;
         let recipe = Recipe::read(&workspace.join("image-build/tare.toml"))?;
-        let services = recipe.read_services(&workspace.join("system-services"))?;
+        let folders = recipe.service_folders(workspace, options.extra_services.as_deref())?;
+        let services = recipe::read_services(workspace, &folders)?;
         let (packages, tools) = progress.stage("Packages", |stage| {
             let apt = Apt::open(&cache, stage)?;
             if options.refresh {
@@ -117,6 +123,7 @@ impl Parts {
         Ok(Self {
             cache,
             recipe,
+            folders,
             services,
             kernel,
             binaries,
@@ -128,8 +135,8 @@ impl Parts {
     fn inputs(&self, options: &BuildOptions) -> Result<String> {
         let mut inputs = Inputs::default();
         inputs.add_sources(&options.workspace)?;
-        for name in self.services.keys() {
-            inputs.add_service(&options.workspace, name)?;
+        for folder in self.folders.values() {
+            inputs.add_service(&options.workspace, folder)?;
         }
         inputs.add_debs(&self.packages.all());
         inputs.add_kernel(&self.kernel);
@@ -205,7 +212,7 @@ impl Parts {
             .iter()
             .filter(|(_, service)| service.image.from.is_none());
         own.map(|(name, service)| {
-            let overlay = workspace.join("system-services").join(name).join("rootfs");
+            let overlay = workspace.join(&self.folders[name]).join("rootfs");
             let debs = self.packages.of_service(name);
             let rootfs = workshop
                 .assemble(&service.image, debs, &overlay)

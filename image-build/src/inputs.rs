@@ -38,8 +38,7 @@ impl Inputs {
     }
 
     /// Adds the description and the files of a service; its code shows in its binary.
-    pub(crate) fn add_service(&mut self, workspace: &Path, name: &str) -> Result<()> {
-        let folder = Path::new("system-services").join(name);
+    pub(crate) fn add_service(&mut self, workspace: &Path, folder: &Path) -> Result<()> {
         self.add_path(workspace, &folder.join("service.toml"))?;
         self.add_path(workspace, &folder.join("rootfs"))
     }
@@ -118,7 +117,9 @@ mod tests {
             fs::write(&file, content).unwrap();
             fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
             let mut inputs = Inputs::default();
-            inputs.add_service(&base.join(workspace), "x").unwrap();
+            inputs
+                .add_service(&base.join(workspace), Path::new("system-services/x"))
+                .unwrap();
             inputs.hash()
         };
         let first = hash("a", 0o644, "1");

@@ -79,19 +79,51 @@ impl Recipe {
         Ok(recipe)
     }
 
-    /// The services by name, from the folder `system-services`.
+    /// The folders of the services: those of the recipe, and all below `extra`.
     ///
     /// # Errors
-    /// What is wrong in which `service.toml`.
-    pub(crate) fn read_services(&self, folder: &Path) -> Result<BTreeMap<String, Service>> {
-        let mut services = BTreeMap::new();
-        for name in &self.services {
-            let path = folder.join(name).join("service.toml");
-            services.insert(name.clone(), read_toml::<Service>(&path)?);
+    /// `extra` cannot be listed.
+    pub(crate) fn service_folders(
+        &self,
+        workspace: &Path,
+        extra: Option<&Path>,
+    ) -> Result<Folders> {
+        let own = self.services.iter();
+        let mut folders: Folders = own
+            .map(|name| (name.clone(), Path::new("system-services").join(name)))
+            .collect();
+        if let Some(extra) = extra {
+            let entries = fs::read_dir(workspace.join(extra))
+                .with_context(|| format!("list {}", extra.display()))?;
+            let names = entries.flatten().map(|entry| entry.file_name());
+            for name in names.filter_map(|name| name.into_string().ok()) {
+                let folder = extra.join(&name);
+                folders.insert(name, folder);
+            }
         }
-        check_sources(&services)?;
-        Ok(services)
+        Ok(folders)
     }
+}
+
+/// By name: the folder of each service, from the workspace's root.
+pub(crate) type Folders = BTreeMap<String, PathBuf>;
+
+/// The services by name.
+///
+/// # Errors
+/// What is wrong in which `service.toml`, or with all of them together.
+pub(crate) fn read_services(
+    workspace: &Path,
+    folders: &Folders,
+) -> Result<BTreeMap<String, Service>> {
+    let mut services = BTreeMap::new();
+    for (name, folder) in folders {
+        let path = workspace.join(folder).join("service.toml");
+        services.insert(name.clone(), read_toml::<Service>(&path)?);
+    }
+    check_sources(&services)?;
+    tare_config::service::check(&services).map_err(anyhow::Error::msg)?;
+    Ok(services)
 }
 
 fn read_toml<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
@@ -144,6 +176,18 @@ mod tests {
                 [("a", a), ("b", b)].map(|(name, text)| (name.to_owned(), service(text)));
             let error = check_sources(&BTreeMap::from(services)).err();
             assert_eq!(error.map(|error| error.to_string()).as_deref(), want);
+        }
+    }
+
+    #[test]
+    fn our_own_services_fit_together() {
+        let builder = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let workspace = builder.parent().unwrap();
+        let recipe = Recipe::read(&builder.join("tare.toml")).unwrap();
+        for extra in [None, Some(Path::new("tests/services"))] {
+            let folders = recipe.service_folders(workspace, extra).unwrap();
+            let services = read_services(workspace, &folders).unwrap();
+            assert_eq!(services.len(), folders.len());
         }
     }
 

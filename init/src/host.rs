@@ -2,6 +2,7 @@
 
 mod installed;
 
+use crate::clock::since_boot;
 use crate::effect::power::Ending;
 use crate::effect::watchdog::Watchdogs;
 use crate::effect::{facts, state};
@@ -97,15 +98,29 @@ impl Host {
                 run,
                 result,
             } => self.supervisor.launched(&service, run, result),
-            Event::Ready { service, run } => self.supervisor.ready(&service, run),
-            Event::BackoffOver { service, run } => self.supervisor.backoff_over(&service, run),
-            Event::GraceOver { service, run } => self.supervisor.grace_over(&service, run),
-            Event::Notified { service, message } => self.notified(&service, &message).await,
+            Event::Happened { service, run, what } => self.supervisor.happened(&service, run, what),
+            Event::WatchdogDue { service, run } => self.supervisor.watchdog_due(&service, run),
+            Event::MainEnded { service, run } => self.supervisor.main_ended(&service, run),
+            Event::Probe {
+                service,
+                run,
+                args,
+                done,
+            } => self.supervisor.probe(&service, run, &args, done),
+            Event::ProbeLate => self.supervisor.probe_late(),
+            Event::Due { service } => self.supervisor.due(&service),
+            Event::SocketUsed { service } => self.supervisor.needed(&service),
+            Event::Look => self.supervisor.look(),
+            Event::Notified {
+                service,
+                run,
+                message,
+            } => self.notified(&service, run, &message).await,
             Event::NetworkChanged => self.refresh_network().await,
             Event::NetworkLate => self.network_late(),
             Event::BootLate => self.boot_late(),
             Event::End(ending) => self.end(ending),
-            Event::WatchdogDue => self.feed_watchdogs(),
+            Event::HardwareWatchdogDue => self.feed_watchdogs(),
             Event::EndLate => return self.ending,
         }
         self.advance().await;
@@ -159,8 +174,11 @@ impl Host {
     }
 
     fn add_services(&mut self) {
-        let services = resolve(&self.installed.services(), &self.machine);
-        for (name, service) in services {
+        let resolved = resolve(&self.installed.services(), &self.machine);
+        for complaint in &resolved.complaints {
+            log::error!("user-data: {complaint}");
+        }
+        for (name, service) in resolved.services {
             if self.supervisor.knows(&name) {
                 continue;
             }
@@ -227,7 +245,7 @@ impl Host {
             meal.abort();
         }
         let interval = self.watchdogs.interval();
-        self.meal = interval.map(|wait| self.later(wait, Event::WatchdogDue));
+        self.meal = interval.map(|wait| self.later(wait, Event::HardwareWatchdogDue));
     }
 
     /// The last time: what comes now blocks, but not for ever.
@@ -257,8 +275,8 @@ impl Host {
         }
     }
 
-    async fn notified(&mut self, service: &str, message: &str) {
-        self.supervisor.notified(service, message);
+    async fn notified(&mut self, service: &str, run: u64, message: &str) {
+        self.supervisor.notified(service, run, message);
         if service != DHCP {
             return;
         }
@@ -322,10 +340,4 @@ fn start_storage(supervisor: &mut Supervisor, installed: &Installed) {
         .add(STORAGE, service, bundle)
         .environment(format!("STATE_DEVICE={}", partition.display()));
     supervisor.start_eligible();
-}
-
-/// How long the kernel has run.
-fn since_boot() -> Duration {
-    let clock = nix::time::ClockId::CLOCK_BOOTTIME;
-    clock.now().map(Duration::from).unwrap_or_default()
 }

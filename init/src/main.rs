@@ -4,6 +4,7 @@
 //! (`CONFIG_MODPROBE_PATH`) it loads a module and ends.
 
 mod boot;
+mod clock;
 mod config;
 mod effect;
 mod host;

@@ -26,7 +26,14 @@ static LOST: AtomicU32 = AtomicU32::new(0);
 /// # Errors
 /// The test's own, or the image cannot be made.
 pub fn on_machines(test: impl Fn(&Image) -> Result<()>) -> Result<()> {
-    let image = image()?;
+    on_machines_of(image()?, test)
+}
+
+/// As [`on_machines`], on another image.
+///
+/// # Errors
+/// The test's own.
+pub fn on_machines_of(image: &Image, test: impl Fn(&Image) -> Result<()>) -> Result<()> {
     let _slot = Slot::take()?;
     twice_if_lost(|| test(image), report)
 }

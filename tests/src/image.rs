@@ -15,11 +15,33 @@ use tare_qemu::target;
 /// A host tool is missing and may not be installed, or the build fails; every test gets the same answer.
 pub fn image() -> Result<&'static Image> {
     static IMAGE: OnceLock<Result<Image, String>> = OnceLock::new();
-    let built = IMAGE.get_or_init(|| build().map_err(|error| format!("{error:#}")));
+    once(&IMAGE, &BuildOptions::default())
+}
+
+/// The same with the services of `tests/services`, which do what tests of the supervisor tell them.
+///
+/// # Errors
+/// As [`image`].
+pub fn image_with_test_services() -> Result<&'static Image> {
+    static IMAGE: OnceLock<Result<Image, String>> = OnceLock::new();
+    let usual = BuildOptions::default();
+    let options = BuildOptions {
+        output: usual.workspace.join("target/image-with-test-services"),
+        extra_services: Some("tests/services".into()),
+        ..usual
+    };
+    once(&IMAGE, &options)
+}
+
+fn once(
+    image: &'static OnceLock<Result<Image, String>>,
+    options: &BuildOptions,
+) -> Result<&'static Image> {
+    let built = image.get_or_init(|| build(options).map_err(|error| format!("{error:#}")));
     built.as_ref().map_err(|error| anyhow!(error.clone()))
 }
 
-fn build() -> Result<Image> {
+fn build(options: &BuildOptions) -> Result<Image> {
     let logs = target().join("log");
     // The first build takes a quarter of an hour, later ones only what changed.
     say(&format!(
@@ -32,7 +54,7 @@ fn build() -> Result<Image> {
         false,
         &progress,
     )?;
-    tare_image::build(&BuildOptions::default(), &progress)
+    tare_image::build(options, &progress)
 }
 
 /// Tells the person who runs the tests, past the test harness, which shows nothing of a test that passes.

@@ -14,7 +14,7 @@ mod scratch;
 mod slot;
 pub mod user_data;
 
-pub use attempt::on_machines;
+pub use attempt::{on_machines, on_machines_of};
 pub use checks::Checks;
-pub use image::image;
+pub use image::{image, image_with_test_services};
 pub use scratch::Scratch;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// A length of time, written as a whole number and a unit: `ms`, `s`, `min` or `h`.
+/// A length of time, written as a whole number and a unit: `ms`, `s`, `min` (or `m`) or `h`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Span(pub Duration);
@@ -38,12 +38,10 @@ impl TryFrom<String> for Span {
 fn parse(text: &str) -> Option<Span> {
     let digits = text.find(|c: char| !c.is_ascii_digit())?;
     let (number, unit) = text.split_at(digits);
+    let unit = if unit == "m" { "min" } else { unit };
     let (_, millis) = UNITS.iter().find(|(name, _)| *name == unit)?;
-    number
-        .parse::<u64>()
-        .ok()?
-        .checked_mul(*millis)
-        .map(Span::millis)
+    let number: u64 = number.parse().ok()?;
+    number.checked_mul(*millis).map(Span::millis)
 }
 
 impl From<Span> for String {
@@ -72,6 +70,11 @@ mod tests {
             assert_eq!(span, Span::millis(millis), "{text}");
             assert_eq!(String::from(span), text);
         }
+    }
+
+    #[test]
+    fn minutes_have_a_short_unit() {
+        assert_eq!(Span::try_from("15m".to_owned()), Ok(Span::seconds(900)));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::error::{ConfigError, Location, unknown};
 use crate::machine::Machine;
+use crate::service::Condition;
 use crate::text::{decode, locate, name};
 use std::collections::BTreeMap;
 use toml::de::DeTable;
@@ -85,8 +86,41 @@ fn check_names(source: &str, text: &str, services: &[&str]) -> Result<(), Config
     };
     let table = document.get_ref();
     check_keys(source, text, table, &["services"], &known)?;
+    check_conditions(source, text, table, &known)?;
     check_keys(source, text, table, &["apps"], &name)?;
     check_keys(source, text, table, &["network", "interfaces"], &link_name)
+}
+
+/// A service can only wait for one that is there.
+fn check_conditions(
+    source: &str,
+    text: &str,
+    table: &DeTable<'_>,
+    known: &dyn Fn(&str) -> Result<(), String>,
+) -> Result<(), ConfigError> {
+    let services = table
+        .get("services")
+        .and_then(|all| all.get_ref().as_table());
+    let after = services
+        .into_iter()
+        .flat_map(DeTable::values)
+        .filter_map(|service| {
+            let lifecycle = service.get_ref().as_table()?.get("lifecycle")?;
+            let after = lifecycle.get_ref().as_table()?.get("after")?;
+            after.get_ref().as_array()
+        });
+    for written in after.flatten() {
+        let condition = written.get_ref().as_str().unwrap_or_default();
+        let condition = Condition::try_from(condition.to_owned()).ok();
+        let subject = condition.as_ref().and_then(Condition::subject);
+        subject
+            .map_or(Ok(()), known)
+            .map_err(|message| ConfigError {
+                location: Location::of(source, text, written.span().start),
+                message,
+            })?;
+    }
+    Ok(())
 }
 
 /// Applies `check` to every key of the table at `path`.

@@ -4,7 +4,11 @@
 //! verified; configuration is not.
 
 use crate::Bytes;
-use crate::service::{Backoff, RestartPolicy, Service};
+use crate::Span;
+use crate::service::{
+    Backoff, Condition, Health, Lifecycle, Limit, RestartPolicy, Schedule, Service, Start,
+    StopSignal,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -36,8 +40,20 @@ pub struct ProcessOverride {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct LifecycleOverride {
+    /// What makes it start.
+    pub start: Option<Start>,
+    /// When a periodic service runs.
+    pub schedule: Option<Schedule>,
+    /// What it waits for, in place of the image's.
+    pub after: Option<Vec<Condition>>,
+    /// How long it may take to be ready or done.
+    pub start_timeout: Option<Span>,
+    /// How it is known to be well.
+    pub health: Option<Health>,
     /// Changes to `[lifecycle.restart]`.
     pub restart: RestartOverride,
+    /// Changes to `[lifecycle.stop]`.
+    pub stop: StopOverride,
 }
 
 /// Changes to `[lifecycle.restart]`.
@@ -48,6 +64,20 @@ pub struct RestartOverride {
     pub policy: Option<RestartPolicy>,
     /// How long to wait before.
     pub backoff: Option<Backoff>,
+    /// After a run of this length the next backoff is the least again.
+    pub stable: Option<Span>,
+    /// How often it may be started.
+    pub limit: Option<Limit>,
+}
+
+/// Changes to `[lifecycle.stop]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct StopOverride {
+    /// What it is sent first.
+    pub signal: Option<StopSignal>,
+    /// How long it has before its cgroup is killed.
+    pub grace: Option<Span>,
 }
 
 /// Changes to `[resources]`.
@@ -73,9 +103,7 @@ impl Override {
         replace(&mut service.enabled, self.enabled);
         service.environment.extend(self.environment.clone());
         replace(&mut service.process.args, self.process.args.clone());
-        let restart = &mut service.lifecycle.restart;
-        replace(&mut restart.policy, self.lifecycle.restart.policy);
-        replace(&mut restart.backoff, self.lifecycle.restart.backoff);
+        self.lifecycle.apply(&mut service.lifecycle);
         let limits = &mut service.resources;
         limits.memory_max = self.resources.memory_max.or(limits.memory_max);
         limits.memory_min = self.resources.memory_min.or(limits.memory_min);
@@ -86,8 +114,31 @@ impl Override {
     }
 }
 
+impl LifecycleOverride {
+    fn apply(&self, lifecycle: &mut Lifecycle) {
+        replace(&mut lifecycle.start, self.start);
+        replace(&mut lifecycle.after, self.after.clone());
+        replace_some(&mut lifecycle.schedule, &self.schedule);
+        replace_some(&mut lifecycle.start_timeout, &self.start_timeout);
+        replace_some(&mut lifecycle.health, &self.health);
+        let restart = &mut lifecycle.restart;
+        replace(&mut restart.policy, self.restart.policy);
+        replace(&mut restart.backoff, self.restart.backoff);
+        replace(&mut restart.stable, self.restart.stable);
+        replace_some(&mut restart.limit, &self.restart.limit);
+        replace(&mut lifecycle.stop.signal, self.stop.signal);
+        replace(&mut lifecycle.stop.grace, self.stop.grace);
+    }
+}
+
 fn replace<T>(old: &mut T, new: Option<T>) {
     if let Some(new) = new {
         *old = new;
+    }
+}
+
+fn replace_some<T: Clone>(old: &mut Option<T>, new: &Option<T>) {
+    if new.is_some() {
+        old.clone_from(new);
     }
 }

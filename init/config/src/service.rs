@@ -3,15 +3,25 @@
 //! One schema for the baked services (`system-services/NAME/service.toml`) and, in part
 //! ([`crate::Override`]), for what user-data may change of them.
 
+mod check;
+mod condition;
 mod lifecycle;
 mod mount;
+mod probe;
+mod restart;
 mod sandbox;
+mod schedule;
+mod socket;
 
-pub use lifecycle::{
-    Backoff, Condition, Kind, Lifecycle, Ready, Restart, RestartPolicy, Stop, StopSignal,
-};
+pub use check::{Services, check, check_in, cycle};
+pub use condition::Condition;
+pub use lifecycle::{Kind, Lifecycle, Start, Stop, StopSignal};
 pub use mount::{Mount, Propagation, Source};
+pub use probe::{Health, HttpTarget, Probe, Ready};
+pub use restart::{Backoff, Limit, LimitThen, Restart, RestartPolicy};
 pub use sandbox::{CAPABILITIES, Capability, Namespace, Proc, Sandbox, SeccompProfile, Sys};
+pub use schedule::{Calendar, Schedule};
+pub use socket::{Socket, SocketAddress, SocketType};
 
 use crate::Bytes;
 use serde::{Deserialize, Serialize};
@@ -40,6 +50,9 @@ pub struct Service {
     /// What it sees beyond its root filesystem.
     #[serde(default)]
     pub mounts: Vec<Mount>,
+    /// Sockets that PID 1 holds for it, its descriptors from 3 up.
+    #[serde(default)]
+    pub sockets: Vec<Socket>,
     /// When it starts, is ready, restarts and stops.
     #[serde(default)]
     pub lifecycle: Lifecycle,

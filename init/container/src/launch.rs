@@ -5,6 +5,7 @@
 
 mod child;
 mod devices;
+mod exec;
 mod failure;
 mod identity;
 mod options;
@@ -12,6 +13,7 @@ mod plan;
 mod rootfs;
 mod running;
 
+pub use exec::{Exec, exec};
 pub use running::{Running, Starting};
 
 use crate::bundle::Bundle;
@@ -39,6 +41,8 @@ pub struct Launch<'a> {
     pub arguments: &'a [String],
     /// Added to its environment, each `KEY=VALUE`.
     pub environment: &'a [String],
+    /// Variables whose value is its process id as it sees it itself (`LISTEN_PID`, `WATCHDOG_PID`).
+    pub pid_variables: &'a [&'a str],
 }
 
 /// Why a container did not start: operation, operand and cause.
@@ -150,7 +154,7 @@ fn clone(plan: &Plan, options: &Launch<'_>, group: &File, path: &Path) -> nix::R
             report,
         }),
         Cloned::Child => {
-            let failure = child::become_program(plan, &descriptors);
+            let failure = child::become_program(plan, &descriptors, options.pid_variables);
             failure.send(&reporter);
             sys::exit_now(127)
         }

@@ -14,5 +14,5 @@ mod sys;
 
 pub use bundle::{Bundle, BundleError};
 pub use compile::{CompileError, User, Users, compile, mount_points, to_json};
-pub use launch::{Launch, LaunchError, Running, Starting, launch, start};
+pub use launch::{Exec, Launch, LaunchError, Running, Starting, exec, launch, start};
 pub use oci_spec::runtime::Spec;

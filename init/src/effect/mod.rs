@@ -2,6 +2,7 @@
 
 pub(crate) mod button;
 pub(crate) mod cgroups;
+pub(crate) mod clock;
 pub(crate) mod facts;
 pub(crate) mod files;
 pub(crate) mod modules;

@@ -1,41 +1,95 @@
 //! Which services run, what each waits for, and what has to be there before it starts.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use tare_config::Machine;
-use tare_config::service::{Condition, Service, Source};
+pub(crate) use tare_config::service::Services;
+use tare_config::service::{Condition, Service, Source, check_in, cycle};
 use tare_container::paths;
 
-/// Services by name.
-pub(crate) type Services = BTreeMap<String, Service>;
-
-/// The image's services as `machine` wants them: changed, without those it disables, and with
-/// nobody waiting for what will not come.
-pub(crate) fn resolve(installed: &Services, machine: &Machine) -> Services {
-    let changed = installed.iter().map(|(name, service)| {
-        let service = match machine.services.get(name) {
-            Some(change) => change.apply(service.clone()),
-            None => service.clone(),
-        };
-        (name.clone(), service)
-    });
-    let mut enabled: Services = changed.filter(|(_, service)| service.enabled).collect();
-    let names: BTreeSet<String> = enabled.keys().cloned().collect();
-    for service in enabled.values_mut() {
-        service
-            .lifecycle
-            .after
-            .retain(|condition| subject(condition).is_none_or(|name| names.contains(name)));
-        wait_for_state(service);
-    }
-    enabled
+/// What runs, and what is wrong with what user-data says about it.
+#[derive(Debug)]
+pub(crate) struct Resolved {
+    pub(crate) services: Services,
+    pub(crate) complaints: Vec<String>,
 }
 
-/// The service that a condition is about, if it is about one.
-fn subject(condition: &Condition) -> Option<&str> {
-    match condition {
-        Condition::Ready(name) | Condition::Done(name) => Some(name),
-        Condition::NetworkOnline | Condition::StateMounted => None,
+/// The image's services as `machine` wants them: changed, without those it disables, and with
+/// nobody waiting for what will not come. What it says of a service's life is left out where that
+/// does not fit the service, and what it says of waiting where services would wait for each other.
+pub(crate) fn resolve(installed: &Services, machine: &Machine) -> Resolved {
+    let mut complaints = Vec::new();
+    let mut services = Services::new();
+    for (name, original) in installed {
+        let mut service = overridden(name, original, machine);
+        if let Err(why) = check_in(&service, installed) {
+            complaints.push(format!("service {name}: {why}; it lives as the image says"));
+            service.lifecycle.clone_from(&original.lifecycle);
+        }
+        if service.enabled {
+            services.insert(name.clone(), service);
+        }
+    }
+    let names: BTreeSet<String> = services.keys().cloned().collect();
+    services
+        .values_mut()
+        .for_each(|service| settle(service, &names));
+    break_cycles(&mut services, installed, &mut complaints);
+    Resolved {
+        services,
+        complaints,
+    }
+}
+
+fn overridden(name: &str, service: &Service, machine: &Machine) -> Service {
+    match machine.services.get(name) {
+        Some(change) => change.apply(service.clone()),
+        None => service.clone(),
+    }
+}
+
+/// Lets `service` wait for nothing that will not come, and for all that it needs.
+fn settle(service: &mut Service, names: &BTreeSet<String>) {
+    let will_come = |condition: &Condition| {
+        let subject = condition.subject();
+        subject.is_none_or(|name| names.contains(name))
+    };
+    service.lifecycle.after.retain(will_come);
+    wait_for_state(service);
+}
+
+/// Gives the services of a cycle back what the image lets them wait for: that has no cycle, for the
+/// image's builder has looked.
+fn break_cycles(services: &mut Services, installed: &Services, complaints: &mut Vec<String>) {
+    let names: BTreeSet<String> = services.keys().cloned().collect();
+    while let Some(cycle) = cycle(services) {
+        complaints.push(format!(
+            "services wait for each other: {}; they wait as the image says",
+            cycle.join(" -> ")
+        ));
+        let before = services.clone();
+        for name in &cycle {
+            if let (Some(service), Some(original)) = (services.get_mut(name), installed.get(name)) {
+                service
+                    .lifecycle
+                    .after
+                    .clone_from(&original.lifecycle.after);
+                settle(service, &names);
+            }
+        }
+        if *services == before {
+            // An image that was not built by us: better run them unordered than not at all.
+            cycle
+                .iter()
+                .for_each(|name| forget_subjects(services, name));
+        }
+    }
+}
+
+fn forget_subjects(services: &mut Services, name: &str) {
+    if let Some(service) = services.get_mut(name) {
+        let after = &mut service.lifecycle.after;
+        after.retain(|condition| condition.subject().is_none());
     }
 }
 
@@ -61,7 +115,7 @@ pub(crate) fn stops_after<'a>(name: &str, services: &'a Services) -> BTreeSet<&'
             .lifecycle
             .after
             .iter()
-            .any(|condition| subject(condition) == Some(name))
+            .any(|condition| condition.subject() == Some(name))
     };
     let others = services.iter().filter(|(other, _)| *other != name);
     others
@@ -104,6 +158,7 @@ pub(crate) fn source_directories(service: &Service) -> Vec<SourceDirectory> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeMap;
 
     fn services() -> Services {
         let parse = |text: &str| -> Service {
@@ -136,16 +191,57 @@ mod tests {
 
     #[test]
     fn a_disabled_service_is_gone_and_nobody_waits_for_it() {
-        let resolved = resolve(&services(), &machine("[services.engine]\nenabled=false"));
+        let machine = machine("[services.engine]\nenabled=false");
+        let resolved = resolve(&services(), &machine).services;
         assert_eq!(resolved.keys().collect::<Vec<_>>(), ["apps", "log", "ssh"]);
         assert_eq!(resolved["apps"].lifecycle.after, [Condition::NetworkOnline]);
     }
 
     #[test]
     fn volumes_wait_for_the_state() {
-        let resolved = resolve(&services(), &machine(""));
+        let resolved = resolve(&services(), &machine("")).services;
         assert_eq!(resolved["ssh"].lifecycle.after, [Condition::StateMounted]);
         assert_eq!(resolved["engine"].lifecycle.after, []);
+    }
+
+    #[test]
+    fn overrides_that_go_round_in_a_circle_are_left_out() {
+        let machine = machine(
+            "[services.engine.lifecycle]\nafter=['apps:ready','log:ready']\nstop={grace='1s'}\n\
+             [services.ssh.lifecycle]\nafter=['log:ready']",
+        );
+        let resolved = resolve(&services(), &machine);
+        let want =
+            "services wait for each other: apps -> engine -> apps; they wait as the image says";
+        assert_eq!(resolved.complaints, [want]);
+        let after = |name: &str| resolved.services[name].lifecycle.after.clone();
+        assert_eq!(after("engine"), []);
+        let engine = Condition::Ready("engine".to_owned());
+        assert_eq!(after("apps"), [engine, Condition::NetworkOnline]);
+        let log = Condition::Ready("log".to_owned());
+        assert_eq!(after("ssh"), [log, Condition::StateMounted]);
+        let grace = resolved.services["engine"].lifecycle.stop.grace;
+        assert_eq!(grace, tare_config::Span::seconds(1));
+    }
+
+    #[test]
+    fn an_override_that_does_not_fit_is_left_out() {
+        let machine = machine(
+            "[services.ssh.lifecycle]\nhealth={tcp=22}\n\
+             [services.engine]\nenabled=false\n\
+             [services.log.lifecycle]\nafter=['apps:done']\nstop={grace='1s'}",
+        );
+        let resolved = resolve(&services(), &machine);
+        let want = [
+            "service log: `apps:done` never holds, `apps:ready` may; it lives as the image says",
+            "service ssh: tcp and http need the host's network namespace; it lives as the image says",
+        ];
+        assert_eq!(resolved.complaints, want);
+        assert_eq!(resolved.services["ssh"].lifecycle.health, None);
+        assert_eq!(
+            resolved.services["log"].lifecycle,
+            services()["log"].lifecycle
+        );
     }
 
     #[test]

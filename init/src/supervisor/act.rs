@@ -1,41 +1,53 @@
 //! What the state machines decide, done.
 
 use super::event::Event;
+use super::health;
 use super::launch::report;
 use super::output::Collector;
-use super::ready;
+use super::probe::Asker;
 use super::run::Supervisor;
-use super::state::Action;
-use std::time::Duration;
-use tare_config::service::Ready;
+use super::state::{self, Action};
+use super::task::Task;
+use nix::sys::signal::Signal;
 use tokio::task::spawn_local;
-use tokio::time::sleep;
 
 impl Supervisor {
     pub(super) fn act(&mut self, name: &str, action: Action) {
+        let events = self.events.clone();
         let Some(unit) = self.units.get_mut(name) else {
             return;
         };
+        let lifecycle = &unit.service.lifecycle;
         match action {
             Action::Launch => self.launch(name),
+            Action::ArmStart => {
+                if let Some(timeout) = lifecycle.start_timeout() {
+                    unit.arm(timeout.0, state::Event::Late, &events);
+                }
+            }
+            Action::DisarmStart => unit.phase = None,
             Action::WatchReadiness => self.watch_readiness(name),
+            Action::WatchHealth => self.watch_health(name),
             Action::Publish => {
                 let condition = unit.condition();
                 self.set(condition);
             }
             Action::Withdraw => self.conditions.clear(&unit.condition()),
             Action::Signal => unit.signal(),
-            Action::Kill => unit.kill(),
-            Action::ArmBackoff(wait) => self.arm(name, wait, |service, run| Event::BackoffOver {
-                service,
-                run,
-            }),
+            Action::Abort => unit.send(Signal::SIGABRT),
             Action::ArmGrace => {
-                let grace = unit.service.lifecycle.stop.grace.0;
-                self.arm(name, grace, |service, run| Event::GraceOver {
-                    service,
-                    run,
-                });
+                unit.arm(lifecycle.stop.grace.0, state::Event::GraceOver, &events);
+            }
+            Action::Kill => unit.kill(),
+            Action::AwaitEmpty => self.await_empty(name),
+            Action::ArmBackoff(wait) => {
+                let wait = health::jittered(wait, health::random());
+                unit.arm(wait, state::Event::BackoffOver, &events);
+            }
+            Action::Reconsider => self.start_eligible(),
+            Action::ArmStartReason => {
+                self.arm_start_reason(name);
+                self.start_eligible();
             }
         }
     }
@@ -48,6 +60,7 @@ impl Supervisor {
             Ok((starting, collector)) => {
                 unit.launching = true;
                 let run = unit.run;
+                self.children.insert(starting.pid(), name.to_owned());
                 self.connect(collector);
                 spawn_local(report(name.to_owned(), run, starting, self.events.clone()));
             }
@@ -80,39 +93,69 @@ impl Supervisor {
         }
     }
 
-    fn watch_readiness(&self, name: &str) {
-        let Some(unit) = self.units.get(name) else {
+    fn watch_readiness(&mut self, name: &str) {
+        let Some(asker) = self.asker(name) else {
             return;
         };
-        let Some(running) = &unit.running else { return };
-        if unit.service.lifecycle.ready == Ready::Notify {
+        let Some(unit) = self.units.get_mut(name) else {
             return;
+        };
+        if let Some(probe) = unit.service.lifecycle.ready.probe() {
+            unit.watch.push(Task::spawn(asker.until_ready(probe)));
         }
-        let (how, pid, events) = (
-            unit.service.lifecycle.ready.clone(),
-            running.pid,
-            self.events.clone(),
-        );
-        let event = Event::Ready {
-            service: name.to_owned(),
-            run: unit.run,
-        };
-        let run = unit.run;
-        log::debug!("{name}: run {run} is watched for readiness");
-        spawn_local(async move {
-            ready::answers(&how, pid).await;
-            let _ = events.send(event);
-        });
     }
 
-    fn arm(&self, name: &str, wait: Duration, event: impl FnOnce(String, u64) -> Event) {
-        let Some(unit) = self.units.get(name) else {
+    fn watch_health(&mut self, name: &str) {
+        let Some(asker) = self.asker(name) else {
             return;
         };
-        let (event, events) = (event(name.to_owned(), unit.run), self.events.clone());
-        spawn_local(async move {
-            sleep(wait).await;
-            let _ = events.send(event);
-        });
+        let Some(unit) = self.units.get_mut(name) else {
+            return;
+        };
+        // It may have been found ready, or have said so, before its time was over.
+        unit.phase = None;
+        unit.watch.clear();
+        unit.feed_watchdog(&self.events);
+        if let Some(health) = unit.service.lifecycle.health.clone() {
+            unit.watch.push(Task::spawn(asker.for_ever(health)));
+        }
+    }
+
+    /// Whom to ask about a run of a service.
+    fn asker(&self, name: &str) -> Option<Asker> {
+        let unit = self.units.get(name)?;
+        Some(Asker {
+            service: name.to_owned(),
+            run: unit.run,
+            pid: unit.running.as_ref()?.pid,
+            events: self.events.clone(),
+        })
+    }
+
+    /// Something happened to run `run` of a service.
+    pub(crate) fn happened(&mut self, name: &str, run: u64, what: state::Event) {
+        if self.units.get(name).is_some_and(|unit| unit.run == run) {
+            self.happen(name, what);
+        }
+    }
+
+    /// Whether run `run` of a service fed its watchdog in time.
+    pub(crate) fn watchdog_due(&mut self, name: &str, run: u64) {
+        let unit = self.units.get_mut(name).filter(|unit| unit.run == run);
+        let Some(unit) = unit else { return };
+        match unit.watchdog.left() {
+            Some(left) if left.is_zero() => {
+                log::error!("{name} did not feed its watchdog");
+                self.happen(name, state::Event::WatchdogLate);
+            }
+            Some(left) => {
+                let due = Event::WatchdogDue {
+                    service: name.to_owned(),
+                    run,
+                };
+                unit.watchdog.timer = Some(Task::after(left, due, &self.events));
+            }
+            None => unit.watchdog.timer = None,
+        }
     }
 }

@@ -3,30 +3,31 @@
 use super::reap::{self, Outcome};
 use super::run::Supervisor;
 use super::state::{self, State};
-use super::unit::Unit;
+use std::time::Duration;
 use tare_container::{LaunchError, Running};
 
 impl Supervisor {
     /// Reaps what has ended and tells the services among it.
     pub(crate) fn reap(&mut self) {
         for (pid, outcome) in reap::reap() {
-            match self.name_of(pid.as_raw()) {
-                Some(name) => self.exited(&name, outcome),
-                None if self.units.values().any(Unit::is_launching) => {
-                    self.unclaimed.insert(pid.as_raw(), outcome);
-                }
-                None => {}
+            let pid = pid.as_raw();
+            match self.children.remove(&pid) {
+                Some(name) => self.child_ended(&name, pid, outcome),
+                None => drop(self.execs.ended(pid, outcome)),
             }
         }
     }
 
-    fn name_of(&self, pid: i32) -> Option<String> {
-        let runs = |unit: &&Unit| {
-            unit.running
-                .as_ref()
-                .is_some_and(|running| running.pid == pid)
+    fn child_ended(&mut self, name: &str, pid: i32, outcome: Outcome) {
+        let Some(unit) = self.units.get_mut(name) else {
+            return;
         };
-        self.units.values().find(runs).map(|unit| unit.name.clone())
+        if unit.launching {
+            // A program may end before its launch is reported.
+            unit.ended = Some(outcome);
+        } else if unit.main_pid() == Some(pid) {
+            self.exited(name, outcome);
+        }
     }
 
     /// A run became its program, or did not.
@@ -37,8 +38,8 @@ impl Supervisor {
         unit.launching = false;
         match result {
             Ok(running) => {
-                let ended = self.unclaimed.remove(&running.pid);
                 unit.running = Some(running);
+                let ended = unit.ended.take();
                 self.happen(name, state::Event::Launched);
                 if let Some(outcome) = ended {
                     self.exited(name, outcome);
@@ -46,17 +47,18 @@ impl Supervisor {
             }
             Err(error) => self.cannot_start(name, &error),
         }
-        if !self.units.values().any(Unit::is_launching) {
-            self.unclaimed.clear();
-        }
     }
 
     pub(super) fn cannot_start(&mut self, name: &str, error: &dyn std::fmt::Display) {
         log::error!("{name} cannot start: {error}");
-        self.happen(name, state::Event::LaunchFailed);
+        if let Some(unit) = self.units.get_mut(name) {
+            unit.last_exit = Some(format!("cannot start: {error}"));
+        }
+        let (success, ran_for) = (false, Duration::ZERO);
+        self.happen(name, state::Event::Exited { success, ran_for });
     }
 
-    fn exited(&mut self, name: &str, outcome: Outcome) {
+    pub(super) fn exited(&mut self, name: &str, outcome: Outcome) {
         let Some(unit) = self.units.get_mut(name) else {
             return;
         };
@@ -67,6 +69,7 @@ impl Supervisor {
             log::Level::Warn
         };
         log::log!(level, "{name} ended with {outcome}");
+        unit.last_exit = Some(outcome.to_string());
         let ran_for = unit.started.elapsed();
         let success = outcome.is_success();
         self.happen(name, state::Event::Exited { success, ran_for });

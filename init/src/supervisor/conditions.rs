@@ -1,7 +1,9 @@
-//! Which conditions hold, and who waits for what.
+//! Which conditions hold.
 
+use crate::effect::clock;
 use std::collections::BTreeSet;
-use tare_config::service::{Condition, Kind, Lifecycle};
+use std::path::Path;
+use tare_config::service::Condition;
 
 /// The conditions that hold now.
 #[derive(Debug, Default)]
@@ -16,8 +18,13 @@ impl Conditions {
         self.0.remove(condition);
     }
 
+    /// Some are told by services and PID 1, others are there to be looked at.
     pub(super) fn holds(&self, condition: &Condition) -> bool {
-        self.0.contains(condition)
+        match condition {
+            Condition::TimeSynced => clock::is_synced(),
+            Condition::Path(path) => Path::new(path).exists(),
+            told => self.0.contains(told),
+        }
     }
 
     pub(super) fn all_hold(&self, wanted: &[Condition]) -> bool {
@@ -25,10 +32,7 @@ impl Conditions {
     }
 }
 
-/// What a service makes true when all is well with it.
-pub(super) fn of_service(name: &str, lifecycle: &Lifecycle) -> Condition {
-    match lifecycle.kind {
-        Kind::Daemon => Condition::Ready(name.to_owned()),
-        Kind::Oneshot => Condition::Done(name.to_owned()),
-    }
+/// Whether nobody tells when `condition` comes to hold.
+pub(super) fn is_only_looked_at(condition: &Condition) -> bool {
+    matches!(condition, Condition::TimeSynced | Condition::Path(_))
 }

@@ -1,7 +1,9 @@
 //! What PID 1's loop waits for.
 
+use super::state;
 use crate::effect::power::Ending;
 use tare_container::{LaunchError, Running};
+use tokio::sync::oneshot;
 
 /// What PID 1's loop waits for.
 #[derive(Debug)]
@@ -14,14 +16,38 @@ pub(crate) enum Event {
         run: u64,
         result: Result<Running, LaunchError>,
     },
-    /// A run of a service answers.
-    Ready { service: String, run: u64 },
-    /// A run's backoff is over.
-    BackoffOver { service: String, run: u64 },
-    /// A run's grace is over.
-    GraceOver { service: String, run: u64 },
-    /// A service spoke on its notify socket.
-    Notified { service: String, message: String },
+    /// Something happened to a run of a service.
+    Happened {
+        service: String,
+        run: u64,
+        what: state::Event,
+    },
+    /// A run of a service may not have fed its watchdog in time.
+    WatchdogDue { service: String, run: u64 },
+    /// The process that a run of a service named as its main one has ended.
+    MainEnded { service: String, run: u64 },
+    /// A program is to be run in the container of a run of a service.
+    Probe {
+        service: String,
+        run: u64,
+        args: Vec<String>,
+        /// Whether it ended well; whoever waits no longer has dropped the other end.
+        done: oneshot::Sender<bool>,
+    },
+    /// Somebody waits for such a program no longer.
+    ProbeLate,
+    /// A periodic service is to run.
+    Due { service: String },
+    /// Somebody uses a socket of a service.
+    SocketUsed { service: String },
+    /// What can only be looked at may have changed.
+    Look,
+    /// A run of a service spoke on its notify socket.
+    Notified {
+        service: String,
+        run: u64,
+        message: String,
+    },
     /// Links or addresses changed.
     NetworkChanged,
     /// No way out was found in time; what waits for one goes on without.
@@ -29,7 +55,7 @@ pub(crate) enum Event {
     /// The required services had their time.
     BootLate,
     /// The watchdogs are to be fed: proof that the loop turns, for it comes through the loop.
-    WatchdogDue,
+    HardwareWatchdogDue,
     /// The machine is to end.
     End(Ending),
     /// The machine had its time to end.

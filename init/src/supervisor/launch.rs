@@ -1,12 +1,10 @@
 //! The time between clone and exec of a service, in which PID 1 does other things.
 
 use super::event::Event;
-use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use super::readable::readable;
+use std::os::fd::AsFd;
 use std::time::Duration;
 use tare_container::Starting;
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::timeout;
 
@@ -33,10 +31,4 @@ pub(super) async fn report(
         run,
         result,
     });
-}
-
-fn readable(report: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
-    // SAFETY: the registration owns the descriptor, which therefore stays open and the same until
-    // it is dropped with it.
-    Ok(unsafe { AsyncFd::register_with_interest(report, Interest::READABLE) }?)
 }

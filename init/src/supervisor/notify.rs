@@ -1,64 +1,89 @@
 //! The services' side of `sd_notify(3)`: one socket a service, so that who speaks is known.
 
 use super::event::Event;
+use super::task::Task;
+use std::cell::Cell;
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Duration;
 use tare_container::paths;
 use tokio::net::UnixDatagram;
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::{Instant, sleep_until};
 
 /// The longest message we take, in bytes; a longer one is cut by the kernel.
 const MAX_MESSAGE: usize = 4096;
+/// So many messages of one service are taken in [`BURST_TIME`]; the kernel keeps the next ones, and then
+/// their sender, waiting.
+const BURST: u32 = 64;
+const BURST_TIME: Duration = Duration::from_secs(1);
 
-/// Opens the notify socket of `service` and forwards what comes in to `events`.
-///
-/// The socket stays for as long as PID 1 runs: it outlives restarts of the service.
-pub(super) fn listen(service: &str, events: UnboundedSender<Event>) -> io::Result<()> {
-    let folder = PathBuf::from(paths::notify(service));
-    fs::create_dir_all(&folder)?;
-    let path = folder.join("notify.sock");
-    let socket = UnixDatagram::bind(&path)?;
-    // A service that is not root must be able to speak; only it can see the folder.
-    fs::set_permissions(&path, Permissions::from_mode(0o666))?;
-    let service = service.to_owned();
-    tokio::task::spawn_local(async move {
-        let mut buffer = [0; MAX_MESSAGE];
-        while let Ok(length) = socket.recv(&mut buffer).await {
-            let message = String::from_utf8_lossy(&buffer[..length]).into_owned();
-            if events
-                .send(Event::Notified {
-                    service: service.clone(),
-                    message,
-                })
-                .is_err()
-            {
-                return;
-            }
-        }
-    });
-    Ok(())
+/// The notify socket of a service. It outlives the service's restarts.
+pub(super) struct Notify {
+    socket: Rc<UnixDatagram>,
+    /// The run that speaks now.
+    run: Rc<Cell<u64>>,
+    _listener: Task,
 }
 
-/// The values of `key` in a message of `KEY=VALUE` lines.
-pub(crate) fn values<'a>(message: &'a str, key: &'a str) -> impl Iterator<Item = &'a str> {
-    let pairs = message.lines().filter_map(|line| line.split_once('='));
-    pairs.filter_map(move |(name, value)| (name == key).then_some(value))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_message_is_lines_of_key_and_value() {
-        let message = "READY=1\nX_TARE_LEASE={\"a\"=1}\nX_TARE_LEASE=2\njunk";
-        assert_eq!(values(message, "READY").collect::<Vec<_>>(), ["1"]);
-        assert_eq!(
-            values(message, "X_TARE_LEASE").collect::<Vec<_>>(),
-            ["{\"a\"=1}", "2"]
+impl Notify {
+    /// Opens the notify socket of `service` and forwards what comes in to `events`.
+    pub(super) fn listen(service: &str, events: UnboundedSender<Event>) -> io::Result<Self> {
+        let folder = PathBuf::from(paths::notify(service));
+        fs::create_dir_all(&folder)?;
+        let path = folder.join("notify.sock");
+        let socket = Rc::new(UnixDatagram::bind(&path)?);
+        // A service that is not root must be able to speak; only it can see the folder.
+        fs::set_permissions(&path, Permissions::from_mode(0o666))?;
+        let run = Rc::new(Cell::new(0));
+        let forwarded = forward(
+            Rc::clone(&socket),
+            Rc::clone(&run),
+            service.to_owned(),
+            events,
         );
-        assert_eq!(values(message, "junk").count(), 0);
+        Ok(Self {
+            socket,
+            run,
+            _listener: Task::spawn(forwarded),
+        })
+    }
+
+    /// Forgets what the run before has said, for nothing is left of it: what comes from now on is of
+    /// `run`.
+    pub(super) fn begin(&self, run: u64) {
+        let mut buffer = [0; 1];
+        while self.socket.try_recv(&mut buffer).is_ok() {}
+        self.run.set(run);
+    }
+}
+
+async fn forward(
+    socket: Rc<UnixDatagram>,
+    run: Rc<Cell<u64>>,
+    service: String,
+    events: UnboundedSender<Event>,
+) {
+    let mut buffer = [0; MAX_MESSAGE];
+    let (mut taken, mut since) = (0, Instant::now());
+    while let Ok(length) = socket.recv(&mut buffer).await {
+        let message = String::from_utf8_lossy(&buffer[..length]).into_owned();
+        let event = Event::Notified {
+            service: service.clone(),
+            run: run.get(),
+            message,
+        };
+        if events.send(event).is_err() {
+            return;
+        }
+        taken += 1;
+        if since.elapsed() >= BURST_TIME {
+            (taken, since) = (0, Instant::now());
+        } else if taken >= BURST {
+            sleep_until(since + BURST_TIME).await;
+        }
     }
 }

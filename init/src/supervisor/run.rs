@@ -2,14 +2,16 @@
 
 use super::conditions::Conditions;
 use super::event::Event;
-use super::notify::values;
+use super::execs::Execs;
 use super::output::Collector;
-use super::reap::Outcome;
-use super::state::{self, State, step};
+use super::state::{self, Next, State, step};
+use super::stop::Ending;
+use super::task::Task;
 use super::unit::{Setup, Unit};
-use std::cmp::Reverse;
+use crate::clock::since_boot;
 use std::collections::BTreeMap;
-use tare_config::service::{Condition, Service};
+use std::time::Duration;
+use tare_config::service::{Condition, Kind, Service, Start};
 use tare_container::Bundle;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -18,11 +20,14 @@ pub(crate) struct Supervisor {
     pub(super) units: BTreeMap<String, Unit>,
     pub(super) conditions: Conditions,
     pub(super) collector: Option<Collector>,
-    /// Children that ended before it was known whose they are: a program may end before its launch
-    /// is reported.
-    pub(super) unclaimed: BTreeMap<i32, Outcome>,
+    /// Whose the children are, by process id.
+    pub(super) children: BTreeMap<i32, String>,
+    pub(super) execs: Execs,
     pub(super) events: UnboundedSender<Event>,
-    pub(super) ending: bool,
+    /// The next look at what nobody tells of, and the wait after that.
+    pub(super) look: Option<Task>,
+    pub(super) look_wait: Duration,
+    pub(super) ending: Option<Ending>,
 }
 
 impl Supervisor {
@@ -31,19 +36,32 @@ impl Supervisor {
             units: BTreeMap::new(),
             conditions: Conditions::default(),
             collector: None,
-            unclaimed: BTreeMap::new(),
+            children: BTreeMap::new(),
+            execs: Execs::default(),
             events,
-            ending: false,
+            look: None,
+            look_wait: Duration::ZERO,
+            ending: None,
         }
     }
 
-    /// Takes charge of a service and starts it as soon as its conditions hold.
+    /// Takes charge of a service. It starts as soon as its conditions hold, after the next call of
+    /// [`start_eligible`](Self::start_eligible).
     pub(crate) fn add(&mut self, name: &str, service: Service, bundle: Bundle) -> Setup<'_> {
-        let unit = self
-            .units
+        let lifecycle = &service.lifecycle;
+        let at_once = lifecycle.kind != Kind::Periodic && lifecycle.start == Start::Auto;
+        self.units
             .entry(name.to_owned())
             .or_insert_with(|| Unit::new(name, service, bundle));
-        Setup(unit)
+        if !at_once {
+            self.arm_start_reason(name);
+        }
+        #[expect(clippy::expect_used, reason = "it was put there above")]
+        Setup(
+            self.units
+                .get_mut(name)
+                .expect("a unit that was just added"),
+        )
     }
 
     /// Whether a service of this name is known already.
@@ -72,24 +90,6 @@ impl Supervisor {
         })
     }
 
-    /// Starts every service that waited for nothing but what holds now, those first that weigh most.
-    pub(crate) fn start_eligible(&mut self) {
-        if self.ending {
-            return;
-        }
-        let eligible = |unit: &&Unit| {
-            unit.life.state == State::Waiting
-                && unit.wanted
-                && self.conditions.all_hold(&unit.service.lifecycle.after)
-        };
-        let mut found: Vec<&Unit> = self.units.values().filter(eligible).collect();
-        found.sort_by_key(|unit| Reverse(unit.service.resources.cpu_weight));
-        let names: Vec<String> = found.iter().map(|unit| unit.name.clone()).collect();
-        for name in names {
-            self.happen(&name, state::Event::ConditionsMet);
-        }
-    }
-
     /// Gives a service other arguments, and runs it anew if they changed; with none it waits.
     pub(crate) fn set_arguments(&mut self, name: &str, arguments: Vec<String>) {
         let Some(unit) = self.units.get_mut(name) else {
@@ -98,9 +98,8 @@ impl Supervisor {
         let changed = unit.arguments != arguments;
         unit.wanted = !arguments.is_empty();
         unit.arguments = arguments;
-        if changed && unit.life.is_running() {
-            let again = unit.wanted && !self.ending;
-            self.happen(name, state::Event::StopRequested { again });
+        if changed && unit.life.is_running() && self.ending.is_none() {
+            self.happen(name, state::Event::StopRequested { again: true });
         }
         self.start_eligible();
     }
@@ -109,7 +108,7 @@ impl Supervisor {
     pub(crate) fn fact_changed(&mut self, fact: &str) {
         let reads = |unit: &&Unit| {
             let facts = &unit.service.lifecycle.restart_on;
-            !self.ending && unit.life.is_running() && facts.iter().any(|name| name == fact)
+            unit.life.is_running() && facts.iter().any(|name| name == fact)
         };
         let names: Vec<String> = self
             .units
@@ -117,7 +116,12 @@ impl Supervisor {
             .filter(reads)
             .map(|unit| unit.name.clone())
             .collect();
-        for name in names {
+        for name in names
+            .iter()
+            .filter(|_| self.ending.is_none())
+            .cloned()
+            .collect::<Vec<_>>()
+        {
             log::info!("{name}: {fact} has changed");
             self.happen(&name, state::Event::StopRequested { again: true });
         }
@@ -131,10 +135,11 @@ impl Supervisor {
             .collect()
     }
 
-    /// The required services that are not ready or done.
+    /// The required services that are not ready or done, but for those that nobody needs.
     pub(crate) fn missing(&self) -> Vec<&str> {
         let late = |unit: &&Unit| {
-            unit.service.lifecycle.required && !self.conditions.holds(&unit.condition())
+            let lacking = !self.conditions.holds(&unit.condition()) && !unit.is_idle();
+            unit.service.lifecycle.required && lacking
         };
         self.units
             .values()
@@ -143,50 +148,31 @@ impl Supervisor {
             .collect()
     }
 
-    /// What a running service said, if it said it now and not in an earlier run.
-    pub(crate) fn notified(&mut self, name: &str, message: &str) {
-        if values(message, "READY").any(|value| value == "1") {
-            self.happen(name, state::Event::BecameReady);
-        }
-    }
-
-    /// A timer or probe that belongs to run `run` of a service.
-    pub(crate) fn of_run(&mut self, name: &str, run: u64, event: state::Event) {
-        if self.units.get(name).is_some_and(|unit| unit.run == run) {
-            self.happen(name, event);
-        }
-    }
-
-    pub(crate) fn ready(&mut self, name: &str, run: u64) {
-        self.of_run(name, run, state::Event::BecameReady);
-    }
-
-    pub(crate) fn backoff_over(&mut self, name: &str, run: u64) {
-        self.of_run(name, run, state::Event::BackoffOver);
-    }
-
-    pub(crate) fn grace_over(&mut self, name: &str, run: u64) {
-        self.of_run(name, run, state::Event::GraceOver);
-    }
-
     /// One step of one service's life.
     pub(super) fn happen(&mut self, name: &str, event: state::Event) {
         let Some(unit) = self.units.get_mut(name) else {
             return;
         };
-        let (life, actions) = step(&unit.service.lifecycle, unit.life, event);
-        let before = std::mem::replace(&mut unit.life, life).state;
-        if before != life.state {
-            log::debug!("{name}: {} -> {}", before.word(), life.state.word());
-        }
-        if life.state == State::Failed {
-            log::error!("{name} has failed");
-        }
+        let (life, actions) = step(&unit.service.lifecycle, unit.life, event, since_boot());
+        let before = unit.enter(life);
+        self.tell_of(name, before, life.state);
         for action in actions {
             self.act(name, action);
         }
-        if self.ending && before != life.state {
-            self.stop_eligible();
+        self.ended_meanwhile(name);
+    }
+
+    /// What people should know even if they did not ask.
+    fn tell_of(&self, name: &str, before: State, state: State) {
+        match (before, state) {
+            (State::Failed, _) => {}
+            (_, State::Failed) => log::error!("{name} has failed"),
+            (State::Ready, State::Degraded) => log::warn!("{name} does not answer as it should"),
+            (State::Degraded, State::Ready) => log::info!("{name} answers again"),
+            (_, State::Clearing { next: Next::Fail }) => {
+                log::debug!("{name} is not started again");
+            }
+            _ => {}
         }
     }
 }

@@ -1,202 +1,190 @@
-//! The life of one service as a pure state machine.
+//! The life of one service as a pure state machine; `docs/services.md` draws it.
+
+mod end;
+mod types;
+
+pub(crate) use types::{Action, Event, Life, Next, State, Then};
 
 use std::time::Duration;
-use tare_config::service::{Kind, Lifecycle, Ready, RestartPolicy};
+use tare_config::service::{Kind, Lifecycle, Ready};
 
-/// A service that ran this long before it ended is started again without delay.
-const STABLE: Duration = Duration::from_secs(60);
-
-/// Where a service is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum State {
-    /// For its conditions.
-    Waiting,
-    /// Running, not ready yet; a oneshot stays here until it ends.
-    Starting,
-    /// Running and ready.
-    Ready,
-    /// Told to end; afterwards it is started `again`, or not.
-    Stopping { again: bool },
-    /// Ended, to be started again when the backoff is over.
-    BackingOff,
-    /// Ended badly, for good.
-    Failed,
-    /// Ended well, for good.
-    Done,
-    /// Ended because it was told to.
-    Stopped,
-}
-
-impl State {
-    /// What people read.
-    pub(crate) fn word(self) -> &'static str {
-        match self {
-            State::Waiting => "waiting",
-            State::Starting => "starting",
-            State::Ready => "ready",
-            State::Stopping { .. } => "stopping",
-            State::BackingOff => "backing-off",
-            State::Failed => "failed",
-            State::Done => "done",
-            State::Stopped => "stopped",
+/// The next state and what is to be done, `now` after the kernel's start. An event that means nothing in
+/// a state changes nothing.
+pub(crate) fn step(
+    lifecycle: &Lifecycle,
+    life: Life,
+    event: Event,
+    now: Duration,
+) -> (Life, Vec<Action>) {
+    match life.state {
+        State::Waiting | State::BackingOff | State::Failed | State::Done | State::Stopped => {
+            at_rest(lifecycle, life, event, now)
         }
+        State::Starting => starting(lifecycle, life, event, now),
+        State::Ready | State::Degraded => up(lifecycle, life, event, now),
+        State::Stopping { then } => stopping(lifecycle, life, then, event, now),
+        State::Clearing { next } => clearing(lifecycle, life, next, event),
     }
 }
 
-/// What happens to a service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Event {
-    /// Every condition of its `after` holds.
-    ConditionsMet,
-    /// Its program runs.
-    Launched,
-    /// Its program could not be run.
-    LaunchFailed,
-    /// It said so, or answers.
-    BecameReady,
-    /// Its main process ended.
-    Exited { success: bool, ran_for: Duration },
-    /// It waited long enough.
-    BackoffOver,
-    /// It has to end; and to start `again`, or not.
-    StopRequested { again: bool },
-    /// It was told to end and did not in time.
-    GraceOver,
-}
-
-/// What is to be done about it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Action {
-    /// Run its program; answered by `Launched` or `LaunchFailed`.
-    Launch,
-    /// Find out when it is ready; answered by `BecameReady`.
-    WatchReadiness,
-    /// `NAME:ready` or `NAME:done` holds.
-    Publish,
-    /// `NAME:ready` holds no longer.
-    Withdraw,
-    /// Send its stop signal.
-    Signal,
-    /// Kill what is left of it.
-    Kill,
-    /// Answer with `BackoffOver` after so long.
-    ArmBackoff(Duration),
-    /// Answer with `GraceOver` when its grace is over.
-    ArmGrace,
-}
-
-/// A service's state, and what its next state depends on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Life {
-    pub(crate) state: State,
-    /// How long the next backoff is; zero: the least.
-    backoff: Duration,
-}
-
-impl Life {
-    pub(crate) const NEW: Self = Self {
-        state: State::Waiting,
-        backoff: Duration::ZERO,
-    };
-
-    /// Whether a process of the service may be there.
-    pub(crate) fn is_running(self) -> bool {
-        matches!(
-            self.state,
-            State::Starting | State::Ready | State::Stopping { .. }
-        )
-    }
-
-    fn to(self, state: State) -> Self {
-        Self { state, ..self }
-    }
-}
-
-/// The next state and what is to be done. An event that means nothing in a state changes nothing.
-pub(crate) fn step(lifecycle: &Lifecycle, life: Life, event: Event) -> (Life, Vec<Action>) {
+/// Nothing of it runs.
+fn at_rest(lifecycle: &Lifecycle, life: Life, event: Event, now: Duration) -> (Life, Vec<Action>) {
     match (life.state, event) {
-        (State::Waiting, Event::ConditionsMet) | (State::BackingOff, Event::BackoffOver) => {
-            (life.to(State::Starting), vec![Action::Launch])
+        (State::Waiting, Event::ConditionsMet) => {
+            (life.count_start(lifecycle, now), vec![Action::Launch])
         }
-        (State::Starting, Event::Launched) => launched(lifecycle, life),
-        (State::Starting, Event::LaunchFailed) => ended(lifecycle, life, false, Duration::ZERO),
-        (State::Starting, Event::BecameReady) => (life.to(State::Ready), vec![Action::Publish]),
-        (State::Starting | State::Ready, Event::Exited { success, ran_for }) => {
-            ended(lifecycle, life, success, ran_for)
-        }
-        (State::Starting | State::Ready, Event::StopRequested { again }) => (
-            life.to(State::Stopping { again }),
-            vec![Action::Withdraw, Action::Signal, Action::ArmGrace],
-        ),
-        (State::Stopping { .. }, Event::StopRequested { again }) => {
-            (life.to(State::Stopping { again }), vec![])
-        }
-        (State::Stopping { .. }, Event::GraceOver) => (life, vec![Action::Kill]),
-        // It was told to end while it was being started.
-        (State::Stopping { .. }, Event::Launched) => (life, vec![Action::Signal]),
-        (State::Stopping { again: true }, Event::Exited { .. } | Event::LaunchFailed) => {
-            (life.to(State::Starting), vec![Action::Kill, Action::Launch])
-        }
-        (State::Stopping { again: false }, Event::Exited { .. } | Event::LaunchFailed) => {
-            (life.to(State::Stopped), vec![Action::Kill])
+        (State::Waiting, Event::StartRequested | Event::StopRequested { again: true }) => {
+            (life, vec![Action::Reconsider])
         }
         (State::Waiting | State::BackingOff, Event::StopRequested { again: false }) => {
             (life.to(State::Stopped), vec![])
         }
-        (State::Stopped | State::Done | State::Failed, Event::StopRequested { again: true }) => {
-            (Life::NEW.to(State::Starting), vec![Action::Launch])
+        (State::BackingOff, Event::BackoffOver) => {
+            (life.to(State::Waiting), vec![Action::Reconsider])
+        }
+        (_, Event::StartRequested | Event::StopRequested { again: true }) => {
+            (Life::NEW, vec![Action::Withdraw, Action::Reconsider])
         }
         _ => (life, vec![]),
     }
 }
 
+fn starting(lifecycle: &Lifecycle, life: Life, event: Event, now: Duration) -> (Life, Vec<Action>) {
+    match event {
+        Event::Launched => launched(lifecycle, life),
+        Event::BecameReady if lifecycle.kind == Kind::Daemon => became_ready(life),
+        Event::Late => stop(life, Then::Fail, Action::Signal),
+        _ => running(lifecycle, life, event, now),
+    }
+}
+
 fn launched(lifecycle: &Lifecycle, life: Life) -> (Life, Vec<Action>) {
     match (lifecycle.kind, &lifecycle.ready) {
-        (Kind::Oneshot, _) => (life, vec![]),
-        (Kind::Daemon, Ready::Started) => (life.to(State::Ready), vec![Action::Publish]),
-        (Kind::Daemon, _) => (life, vec![Action::WatchReadiness]),
+        (Kind::Daemon, Ready::Started) => became_ready(life),
+        (Kind::Daemon, _) => (life, vec![Action::ArmStart, Action::WatchReadiness]),
+        (Kind::Oneshot | Kind::Periodic, _) => (life, vec![Action::ArmStart]),
     }
 }
 
-/// The main process is gone: so is what it left behind, and then it is decided what comes next.
-fn ended(
+fn became_ready(life: Life) -> (Life, Vec<Action>) {
+    let ready = Life {
+        state: State::Ready,
+        bad_answers: 0,
+        reloading: false,
+        ..life
+    };
+    (ready, vec![Action::Publish, Action::WatchHealth])
+}
+
+/// Ready or degraded.
+fn up(lifecycle: &Lifecycle, life: Life, event: Event, now: Duration) -> (Life, Vec<Action>) {
+    match event {
+        Event::Reloading => (life.reloading(true), vec![Action::ArmStart]),
+        Event::BecameReady if life.reloading => {
+            let (life, mut actions) = better(life.reloading(false));
+            actions.insert(0, Action::DisarmStart);
+            (life, actions)
+        }
+        // Its time to reload is over.
+        Event::Late => worse(life),
+        Event::Checked { well: true } => better(Life {
+            bad_answers: 0,
+            ..life
+        }),
+        Event::Checked { well: false } => answered_badly(lifecycle, life),
+        _ => running(lifecycle, life, event, now),
+    }
+}
+
+fn better(life: Life) -> (Life, Vec<Action>) {
+    if life.state == State::Degraded && life.bad_answers == 0 && !life.reloading {
+        return (life.to(State::Ready), vec![Action::Publish]);
+    }
+    (life, vec![])
+}
+
+fn worse(life: Life) -> (Life, Vec<Action>) {
+    if life.state == State::Ready {
+        return (life.to(State::Degraded), vec![Action::Withdraw]);
+    }
+    (life, vec![])
+}
+
+fn answered_badly(lifecycle: &Lifecycle, life: Life) -> (Life, Vec<Action>) {
+    let bad_answers = life.bad_answers.saturating_add(1);
+    let life = Life {
+        bad_answers,
+        ..life
+    };
+    match &lifecycle.health {
+        Some(health) if bad_answers >= health.retries => stop(life, Then::Fail, Action::Signal),
+        _ => worse(life),
+    }
+}
+
+/// What may happen whenever its main process runs.
+fn running(lifecycle: &Lifecycle, life: Life, event: Event, now: Duration) -> (Life, Vec<Action>) {
+    match event {
+        Event::WatchdogLate => stop(life, Then::Fail, Action::Abort),
+        Event::StopRequested { again: true } => stop(life, Then::StartAgain, Action::Signal),
+        Event::StopRequested { again: false } => stop(life, Then::Stop, Action::Signal),
+        Event::SaysStopping => (
+            life.to(State::Stopping { then: Then::Judge }),
+            vec![Action::Withdraw, Action::ArmGrace],
+        ),
+        Event::Exited { success, ran_for } => {
+            let (life, mut actions) = end::judged(lifecycle, life, success, ran_for, now);
+            actions.insert(0, Action::Withdraw);
+            (life, actions)
+        }
+        _ => (life, vec![]),
+    }
+}
+
+fn stop(life: Life, then: Then, signal: Action) -> (Life, Vec<Action>) {
+    (
+        life.to(State::Stopping { then }),
+        vec![Action::Withdraw, signal, Action::ArmGrace],
+    )
+}
+
+/// Its main process is about to end.
+fn stopping(
     lifecycle: &Lifecycle,
     life: Life,
-    success: bool,
-    ran_for: Duration,
+    then: Then,
+    event: Event,
+    now: Duration,
 ) -> (Life, Vec<Action>) {
-    let oneshot_done = lifecycle.kind == Kind::Oneshot && success;
-    let again = match lifecycle.restart.policy {
-        _ if oneshot_done => false,
-        RestartPolicy::Never => false,
-        RestartPolicy::OnFailure => !success,
-        RestartPolicy::Always => true,
-    };
-    if again {
-        return back_off(lifecycle, life, ran_for);
+    let after = |then| life.to(State::Stopping { then });
+    match event {
+        Event::StopRequested { again: false } => (after(Then::Stop), vec![]),
+        Event::StopRequested { again: true } => (after(Then::StartAgain), vec![]),
+        Event::StartRequested if then == Then::Stop => (after(Then::StartAgain), vec![]),
+        Event::GraceOver => (life, vec![Action::Kill]),
+        // It was told to end while it was being started.
+        Event::Launched => (life, vec![Action::Signal]),
+        Event::Exited { success, ran_for } => match then {
+            Then::Stop => end::cleared(life, Next::Stop),
+            Then::StartAgain => end::cleared(life, Next::StartAgain),
+            Then::Judge => end::judged(lifecycle, life, success, ran_for, now),
+            Then::Fail => end::judged(lifecycle, life, false, ran_for, now),
+        },
+        _ => (life, vec![]),
     }
-    let state = if success { State::Done } else { State::Failed };
-    let last = if oneshot_done {
-        Action::Publish
-    } else {
-        Action::Withdraw
-    };
-    (life.to(state), vec![Action::Kill, last])
 }
 
-/// The wait doubles at every end, up to the most; a stable run starts the count afresh.
-fn back_off(lifecycle: &Lifecycle, life: Life, ran_for: Duration) -> (Life, Vec<Action>) {
-    let range = lifecycle.restart.backoff;
-    let fresh = ran_for >= STABLE || life.backoff.is_zero();
-    let wait = if fresh { range.least.0 } else { life.backoff };
-    let next = Life {
-        state: State::BackingOff,
-        backoff: wait.saturating_mul(2).min(range.most.0),
-    };
-    (
-        next,
-        vec![Action::Withdraw, Action::Kill, Action::ArmBackoff(wait)],
-    )
+/// Its main process is gone, and what it left behind is being killed.
+fn clearing(lifecycle: &Lifecycle, life: Life, next: Next, event: Event) -> (Life, Vec<Action>) {
+    let to = |next| life.to(State::Clearing { next });
+    match event {
+        Event::Emptied => end::finish(lifecycle, life, next),
+        Event::StopRequested { again: false } => (to(Next::Stop), vec![]),
+        Event::StopRequested { again: true } | Event::StartRequested => {
+            (to(Next::StartAgain), vec![])
+        }
+        _ => (life, vec![]),
+    }
 }
 
 #[cfg(test)]

@@ -1,14 +1,79 @@
 //! The end of all services, in reverse order.
 
 use super::run::Supervisor;
-use super::state::{self, State};
+use super::state;
 use crate::plan::services::{Services, stops_after};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Who must have ended before whom.
+#[derive(Debug)]
+pub(crate) struct Ending {
+    /// By service: those that it still has to wait for.
+    waits_for: BTreeMap<String, BTreeSet<String>>,
+    /// By service: those that wait for it.
+    awaited_by: BTreeMap<String, Vec<String>>,
+}
+
+impl Ending {
+    fn of(services: &Services) -> Self {
+        let mut waits_for = BTreeMap::new();
+        let mut awaited_by: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for name in services.keys() {
+            let others: BTreeSet<String> = stops_after(name, services)
+                .into_iter()
+                .map(str::to_owned)
+                .collect();
+            for other in &others {
+                awaited_by
+                    .entry(other.clone())
+                    .or_default()
+                    .push(name.clone());
+            }
+            waits_for.insert(name.clone(), others);
+        }
+        Self {
+            waits_for,
+            awaited_by,
+        }
+    }
+
+    /// `name` has ended; those that waited for it last.
+    fn ended(&mut self, name: &str) -> Vec<String> {
+        let mut free = Vec::new();
+        for other in self.awaited_by.remove(name).unwrap_or_default() {
+            let waits = self.waits_for.get_mut(&other);
+            if waits.is_some_and(|waits| waits.remove(name) && waits.is_empty()) {
+                free.push(other);
+            }
+        }
+        free
+    }
+
+    /// Those that wait for nobody.
+    fn free(&self) -> Vec<String> {
+        let free = self.waits_for.iter().filter(|(_, waits)| waits.is_empty());
+        free.map(|(name, _)| name.clone()).collect()
+    }
+}
 
 impl Supervisor {
     /// Begins to stop all services, in reverse order.
     pub(crate) fn begin_end(&mut self) {
-        self.ending = true;
-        self.stop_eligible();
+        let services: Services = self
+            .units
+            .iter()
+            .map(|(name, unit)| (name.clone(), unit.service.clone()))
+            .collect();
+        let ending = Ending::of(&services);
+        let first = ending.free();
+        self.ending = Some(ending);
+        // Those that do not run hold up nobody.
+        for name in services.keys() {
+            self.ended_meanwhile(name);
+        }
+        for name in first {
+            self.end(&name);
+        }
     }
 
     /// Whether every service has ended.
@@ -16,28 +81,47 @@ impl Supervisor {
         self.units.values().all(|unit| !unit.life.is_running())
     }
 
-    /// Stops every service that nobody needs any more.
-    pub(super) fn stop_eligible(&mut self) {
-        let services: Services = self
-            .units
-            .iter()
-            .map(|(name, unit)| (name.clone(), unit.service.clone()))
-            .collect();
-        let ended = |name: &&str| {
-            self.units
-                .get(*name)
-                .is_none_or(|unit| !unit.life.is_running())
+    fn end(&mut self, name: &str) {
+        self.happen(name, state::Event::StopRequested { again: false });
+    }
+
+    /// Lets those go on to end who waited for `name`, if it has ended.
+    pub(super) fn ended_meanwhile(&mut self, name: &str) {
+        let ended = |name: &str| {
+            let unit = self.units.get(name);
+            unit.is_none_or(|unit| !unit.life.is_running())
         };
-        let stoppable = |name: &&String| stops_after(name, &services).iter().all(ended);
-        let names: Vec<String> = self.units.keys().filter(stoppable).cloned().collect();
-        for name in names {
-            if self
-                .units
-                .get(&name)
-                .is_some_and(|unit| !matches!(unit.life.state, State::Stopping { again: false }))
-            {
-                self.happen(&name, state::Event::StopRequested { again: false });
-            }
+        if self.ending.is_none() || !ended(name) {
+            return;
         }
+        let free = self.ending.as_mut().map(|ending| ending.ended(name));
+        for name in free.into_iter().flatten() {
+            self.end(&name);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_ends_when_the_last_that_waited_for_it_has_ended() {
+        let service = |after: &str| {
+            let text =
+                format!("description='x'\nprocess={{args=['/x']}}\nlifecycle.after=[{after}]");
+            tare_config::parse("t", text.as_bytes()).unwrap()
+        };
+        let services = BTreeMap::from([
+            ("a".to_owned(), service("")),
+            ("b".to_owned(), service("'a:ready'")),
+            ("c".to_owned(), service("'a:ready','b:ready'")),
+        ]);
+        let mut ending = Ending::of(&services);
+        assert_eq!(ending.free(), ["c"]);
+        assert_eq!(ending.ended("c"), ["b"]);
+        assert_eq!(ending.ended("c"), [""; 0]);
+        assert_eq!(ending.ended("b"), ["a"]);
+        assert_eq!(ending.ended("a"), [""; 0]);
     }
 }

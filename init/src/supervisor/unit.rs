@@ -1,37 +1,20 @@
 //! A service under supervision: its description, bundle, life and what runs of it.
 
 use super::event::Event;
-use super::notify;
-use super::output::{self, Collector, Output};
-use super::state::Life;
-use crate::effect::facts::write_sections;
-use crate::effect::files::make_directory;
-use crate::plan::services::{SourceDirectory, source_directories};
-use nix::sys::signal::Signal;
+use super::notify::Notify;
+use super::output::Output;
+use super::reap::Outcome;
+use super::sockets;
+use super::state::{Life, State};
+use super::task::Task;
+use crate::clock::since_boot;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::chown;
-use std::path::Path;
-use std::time::Instant;
-use tare_config::service::{Condition, Ready, Service, StopSignal};
-use tare_container::{Bundle, Launch, LaunchError, Running, Starting};
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+use tare_config::service::{Condition, Service};
+use tare_container::{Bundle, Running, cgroup, paths};
 use tokio::sync::mpsc::UnboundedSender;
-
-/// Why a service could not be started.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum StartError {
-    #[error("prepare {what}: {source}")]
-    Prepare { what: String, source: io::Error },
-    #[error(transparent)]
-    Launch(#[from] LaunchError),
-}
-
-fn preparing(what: impl Into<String>) -> impl FnOnce(io::Error) -> StartError {
-    move |source| StartError::Prepare {
-        what: what.into(),
-        source,
-    }
-}
 
 /// A service under supervision.
 pub(super) struct Unit {
@@ -39,9 +22,17 @@ pub(super) struct Unit {
     pub(super) service: Service,
     pub(super) bundle: Bundle,
     pub(super) life: Life,
-    /// Counts runs, so that a timer or probe of an earlier run is known as stale.
+    /// When it came into its state (`CLOCK_BOOTTIME`).
+    pub(super) since: Duration,
+    /// What it last said of itself.
+    pub(super) text: String,
+    /// How its last run ended.
+    pub(super) last_exit: Option<String>,
+    /// Counts runs, so that what an earlier run caused is known as stale.
     pub(super) run: u64,
     pub(super) running: Option<Running>,
+    /// The process that the service named as its main one, where that is not its first.
+    pub(super) main: Option<MainProcess>,
     pub(super) started: Instant,
     /// What is added to its arguments at each start.
     pub(super) arguments: Vec<String>,
@@ -51,13 +42,43 @@ pub(super) struct Unit {
     pub(super) sections: Vec<(String, String)>,
     /// False keeps it waiting although its conditions hold.
     pub(super) wanted: bool,
+    /// Whether it is time for it: false for a periodic service between two runs.
+    pub(super) due: bool,
+    /// Whether somebody needs it: false for one that starts on demand until then.
+    pub(super) needed: bool,
+    /// Whether it waits for services that start on demand without needing them.
+    pub(super) patient: bool,
     /// None before its first start, and for what writes to the kernel's log.
     pub(super) output: Option<Output>,
     /// Whether the log service that runs now has its pipes.
     pub(super) collected: bool,
     /// Whether a child exists of which it is not known yet whether it became the program.
     pub(super) launching: bool,
-    listening: bool,
+    /// How that child ended meanwhile.
+    pub(super) ended: Option<Outcome>,
+    pub(super) notify: Option<Notify>,
+    /// What it listens on, held over its restarts.
+    pub(super) sockets: Vec<OwnedFd>,
+    /// The end of what its state waits for, and when that is.
+    pub(super) phase: Option<Task>,
+    pub(super) deadline: Instant,
+    /// What watches it in its state: probes, sockets.
+    pub(super) watch: Vec<Task>,
+    pub(super) watchdog: Watchdog,
+}
+
+/// A main process that is not the first one of its container.
+pub(super) struct MainProcess {
+    pub(super) pid: i32,
+    pub(super) pidfd: OwnedFd,
+    pub(super) _watch: Task,
+}
+
+/// What a service has to feed.
+pub(super) struct Watchdog {
+    pub(super) interval: Option<Duration>,
+    pub(super) fed: Instant,
+    pub(super) timer: Option<Task>,
 }
 
 impl Unit {
@@ -67,141 +88,93 @@ impl Unit {
             service,
             bundle,
             life: Life::NEW,
+            since: since_boot(),
+            text: String::new(),
+            last_exit: None,
             run: 0,
             running: None,
+            main: None,
             started: Instant::now(),
             arguments: Vec::new(),
             environment: Vec::new(),
             sections: Vec::new(),
             wanted: true,
+            due: true,
+            needed: true,
+            patient: false,
             output: None,
             collected: false,
             launching: false,
-            listening: false,
+            ended: None,
+            notify: None,
+            sockets: Vec::new(),
+            phase: None,
+            deadline: Instant::now(),
+            watch: Vec::new(),
+            watchdog: Watchdog {
+                interval: None,
+                fed: Instant::now(),
+                timer: None,
+            },
         }
-    }
-
-    pub(super) fn is_launching(&self) -> bool {
-        self.launching
     }
 
     pub(super) fn condition(&self) -> Condition {
-        super::conditions::of_service(&self.name, &self.service.lifecycle)
+        self.service.lifecycle.condition(&self.name)
     }
 
-    /// Whether it writes to the kernel's log: the collector itself, and what has to work before
-    /// there can be a collector.
-    fn writes_to_kmsg(&self) -> bool {
-        self.service.process.collects_output
-            || self.service.lifecycle.after.is_empty() && self.is_oneshot()
+    /// Where its cgroup is, or will be.
+    pub(super) fn cgroup(&self) -> PathBuf {
+        let path = [cgroup::ROOT, paths::SERVICES_CGROUP, "/", &self.name];
+        path.concat().into()
     }
 
-    fn is_oneshot(&self) -> bool {
-        self.service.lifecycle.kind == tare_config::service::Kind::Oneshot
+    /// Its main process as the host sees it.
+    pub(super) fn main_pid(&self) -> Option<i32> {
+        let first = self.running.as_ref().map(|running| running.pid);
+        let main = self.main.as_ref().map(|main| main.pid).or(first);
+        main.filter(|_| self.life.has_main())
     }
 
-    /// Begins to run its program. The line to the log service comes back if this is that service.
-    pub(super) fn start(
-        &mut self,
-        events: &UnboundedSender<Event>,
-    ) -> Result<(Starting, Option<Collector>), StartError> {
-        self.run += 1;
-        self.started = Instant::now();
-        self.running = None;
-        self.prepare(events)?;
-        let (stdout, stderr) = self.stdio().map_err(preparing("output"))?;
-        let line = self
-            .service
-            .process
-            .collects_output
-            .then(Collector::pair)
-            .transpose();
-        let (ours, theirs) = line.map_err(preparing("line to the log"))?.unzip();
-        let descriptors: Vec<BorrowedFd<'_>> = theirs.iter().map(AsFd::as_fd).collect();
-        let launch = Launch {
-            stdio: [None, Some(stdout.as_fd()), Some(stderr.as_fd())],
-            descriptors: &descriptors,
-            arguments: &self.arguments,
-            environment: &self.environment,
-        };
-        Ok((tare_container::start(&self.bundle, &launch)?, ours))
-    }
-
-    /// Sends its stop signal.
-    pub(super) fn signal(&self) {
-        let Some(running) = &self.running else { return };
-        if let Err(error) = running.signal(signal_of(self.service.lifecycle.stop.signal)) {
-            log::warn!("{}: signal: {error}", self.name);
+    /// The state that it comes into; what belonged to the one before ends.
+    pub(super) fn enter(&mut self, life: Life) -> State {
+        let before = std::mem::replace(&mut self.life, life).state;
+        if before.word() != life.state.word() {
+            self.since = since_boot();
+            let (from, to) = (before.word(), life.state.word());
+            log::debug!("{}: {from} -> {to}", self.name);
         }
+        if !before.is_as(life.state) {
+            self.phase = None;
+            self.watch.clear();
+            self.watchdog.timer = None;
+        }
+        before
     }
 
-    /// Kills what is left of it.
-    pub(super) fn kill(&self) {
-        let Some(running) = &self.running else { return };
-        if let Err(error) = running.kill() {
-            log::warn!("{}: kill: {error}", self.name);
-        }
-    }
-
-    fn prepare(&mut self, events: &UnboundedSender<Event>) -> Result<(), StartError> {
-        let owner = self.owner();
-        for directory in source_directories(&self.service) {
-            make_source(&directory, owner).map_err(preparing(directory.path.to_string_lossy()))?;
-        }
-        if !self.service.process.config.is_empty() {
-            write_sections(&self.name, owner, &self.sections)
-                .map_err(preparing("configuration"))?;
-        }
-        if self.service.lifecycle.ready == Ready::Notify && !self.listening {
-            notify::listen(&self.name, events.clone()).map_err(preparing("notify socket"))?;
-            self.listening = true;
+    /// Opens its sockets, unless they are open.
+    pub(super) fn open_sockets(&mut self) -> io::Result<()> {
+        if self.sockets.is_empty() && !self.service.sockets.is_empty() {
+            self.make_sources()?;
+            self.sockets = sockets::open_all(&self.service)?;
         }
         Ok(())
     }
 
-    /// The user that its process runs as.
-    fn owner(&self) -> u32 {
-        self.bundle
-            .spec
-            .process()
-            .as_ref()
-            .map_or(0, |process| process.user().uid())
-    }
-
-    fn stdio(&mut self) -> io::Result<(OwnedFd, OwnedFd)> {
-        if self.writes_to_kmsg() {
-            return output::kmsg();
-        }
-        if self.output.is_none() {
-            self.output = Some(Output::new()?);
-        }
-        match &self.output {
-            Some(output) => output.write_ends(),
-            None => output::kmsg(),
-        }
-    }
-}
-
-/// Makes a directory behind a mount; an existing one keeps its owner, which the service may have set.
-fn make_source(directory: &SourceDirectory, owner: u32) -> io::Result<()> {
-    if Path::is_dir(&directory.path) {
-        return Ok(());
-    }
-    make_directory(&directory.path, directory.mode)?;
-    if directory.owned {
-        chown(&directory.path, Some(owner), Some(owner))?;
-    }
-    Ok(())
-}
-
-/// The kernel's signal for a service's stop signal.
-fn signal_of(signal: StopSignal) -> Signal {
-    match signal {
-        StopSignal::Term => Signal::SIGTERM,
-        StopSignal::Int => Signal::SIGINT,
-        StopSignal::Hup => Signal::SIGHUP,
-        StopSignal::Quit => Signal::SIGQUIT,
-        StopSignal::Kill => Signal::SIGKILL,
+    /// Ends its phase with `event` after `wait`, whatever was to end it before.
+    pub(super) fn arm(
+        &mut self,
+        wait: Duration,
+        what: super::state::Event,
+        events: &UnboundedSender<Event>,
+    ) {
+        let event = Event::Happened {
+            service: self.name.clone(),
+            run: self.run,
+            what,
+        };
+        self.deadline = Instant::now() + wait;
+        self.phase = Some(Task::after(wait, event, events));
     }
 }
 
@@ -213,7 +186,11 @@ impl Setup<'_> {
         self.0.environment.push(variable);
     }
 
+    /// A service that reads sections and finds nothing in them needs nobody: what starts on demand does
+    /// not start for it.
     pub(crate) fn sections(&mut self, sections: Vec<(String, String)>) {
+        let empty = |(_, json): &(String, String)| matches!(&**json, "null" | "{}" | "[]");
+        self.0.patient = !sections.is_empty() && sections.iter().all(empty);
         self.0.sections = sections;
     }
 

@@ -29,6 +29,10 @@ fn a_bad_layer_says_where_and_what_instead() {
             "u:1:11: unknown service `engin`, did you mean `engine`?",
         ),
         (
+            "[services.ssh.lifecycle]\nafter = ['network:online', 'engin:ready']",
+            "u:2:28: unknown service `engin`, did you mean `engine`?",
+        ),
+        (
             "[services.ssh]\nenabled = 'no'",
             "u:2:11: invalid type: string \"no\", expected a boolean",
         ),

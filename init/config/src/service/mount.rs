@@ -109,7 +109,7 @@ impl From<Mount> for RawMount {
 }
 
 /// A path from the root that stays where it points: no `..`.
-fn absolute(path: String) -> Result<String, String> {
+pub(super) fn absolute(path: String) -> Result<String, String> {
     if path.starts_with('/') && !path.split('/').any(|part| part == "..") {
         return Ok(path);
     }

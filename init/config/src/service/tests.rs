@@ -52,7 +52,8 @@ fn a_service_survives_json_and_toml() {
 fn an_override_changes_what_it_names_and_nothing_else() {
     let change: Override = parse(
         "u",
-        b"enabled = false\n[resources]\npids-max = 9\n[lifecycle.restart]\nbackoff = '1s..2s'\n",
+        b"enabled = false\n[resources]\npids-max = 9\n[lifecycle.restart]\nbackoff = '1s..2s'\n\
+          [lifecycle]\nstart = 'on-demand'\nhealth = { tcp = 22 }\nstop = { grace = '3s' }\n",
     )
     .unwrap();
     let changed = change.apply(ssh());
@@ -61,6 +62,92 @@ fn an_override_changes_what_it_names_and_nothing_else() {
     assert_eq!(changed.resources.memory_max, Some(Bytes::mib(64)));
     assert_eq!(changed.lifecycle.restart.policy, RestartPolicy::Always);
     assert_eq!(changed.lifecycle.restart.backoff.most, Span::seconds(2));
+    assert_eq!(changed.lifecycle.start, Start::OnDemand);
+    assert_eq!(
+        changed.lifecycle.health.map(|health| health.probe),
+        Some(Probe::Tcp(22))
+    );
+    assert_eq!(changed.lifecycle.stop.grace, Span::seconds(3));
+    assert_eq!(changed.lifecycle.stop.signal, StopSignal::Term);
+    assert_eq!(changed.lifecycle.after, ssh().lifecycle.after);
+}
+
+#[test]
+fn every_way_of_a_life_survives_json_and_toml() {
+    for text in [
+        "kind = 'periodic'\nschedule = 'Mon *-*-* 03:00'",
+        "kind = 'periodic'\nschedule = '15min'\nstart-timeout = '1h'",
+        "after = ['time:synced', 'path:/dev/kvm', 'a:ready', 'b:done']",
+        "ready = { http = '8080/healthz' }\nwatchdog = '10s'\nstart = 'on-demand'",
+        "ready = { exec = ['/bin/true', '-v'] }\nhealth = { unix = '/run/x', retries = 1 }",
+        "restart = { limit = { starts = 5, within = '1min', then = 'keep-trying' }, stable = '5s' }",
+    ] {
+        let lifecycle: Lifecycle = parse("l", text.as_bytes()).unwrap();
+        let again = toml::to_string(&lifecycle).unwrap();
+        assert_eq!(
+            parse::<Lifecycle>("l", again.as_bytes()).unwrap(),
+            lifecycle,
+            "{text}"
+        );
+    }
+    let socket = "stream = '/run/a/b'\nmode = '0600'\ngroup = 988\nname = 'b'";
+    let socket: Socket = parse("s", socket.as_bytes()).unwrap();
+    let again = toml::to_string(&socket).unwrap();
+    assert_eq!(parse::<Socket>("s", again.as_bytes()).unwrap(), socket);
+    assert_eq!((socket.mode, socket.group), (0o600, 988));
+}
+
+#[test]
+fn timeouts_have_defaults_by_kind() {
+    for (text, want) in [
+        ("", Some(Span::seconds(90))),
+        ("start-timeout = '0s'", None),
+        ("kind = 'oneshot'", None),
+        (
+            "kind = 'oneshot'\nstart-timeout = '5s'",
+            Some(Span::seconds(5)),
+        ),
+    ] {
+        let lifecycle: Lifecycle = parse("l", text.as_bytes()).unwrap();
+        assert_eq!(lifecycle.start_timeout(), want, "{text}");
+    }
+}
+
+#[test]
+fn refusals_of_a_life() {
+    for (text, want) in [
+        (
+            "health = { interval = '1s' }",
+            "s:1:10: health must name exactly one of tcp, unix, http, exec",
+        ),
+        (
+            "health = { tcp = 1, retries = 0 }",
+            "s:1:10: interval, timeout and retries of health must be above zero",
+        ),
+        (
+            "ready = { http = 'healthz' }",
+            "s:1:9: `healthz` is not a port and a path: write `8080/healthz`",
+        ),
+        (
+            "schedule = '10ms'",
+            "s:1:12: `10ms` is too often: a second is the least",
+        ),
+        (
+            "schedule = '31 o clock'",
+            "s:1:12: `31 o clock` is not a schedule: write `15m`, `daily` or `Mon *-*-* 03:00`",
+        ),
+        (
+            "after = ['path:x']",
+            "s:1:9: `x` must be an absolute path without `..`",
+        ),
+        (
+            "start = 'demand'",
+            "s:1:9: unknown value `demand`, did you mean `on-demand`?",
+        ),
+    ] {
+        let error = parse::<Lifecycle>("s", text.as_bytes()).unwrap_err();
+        assert_eq!(error.to_string(), want);
+    }
 }
 
 #[test]
@@ -94,7 +181,7 @@ fn refusals() {
         (
             "log:ready",
             "log",
-            "s:14:9: `log` is not a condition: write `network:online`, `state:mounted`, `NAME:ready` or `NAME:done`",
+            "s:14:9: `log` is not a condition: write `network:online`, `state:mounted`, `time:synced`, `path:/ABSOLUTE`, `NAME:ready` or `NAME:done`",
         ),
     ] {
         let text = SSH.replace(from, to);

@@ -6,7 +6,7 @@ use oci_spec::runtime::{Mount, Spec};
 use std::collections::BTreeSet;
 use std::path::Path;
 use tare_config::Service;
-use tare_config::service::{self, Namespace, Proc, Propagation, Ready, Source, Sys};
+use tare_config::service::{self, Namespace, Proc, Propagation, Source, Sys};
 
 pub(super) fn mounts(name: &str, service: &Service, user: &User) -> Vec<Mount> {
     let mut mounts: Vec<Mount> = kernel(service)
@@ -119,7 +119,7 @@ fn own_dev() -> Vec<Mount> {
 /// What PID 1 keeps for the service in `/run/tare`.
 fn from_pid1(name: &str, service: &Service) -> Vec<Mount> {
     let facts = service.sandbox.joins(Namespace::Network);
-    let notify = service.lifecycle.ready == Ready::Notify;
+    let notify = service.lifecycle.notifies();
     let config = !service.process.config.is_empty();
     let options = ["bind", "rprivate", "ro", "nosuid", "nodev", "noexec"];
     let bind = |wanted: bool, source: String, target| {

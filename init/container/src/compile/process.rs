@@ -9,7 +9,6 @@ use oci_spec::runtime::{
 use std::collections::BTreeMap;
 use std::str::FromStr;
 use tare_config::Service;
-use tare_config::service::Ready;
 
 /// Debian's `PATH` of root; every root filesystem is made of Debian packages.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -48,7 +47,7 @@ fn identity(user: &User) -> OciUser {
 fn environment(service: &Service, user: &User) -> Vec<String> {
     let mut environment: BTreeMap<&str, &str> = BTreeMap::from([("PATH", PATH)]);
     environment.insert("HOME", &user.home);
-    if service.lifecycle.ready == Ready::Notify {
+    if service.lifecycle.notifies() {
         environment.insert("NOTIFY_SOCKET", paths::NOTIFY_SOCKET_INSIDE);
     }
     environment.extend(service.environment.iter().map(|(k, v)| (&**k, &**v)));

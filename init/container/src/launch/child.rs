@@ -11,20 +11,40 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{chdir, execve, setsid};
 use std::convert::Infallible;
+use std::ffi::CString;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, RawFd};
 
 /// What files are made with where nobody says otherwise.
 const UMASK: Mode = Mode::from_bits_retain(0o022);
 
-/// Becomes the program; returns only why it could not.
-pub(super) fn become_program(plan: &Plan, descriptors: &Descriptors<'_>) -> Failure {
-    match steps(plan, descriptors) {
+/// Becomes the program of a new container; returns only why it could not.
+pub(super) fn become_program(
+    plan: &Plan,
+    descriptors: &Descriptors<'_>,
+    pid_variables: &[&str],
+) -> Failure {
+    let done = make_container(plan).and_then(|()| run(plan, descriptors, pid_variables));
+    match done {
         Err(failure) => failure,
     }
 }
 
-fn steps(plan: &Plan, descriptors: &Descriptors<'_>) -> Result<Infallible, Failure> {
+/// Becomes a program in the container of the process of `pidfd`; returns only why it could not.
+///
+/// This process is in that one's pid namespace already: only a child of whoever entered it can be.
+pub(super) fn join_program(
+    plan: &Plan,
+    descriptors: &Descriptors<'_>,
+    pidfd: BorrowedFd<'_>,
+) -> Failure {
+    let done = join_container(plan, pidfd).and_then(|()| run(plan, descriptors, &[]));
+    match done {
+        Err(failure) => failure,
+    }
+}
+
+fn make_container(plan: &Plan) -> Result<(), Failure> {
     setsid().step("setsid")?;
     if plan.cgroup_namespace {
         nix::sched::unshare(CloneFlags::CLONE_NEWCGROUP).step("unshare the cgroup namespace")?;
@@ -35,7 +55,25 @@ fn steps(plan: &Plan, descriptors: &Descriptors<'_>) -> Result<Infallible, Failu
     if plan.own_dev {
         devices::fill()?;
     }
-    rootfs::close_paths(plan)?;
+    rootfs::close_paths(plan)
+}
+
+/// All namespaces of a process at once (`setns(2)` with a pidfd, Linux 5.8).
+fn join_container(plan: &Plan, pidfd: BorrowedFd<'_>) -> Result<(), Failure> {
+    setsid().step("setsid")?;
+    let mut namespaces = plan.namespaces - CloneFlags::CLONE_NEWPID;
+    if plan.cgroup_namespace {
+        namespaces |= CloneFlags::CLONE_NEWCGROUP;
+    }
+    nix::sched::setns(pidfd, namespaces).step("enter the container")
+}
+
+/// What is the same for every program of a container, however it came there.
+fn run(
+    plan: &Plan,
+    descriptors: &Descriptors<'_>,
+    pid_variables: &[&str],
+) -> Result<Infallible, Failure> {
     umask(UMASK);
     limit(plan)?;
     chdir(&*plan.working_directory).step_on("chdir", &plan.working_directory)?;
@@ -43,7 +81,14 @@ fn steps(plan: &Plan, descriptors: &Descriptors<'_>) -> Result<Infallible, Failu
     reset_signals()?;
     descriptors.arrange()?;
     let program = &plan.argv[0];
-    execve(program, &plan.argv, &plan.envp).step_on("execve", program)
+    let mut environment = plan.envp.clone();
+    environment.extend(pid_variables.iter().filter_map(|name| pid_variable(name)));
+    execve(program, &plan.argv, &environment).step_on("execve", program)
+}
+
+/// `NAME=PID` of this process in its own pid namespace.
+fn pid_variable(name: &str) -> Option<CString> {
+    CString::new(format!("{name}={}", nix::unistd::getpid())).ok()
 }
 
 fn limit(plan: &Plan) -> Result<(), Failure> {
@@ -77,6 +122,10 @@ impl<'a> Descriptors<'a> {
     pub(super) fn of(options: &Launch<'a>) -> Self {
         let extra = options.descriptors.iter().map(|fd| Some(*fd));
         Self(options.stdio.into_iter().chain(extra).collect())
+    }
+
+    pub(super) fn of_stdio(stdio: [Option<BorrowedFd<'a>>; 3]) -> Self {
+        Self(stdio.to_vec())
     }
 
     /// The first number that is none of theirs.

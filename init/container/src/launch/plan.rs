@@ -227,7 +227,9 @@ fn rlimit(limit: &PosixRlimit) -> Result<(Resource, u64, u64), LaunchError> {
     Ok((resource, limit.soft(), limit.hard()))
 }
 
-fn c_strings<'a>(strings: impl Iterator<Item = &'a String>) -> Result<Vec<CString>, LaunchError> {
+pub(super) fn c_strings<'a>(
+    strings: impl Iterator<Item = &'a String>,
+) -> Result<Vec<CString>, LaunchError> {
     strings.map(|string| c_string(string.as_bytes())).collect()
 }
 
@@ -246,7 +248,7 @@ fn required<'a, T>(field: Option<&'a T>, name: &str) -> Result<&'a T, LaunchErro
     field.ok_or_else(|| invalid(format!("`{name}` is missing")))
 }
 
-fn invalid(why: String) -> LaunchError {
+pub(super) fn invalid(why: String) -> LaunchError {
     LaunchError::Spec { why }
 }
 

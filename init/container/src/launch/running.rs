@@ -74,6 +74,24 @@ impl AsFd for Starting {
 }
 
 impl Starting {
+    /// Its first process, as PID 1 sees it.
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        self.running.pid
+    }
+
+    /// The same, by a descriptor.
+    #[must_use]
+    pub fn pidfd(&self) -> BorrowedFd<'_> {
+        self.running.pidfd.as_fd()
+    }
+
+    /// Kills it, whatever it is now.
+    pub fn kill(&self) {
+        // It may be gone, which is as well.
+        let _ = self.running.signal(Signal::SIGKILL);
+    }
+
     /// Waits until the program runs, at most for `deadline`; then the container is killed.
     ///
     /// # Errors

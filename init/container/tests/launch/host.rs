@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tare_config::Service;
 use tare_container::seccomp::Profile;
-use tare_container::{Bundle, Launch, Running, Spec, Users};
-use tare_container::{cgroup, compile, launch, mount_points, to_json};
+use tare_container::{Bundle, Exec, Launch, Running, Spec, Starting, Users};
+use tare_container::{cgroup, compile, exec, launch, mount_points, to_json};
 
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -68,6 +68,43 @@ impl Host {
         );
         running.remove_cgroup().unwrap();
         said
+    }
+}
+
+impl Host {
+    /// Runs one more program in `running`, to its end; what it said, or why it could not run.
+    pub(crate) fn exec(
+        &self,
+        bundle: &Bundle,
+        running: &Running,
+        args: &[&str],
+    ) -> Result<String, String> {
+        let (starting, reader) = self.start_exec(bundle, running, args);
+        let pid = Pid::from_raw(starting.pid());
+        let started = starting.wait(DEADLINE).map_err(|error| error.to_string());
+        let mut said = String::new();
+        File::from(reader).read_to_string(&mut said).unwrap();
+        let status = waitpid(pid, None).unwrap();
+        started.map(|_| {
+            assert_eq!(status, WaitStatus::Exited(pid, 0), "{said}");
+            said
+        })
+    }
+
+    /// As [`exec`](Self::exec), and what it will say.
+    pub(crate) fn start_exec(
+        &self,
+        bundle: &Bundle,
+        running: &Running,
+        args: &[&str],
+    ) -> (Starting, OwnedFd) {
+        let (reader, writer) = pipe2(OFlag::O_CLOEXEC).unwrap();
+        let options = Exec {
+            args: &args.iter().map(|&arg| arg.to_owned()).collect::<Vec<_>>(),
+            stdio: [None, Some(writer.as_fd()), Some(writer.as_fd())],
+            environment: &[],
+        };
+        (exec(bundle, running, &options).unwrap(), reader)
     }
 }
 

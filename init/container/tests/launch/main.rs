@@ -25,7 +25,7 @@ const PROBE: &str = "/bin/probe";
 
 type Test = (&'static str, fn(&Host));
 
-const TESTS: [Test; 7] = [
+const TESTS: [Test; 8] = [
     ("a service has nothing it did not name", nothing_unnamed),
     ("a user keeps its capabilities", a_user_keeps_capabilities),
     ("what stops a launch is named", failures_are_named),
@@ -33,6 +33,7 @@ const TESTS: [Test; 7] = [
         "a link in a shared directory leads nowhere",
         links_stay_inside,
     ),
+    ("a second program has the same walls", second_program),
     ("kill ends everything", kill_ends_everything),
     ("nothing is left behind", nothing_is_left),
     // Last: a thread that was joined may be there for a moment longer.
@@ -71,14 +72,39 @@ pid: 1
 cgroup: 0::/
 write to /: read-only filesystem or storage medium
 write to /tmp: done
-write to /proc/sys: read-only filesystem or storage medium
-/proc/keys: \"\"
+write to /proc/sys: entity not found
+/proc/keys: \"No such file or directory (os error 2)\"
 /dev: fd full mqueue null ptmx pts random shm stderr stdin stdout tty urandom zero
 descriptors: 0 1 2 3
 routes: 0
 unshare: Err(EPERM)";
     // Descriptor 3 is the one that lists them.
     assert_eq!(host.run("least", "", None), want);
+}
+
+/// The same facts as its first process, but for its id; and the container ends it.
+fn second_program(host: &Host) {
+    let rest = "user = 'daemon'\ncapabilities = ['CAP_SYS_TIME']";
+    let bundle = host.bundle("second", rest);
+    let running = start(&bundle, Some("wait"), None);
+    let first = host.run("second-alone", rest, None);
+    let second = host.exec(&bundle, &running, &[PROBE]).unwrap();
+    assert_eq!(second, first.replace("pid: 1", "pid: 2"));
+    assert_eq!(
+        host.exec(&bundle, &running, &["/none"]),
+        Err("execve /none: ENOENT: No such file or directory".to_owned())
+    );
+    // And who entered the container is where it was.
+    assert_eq!(host.run("second-after", rest, None), first);
+    let (waits, _) = host.start_exec(&bundle, &running, &[PROBE, "wait"]);
+    let waits = waits.wait(DEADLINE).unwrap();
+    running.kill().unwrap();
+    // The first process is gone only when every other of its namespace was reaped.
+    for pid in [waits.pid, running.pid].map(Pid::from_raw) {
+        let killed = WaitStatus::Signaled(pid, Signal::SIGKILL, false);
+        assert_eq!(waitpid(pid, None).unwrap(), killed);
+    }
+    running.remove_cgroup().unwrap();
 }
 
 fn a_user_keeps_capabilities(host: &Host) {

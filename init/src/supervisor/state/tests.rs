@@ -1,189 +1,268 @@
 use super::*;
+use Action::*;
+use State::*;
+
+mod backoff;
 
 fn lifecycle(text: &str) -> Lifecycle {
     tare_config::parse("t", text.as_bytes()).unwrap()
 }
 
 const NOTIFY: &str = "ready = 'notify'\nrestart = { policy = 'always', backoff = '100ms..1s' }";
-const ONESHOT: &str = "kind = 'oneshot'\nrestart = { policy = 'never', backoff = '1s..1s' }";
+const HEALTH: &str = "health = { tcp = 1, retries = 2 }";
+const NEVER: &str = "restart = { policy = 'never' }";
+const ONESHOT: &str = "kind = 'oneshot'\nrestart = { policy = 'never' }";
+const PERIODIC: &str = "kind = 'periodic'\nschedule = 'daily'\nrestart = { policy = 'never' }";
+const ON_DEMAND: &str = "start = 'on-demand'";
+
+const LEAST: Duration = Duration::from_millis(100);
+const NOW: Duration = Duration::from_secs(1000);
 
 fn at(state: State) -> Life {
-    Life {
-        state,
-        backoff: Duration::ZERO,
-    }
+    Life { state, ..Life::NEW }
+}
+
+fn to(then: Then) -> State {
+    Stopping { then }
+}
+
+fn before(next: Next) -> State {
+    Clearing { next }
 }
 
 fn exited(success: bool) -> Event {
-    Event::Exited {
-        success,
-        ran_for: Duration::from_secs(1),
+    let ran_for = Duration::from_secs(1);
+    Event::Exited { success, ran_for }
+}
+
+const STOP: Event = Event::StopRequested { again: false };
+const RESTART: Event = Event::StopRequested { again: true };
+const WELL: Event = Event::Checked { well: true };
+const ILL: Event = Event::Checked { well: false };
+
+type Row<'a> = (&'a str, State, Event, State, Vec<Action>);
+
+fn check(table: Vec<Row<'_>>) {
+    for (text, state, event, next, actions) in table {
+        let (life, got) = step(&lifecycle(text), at(state), event, NOW);
+        assert_eq!(
+            (life.state, got),
+            (next, actions),
+            "{text}: {state:?} {event:?}"
+        );
     }
 }
 
+#[rustfmt::skip]
 #[test]
-fn every_transition() {
-    use Action::*;
-    use State::*;
-    let least = Duration::from_millis(100);
-    for (text, state, event, next, actions) in [
-        (
-            NOTIFY,
-            Waiting,
-            Event::ConditionsMet,
-            Starting,
-            vec![Launch],
-        ),
-        (
-            NOTIFY,
-            Starting,
-            Event::Launched,
-            Starting,
-            vec![WatchReadiness],
-        ),
-        ("", Starting, Event::Launched, Ready, vec![Publish]),
-        (ONESHOT, Starting, Event::Launched, Starting, vec![]),
-        (NOTIFY, Starting, Event::BecameReady, Ready, vec![Publish]),
-        (
-            NOTIFY,
-            Starting,
-            Event::LaunchFailed,
-            BackingOff,
-            vec![Withdraw, Kill, ArmBackoff(least)],
-        ),
-        (
-            NOTIFY,
-            Ready,
-            exited(true),
-            BackingOff,
-            vec![Withdraw, Kill, ArmBackoff(least)],
-        ),
-        ("", Ready, exited(true), Done, vec![Kill, Withdraw]),
-        (
-            "",
-            Ready,
-            exited(false),
-            BackingOff,
-            vec![Withdraw, Kill, ArmBackoff(least)],
-        ),
-        (ONESHOT, Starting, exited(true), Done, vec![Kill, Publish]),
-        (
-            ONESHOT,
-            Starting,
-            exited(false),
-            Failed,
-            vec![Kill, Withdraw],
-        ),
-        (
-            ONESHOT,
-            Starting,
-            Event::LaunchFailed,
-            Failed,
-            vec![Kill, Withdraw],
-        ),
-        (
-            NOTIFY,
-            BackingOff,
-            Event::BackoffOver,
-            Starting,
-            vec![Launch],
-        ),
-        (
-            NOTIFY,
-            Ready,
-            Event::StopRequested { again: false },
-            Stopping { again: false },
-            vec![Withdraw, Signal, ArmGrace],
-        ),
-        (
-            NOTIFY,
-            Stopping { again: false },
-            Event::GraceOver,
-            Stopping { again: false },
-            vec![Kill],
-        ),
-        (
-            NOTIFY,
-            Stopping { again: false },
-            exited(false),
-            Stopped,
-            vec![Kill],
-        ),
-        (
-            NOTIFY,
-            Stopping { again: true },
-            exited(false),
-            Starting,
-            vec![Kill, Launch],
-        ),
-        (
-            NOTIFY,
-            Stopping { again: true },
-            Event::StopRequested { again: false },
-            Stopping { again: false },
-            vec![],
-        ),
-        (
-            NOTIFY,
-            Stopping { again: false },
-            Event::Launched,
-            Stopping { again: false },
-            vec![Signal],
-        ),
-        (
-            NOTIFY,
-            Stopping { again: false },
-            Event::LaunchFailed,
-            Stopped,
-            vec![Kill],
-        ),
-        (
-            NOTIFY,
-            Waiting,
-            Event::StopRequested { again: false },
-            Stopped,
-            vec![],
-        ),
-        (
-            NOTIFY,
-            BackingOff,
-            Event::StopRequested { again: false },
-            Stopped,
-            vec![],
-        ),
-        (
-            NOTIFY,
-            Stopped,
-            Event::StopRequested { again: true },
-            Starting,
-            vec![Launch],
-        ),
-        (NOTIFY, Ready, Event::ConditionsMet, Ready, vec![]),
+fn at_rest() {
+    check(vec![
+        (NOTIFY, Waiting, Event::ConditionsMet, Starting, vec![Launch]),
+        (NOTIFY, Waiting, Event::StartRequested, Waiting, vec![Reconsider]),
+        (NOTIFY, Waiting, RESTART, Waiting, vec![Reconsider]),
+        (NOTIFY, Waiting, STOP, Stopped, vec![]),
+        (NOTIFY, BackingOff, Event::BackoffOver, Waiting, vec![Reconsider]),
+        (NOTIFY, BackingOff, STOP, Stopped, vec![]),
+        (NOTIFY, BackingOff, Event::StartRequested, Waiting, vec![Withdraw, Reconsider]),
+        (NOTIFY, Stopped, Event::StartRequested, Waiting, vec![Withdraw, Reconsider]),
+        (NOTIFY, Failed, RESTART, Waiting, vec![Withdraw, Reconsider]),
+        (ONESHOT, Done, Event::StartRequested, Waiting, vec![Withdraw, Reconsider]),
         (NOTIFY, Stopped, Event::BackoffOver, Stopped, vec![]),
+        (NOTIFY, Stopped, Event::ConditionsMet, Stopped, vec![]),
+        (NOTIFY, BackingOff, exited(false), BackingOff, vec![]),
         (NOTIFY, Done, Event::GraceOver, Done, vec![]),
-    ] {
-        let (life, got) = step(&lifecycle(text), at(state), event);
-        assert_eq!((life.state, got), (next, actions), "{state:?} {event:?}");
+        (NOTIFY, Done, STOP, Done, vec![]),
+        (NOTIFY, Failed, Event::BecameReady, Failed, vec![]),
+    ]);
+}
+
+#[rustfmt::skip]
+#[test]
+fn from_its_start_to_ready() {
+    check(vec![
+        (NOTIFY, Starting, Event::Launched, Starting, vec![ArmStart, WatchReadiness]),
+        ("", Starting, Event::Launched, Ready, vec![Publish, WatchHealth]),
+        (ONESHOT, Starting, Event::Launched, Starting, vec![ArmStart]),
+        (NOTIFY, Starting, Event::BecameReady, Ready, vec![Publish, WatchHealth]),
+        (ONESHOT, Starting, Event::BecameReady, Starting, vec![]),
+        (NOTIFY, Starting, Event::Late, to(Then::Fail), vec![Withdraw, Signal, ArmGrace]),
+        (ONESHOT, Starting, Event::Late, to(Then::Fail), vec![Withdraw, Signal, ArmGrace]),
+        (NOTIFY, Starting, Event::WatchdogLate, to(Then::Fail), vec![Withdraw, Abort, ArmGrace]),
+        (NOTIFY, Starting, Event::ConditionsMet, Starting, vec![]),
+        (NOTIFY, Starting, Event::StartRequested, Starting, vec![]),
+        (NOTIFY, Starting, ILL, Starting, vec![]),
+    ]);
+}
+
+#[rustfmt::skip]
+#[test]
+fn while_it_is_up() {
+    check(vec![
+        (HEALTH, Ready, ILL, Degraded, vec![Withdraw]),
+        (HEALTH, Degraded, ILL, Degraded, vec![]),
+        (HEALTH, Degraded, WELL, Ready, vec![Publish]),
+        (HEALTH, Ready, WELL, Ready, vec![]),
+        (NOTIFY, Ready, Event::WatchdogLate, to(Then::Fail), vec![Withdraw, Abort, ArmGrace]),
+        (NOTIFY, Ready, Event::Reloading, Ready, vec![ArmStart]),
+        (NOTIFY, Ready, Event::Late, Degraded, vec![Withdraw]),
+        (NOTIFY, Ready, Event::BecameReady, Ready, vec![]),
+        (NOTIFY, Ready, Event::SaysStopping, to(Then::Judge), vec![Withdraw, ArmGrace]),
+        (NOTIFY, Ready, STOP, to(Then::Stop), vec![Withdraw, Signal, ArmGrace]),
+        (NOTIFY, Degraded, RESTART, to(Then::StartAgain), vec![Withdraw, Signal, ArmGrace]),
+        (NOTIFY, Ready, Event::ConditionsMet, Ready, vec![]),
+        (NOTIFY, Ready, Event::BackoffOver, Ready, vec![]),
+    ]);
+}
+
+#[rustfmt::skip]
+#[test]
+fn when_its_process_ends() {
+    let ended = vec![Withdraw, Kill, AwaitEmpty];
+    let wait = |success| before(Next::Wait { success });
+    check(vec![
+        (NOTIFY, Starting, exited(false), before(Next::BackOff(LEAST)), ended.clone()),
+        (NOTIFY, Ready, exited(true), before(Next::BackOff(LEAST)), ended.clone()),
+        (NOTIFY, Degraded, exited(true), before(Next::BackOff(LEAST)), ended.clone()),
+        ("", Ready, exited(true), before(Next::Done), ended.clone()),
+        ("", Ready, exited(false), before(Next::BackOff(LEAST)), ended.clone()),
+        (NEVER, Ready, exited(false), before(Next::Fail), ended.clone()),
+        (NEVER, Ready, exited(true), before(Next::Done), ended.clone()),
+        (ONESHOT, Starting, exited(true), before(Next::Done), ended.clone()),
+        (ONESHOT, Starting, exited(false), before(Next::Fail), ended.clone()),
+        (PERIODIC, Starting, exited(true), wait(true), ended.clone()),
+        (PERIODIC, Starting, exited(false), wait(false), ended.clone()),
+        (ON_DEMAND, Ready, exited(true), wait(true), ended.clone()),
+        (ON_DEMAND, Ready, exited(false), before(Next::BackOff(LEAST)), ended.clone()),
+    ]);
+}
+
+#[rustfmt::skip]
+#[test]
+fn while_it_stops() {
+    let kill = vec![Kill, AwaitEmpty];
+    check(vec![
+        (NOTIFY, to(Then::Stop), Event::GraceOver, to(Then::Stop), vec![Kill]),
+        (NOTIFY, to(Then::Stop), exited(false), before(Next::Stop), kill.clone()),
+        (NOTIFY, to(Then::StartAgain), exited(false), before(Next::StartAgain), kill.clone()),
+        (NOTIFY, to(Then::Judge), exited(true), before(Next::BackOff(LEAST)), kill.clone()),
+        (NEVER, to(Then::Judge), exited(true), before(Next::Done), kill.clone()),
+        (NEVER, to(Then::Fail), exited(true), before(Next::Fail), kill.clone()),
+        (NOTIFY, to(Then::StartAgain), STOP, to(Then::Stop), vec![]),
+        (NOTIFY, to(Then::Stop), RESTART, to(Then::StartAgain), vec![]),
+        (NOTIFY, to(Then::Stop), Event::StartRequested, to(Then::StartAgain), vec![]),
+        (NOTIFY, to(Then::Fail), Event::StartRequested, to(Then::Fail), vec![]),
+        (NOTIFY, to(Then::Stop), Event::Launched, to(Then::Stop), vec![Signal]),
+        (NOTIFY, to(Then::Stop), Event::BecameReady, to(Then::Stop), vec![]),
+        (NOTIFY, to(Then::Stop), Event::WatchdogLate, to(Then::Stop), vec![]),
+    ]);
+}
+
+#[rustfmt::skip]
+#[test]
+fn when_nothing_is_left() {
+    let gone = Event::Emptied;
+    let wait = |success| before(Next::Wait { success });
+    check(vec![
+        (NOTIFY, before(Next::Stop), gone, Stopped, vec![]),
+        (NOTIFY, before(Next::StartAgain), gone, Waiting, vec![Reconsider]),
+        (NOTIFY, before(Next::BackOff(LEAST)), gone, BackingOff, vec![ArmBackoff(LEAST)]),
+        (NOTIFY, before(Next::Fail), gone, Failed, vec![]),
+        ("", before(Next::Done), gone, Done, vec![]),
+        (ONESHOT, before(Next::Done), gone, Done, vec![Publish]),
+        (PERIODIC, wait(true), gone, Waiting, vec![Publish, ArmStartReason]),
+        (PERIODIC, wait(false), gone, Waiting, vec![ArmStartReason]),
+        (ON_DEMAND, wait(true), gone, Waiting, vec![ArmStartReason]),
+        (NOTIFY, before(Next::BackOff(LEAST)), STOP, before(Next::Stop), vec![]),
+        (NOTIFY, before(Next::Stop), RESTART, before(Next::StartAgain), vec![]),
+        (NOTIFY, before(Next::Fail), Event::StartRequested, before(Next::StartAgain), vec![]),
+        (NOTIFY, before(Next::Stop), exited(true), before(Next::Stop), vec![]),
+    ]);
+}
+
+/// Every event in every state: none leads to a second process, and none panics.
+#[test]
+fn a_program_is_run_only_where_none_runs() {
+    let then = [Then::Stop, Then::StartAgain, Then::Judge, Then::Fail].map(to);
+    let next = [
+        Next::Stop,
+        Next::StartAgain,
+        Next::BackOff(LEAST),
+        Next::Fail,
+        Next::Done,
+        Next::Wait { success: true },
+    ];
+    let states = [
+        Waiting, Starting, Ready, Degraded, BackingOff, Failed, Done, Stopped,
+    ];
+    let events = [
+        Event::ConditionsMet,
+        Event::Launched,
+        Event::BecameReady,
+        Event::Reloading,
+        Event::SaysStopping,
+        Event::Late,
+        WELL,
+        ILL,
+        Event::WatchdogLate,
+        exited(true),
+        exited(false),
+        Event::Emptied,
+        Event::BackoffOver,
+        Event::StartRequested,
+        STOP,
+        RESTART,
+        Event::GraceOver,
+    ];
+    for text in ["", NOTIFY, HEALTH, NEVER, ONESHOT, PERIODIC, ON_DEMAND] {
+        for state in states.into_iter().chain(then).chain(next.map(before)) {
+            for event in events {
+                let (life, actions) = step(&lifecycle(text), at(state), event, NOW);
+                let launches = actions.contains(&Launch);
+                assert_eq!(
+                    launches,
+                    state == Waiting && life.state == Starting,
+                    "{state:?} {event:?}"
+                );
+                assert!(
+                    !(life.has_main() && actions.contains(&AwaitEmpty)),
+                    "{state:?} {event:?}"
+                );
+            }
+        }
     }
 }
 
+/// Steps through `events` from `state`; the words of the states on the way.
+fn way(text: &str, state: State, events: &[Event]) -> Vec<&'static str> {
+    let mut life = at(state);
+    let walked = events.iter().map(|event| {
+        life = step(&lifecycle(text), life, *event, NOW).0;
+        life.state.word()
+    });
+    walked.collect()
+}
+
 #[test]
-fn backoff_doubles_to_its_most_and_starts_afresh_after_a_stable_run() {
-    let lifecycle = lifecycle(NOTIFY);
-    let mut life = at(State::Ready);
-    let mut waits = Vec::new();
-    for ran in [1, 1, 1, 1, 1, 1, 61, 1] {
-        life.state = State::Ready;
-        let event = Event::Exited {
-            success: false,
-            ran_for: Duration::from_secs(ran),
-        };
-        let (next, actions) = step(&lifecycle, life, event);
-        let Some(Action::ArmBackoff(wait)) = actions.last().copied() else {
-            panic!("{actions:?}")
-        };
-        waits.push(u64::try_from(wait.as_millis()).unwrap());
-        life = next;
-    }
-    assert_eq!(waits, [100, 200, 400, 800, 1000, 1000, 100, 200]);
+fn bad_answers_in_a_row_end_a_service() {
+    let stopped = ["degraded", "ready", "degraded", "stopping"];
+    assert_eq!(way(HEALTH, Ready, &[ILL, WELL, ILL, ILL]), stopped);
+    let once = "health = { tcp = 1, retries = 1 }";
+    assert_eq!(way(once, Ready, &[ILL]), ["stopping"]);
+}
+
+#[test]
+fn a_reload_ends_with_ready_or_degrades() {
+    let reload = [Event::Reloading, Event::BecameReady, Event::Late];
+    assert_eq!(way(NOTIFY, Ready, &reload[..2]), ["ready", "ready"]);
+    let late = [Event::Reloading, Event::Late, WELL, Event::BecameReady];
+    assert_eq!(
+        way(NOTIFY, Ready, &late),
+        ["ready", "degraded", "degraded", "ready"]
+    );
+    let life = Life {
+        reloading: true,
+        ..at(Ready)
+    };
+    let (life, actions) = step(&lifecycle(NOTIFY), life, Event::BecameReady, NOW);
+    assert_eq!((life, actions), (at(Ready), vec![DisarmStart]));
 }

@@ -1,0 +1,182 @@
+//! How a service is found to answer: once, when it becomes ready, and ever after, while it is well.
+
+use crate::Span;
+use serde::{Deserialize, Serialize};
+
+/// How a daemon is known to be ready.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ready {
+    /// As soon as its program runs.
+    #[default]
+    Started,
+    /// `READY=1` on its `NOTIFY_SOCKET` (`sd_notify(3)`).
+    Notify,
+    /// As [`Probe::Tcp`].
+    Tcp(u16),
+    /// As [`Probe::Unix`].
+    Unix(String),
+    /// As [`Probe::Http`].
+    Http(HttpTarget),
+    /// As [`Probe::Exec`].
+    Exec(Vec<String>),
+}
+
+impl Ready {
+    /// What to ask until it answers; none for what is told, not asked.
+    #[must_use]
+    pub fn probe(&self) -> Option<Probe> {
+        match self {
+            Self::Started | Self::Notify => None,
+            Self::Tcp(port) => Some(Probe::Tcp(*port)),
+            Self::Unix(path) => Some(Probe::Unix(path.clone())),
+            Self::Http(target) => Some(Probe::Http(target.clone())),
+            Self::Exec(args) => Some(Probe::Exec(args.clone())),
+        }
+    }
+}
+
+/// One question to a service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Probe {
+    /// Does this port of 127.0.0.1 take a connection? For services with the host's network namespace.
+    Tcp(u16),
+    /// Does this socket, a path in the container, take a connection?
+    Unix(String),
+    /// Does a GET get a status from 200 to 399? As [`Tcp`](Self::Tcp).
+    Http(HttpTarget),
+    /// Does this program end with status 0? It runs in the container, with the service's rights.
+    Exec(Vec<String>),
+}
+
+impl Probe {
+    /// True if the service must share the host's network to be asked.
+    #[must_use]
+    pub fn needs_network(&self) -> bool {
+        matches!(self, Self::Tcp(_) | Self::Http(_))
+    }
+}
+
+/// What to GET, written `PORT/PATH`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct HttpTarget {
+    /// On 127.0.0.1.
+    pub port: u16,
+    /// With its leading slash.
+    pub path: String,
+}
+
+impl TryFrom<String> for HttpTarget {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let (port, path) = text.split_at(text.find('/').unwrap_or(text.len()));
+        let clean = path.bytes().all(|byte| byte.is_ascii_graphic());
+        match port.parse() {
+            Ok(port) if port > 0 && path.starts_with('/') && clean => Ok(Self {
+                port,
+                path: path.to_owned(),
+            }),
+            _ => Err(format!(
+                "`{text}` is not a port and a path: write `8080/healthz`"
+            )),
+        }
+    }
+}
+
+impl From<HttpTarget> for String {
+    fn from(target: HttpTarget) -> Self {
+        format!("{}{}", target.port, target.path)
+    }
+}
+
+/// How a service that is ready is known to be well.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "RawHealth", into = "RawHealth")]
+pub struct Health {
+    /// What to ask.
+    pub probe: Probe,
+    /// From one answer to the next question.
+    pub interval: Span,
+    /// How long an answer may take.
+    pub timeout: Span,
+    /// So many bad answers in a row end the service; from the first on it is degraded.
+    pub retries: u32,
+}
+
+/// A health check as it is written: exactly one of the four probes.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct RawHealth {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tcp: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unix: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    http: Option<HttpTarget>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exec: Option<Vec<String>>,
+    #[serde(default = "interval")]
+    interval: Span,
+    #[serde(default = "timeout")]
+    timeout: Span,
+    #[serde(default = "retries")]
+    retries: u32,
+}
+
+fn interval() -> Span {
+    Span::seconds(30)
+}
+
+fn timeout() -> Span {
+    Span::seconds(5)
+}
+
+fn retries() -> u32 {
+    3
+}
+
+impl TryFrom<RawHealth> for Health {
+    type Error = String;
+
+    fn try_from(raw: RawHealth) -> Result<Self, String> {
+        let probe = match (raw.tcp, raw.unix, raw.http, raw.exec) {
+            (Some(port), None, None, None) => Probe::Tcp(port),
+            (None, Some(path), None, None) => Probe::Unix(path),
+            (None, None, Some(target), None) => Probe::Http(target),
+            (None, None, None, Some(args)) => Probe::Exec(args),
+            _ => return Err("health must name exactly one of tcp, unix, http, exec".to_owned()),
+        };
+        if raw.interval.0.is_zero() || raw.timeout.0.is_zero() || raw.retries == 0 {
+            return Err("interval, timeout and retries of health must be above zero".to_owned());
+        }
+        Ok(Self {
+            probe,
+            interval: raw.interval,
+            timeout: raw.timeout,
+            retries: raw.retries,
+        })
+    }
+}
+
+impl From<Health> for RawHealth {
+    fn from(health: Health) -> Self {
+        let mut raw = Self {
+            tcp: None,
+            unix: None,
+            http: None,
+            exec: None,
+            interval: health.interval,
+            timeout: health.timeout,
+            retries: health.retries,
+        };
+        match health.probe {
+            Probe::Tcp(port) => raw.tcp = Some(port),
+            Probe::Unix(path) => raw.unix = Some(path),
+            Probe::Http(target) => raw.http = Some(target),
+            Probe::Exec(args) => raw.exec = Some(args),
+        }
+        raw
+    }
+}

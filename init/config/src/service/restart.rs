@@ -1,0 +1,109 @@
+//! What happens when a service ends without having been told to.
+
+use crate::Span;
+use serde::{Deserialize, Serialize};
+
+/// What happens when a service ends without having been told to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Restart {
+    /// Whether it is started again.
+    pub policy: RestartPolicy,
+    /// How long to wait before: doubled at every try, and up to a quarter less at random, so that
+    /// services that failed together do not come back together.
+    pub backoff: Backoff,
+    /// After a run of this length the next backoff is the least again.
+    pub stable: Span,
+    /// How often it may be started; absent: as often as it takes.
+    pub limit: Option<Limit>,
+}
+
+impl Default for Restart {
+    fn default() -> Self {
+        Self {
+            policy: RestartPolicy::OnFailure,
+            backoff: Backoff {
+                least: Span::millis(100),
+                most: Span::seconds(30),
+            },
+            stable: Span::seconds(60),
+            limit: None,
+        }
+    }
+}
+
+/// When a service that ended is started again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RestartPolicy {
+    /// Never.
+    Never,
+    /// When it ended by a signal or with a status other than 0, was not ready in time, or unhealthy.
+    OnFailure,
+    /// However it ended.
+    Always,
+}
+
+/// How many starts are too many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Limit {
+    /// This many starts,
+    pub starts: u32,
+    /// in a time of this length, counted from the first of them.
+    pub within: Span,
+    /// What becomes of a service that would be started once more; absent: `keep-trying` for one that is
+    /// required, else `fail`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub then: Option<LimitThen>,
+}
+
+/// What becomes of a service that reached its limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LimitThen {
+    /// It has failed, until a person starts it.
+    Fail,
+    /// It waits for the longest backoff at once.
+    KeepTrying,
+}
+
+/// A range of waits, written `LEAST..MOST`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Backoff {
+    /// Before the first restart.
+    pub least: Span,
+    /// Before any.
+    pub most: Span,
+}
+
+impl TryFrom<String> for Backoff {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let (least, most) = text
+            .split_once("..")
+            .ok_or_else(|| format!("`{text}` is not a range of waits: write `100ms..30s`"))?;
+        let backoff = Self {
+            least: least.to_owned().try_into()?,
+            most: most.to_owned().try_into()?,
+        };
+        if backoff.least.0.is_zero() || backoff.least > backoff.most {
+            return Err(format!(
+                "`{text}` must go from a wait above zero to one at least as long"
+            ));
+        }
+        Ok(backoff)
+    }
+}
+
+impl From<Backoff> for String {
+    fn from(backoff: Backoff) -> Self {
+        format!(
+            "{}..{}",
+            Self::from(backoff.least),
+            Self::from(backoff.most)
+        )
+    }
+}

@@ -1,0 +1,9 @@
+//! The clock that events of a boot are counted on.
+
+use std::time::Duration;
+
+/// How long the kernel has run, sleep included (`CLOCK_BOOTTIME`).
+pub(crate) fn since_boot() -> Duration {
+    let clock = nix::time::ClockId::CLOCK_BOOTTIME;
+    clock.now().map(Duration::from).unwrap_or_default()
+}

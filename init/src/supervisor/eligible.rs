@@ -1,0 +1,86 @@
+//! Who may start now, and who needs whom.
+
+use super::conditions::is_only_looked_at;
+use super::event::Event;
+use super::run::Supervisor;
+use super::state::{self, State};
+use super::task::Task;
+use super::unit::Unit;
+use std::cmp::Reverse;
+use std::time::Duration;
+use tare_config::service::{Condition, Start};
+
+/// The first wait before PID 1 looks again at what nobody tells of, and the longest.
+const LOOK_LEAST: Duration = Duration::from_millis(100);
+const LOOK_MOST: Duration = Duration::from_secs(10);
+
+impl Supervisor {
+    /// Starts every service that waited for nothing but what holds now, those first that weigh most.
+    pub(crate) fn start_eligible(&mut self) {
+        if self.ending.is_some() {
+            return;
+        }
+        self.spread_need();
+        let eligible = |unit: &&Unit| {
+            unit.is_to_run() && self.conditions.all_hold(&unit.service.lifecycle.after)
+        };
+        let mut found: Vec<&Unit> = self.units.values().filter(eligible).collect();
+        found.sort_by_key(|unit| Reverse(unit.service.resources.cpu_weight));
+        let names: Vec<String> = found.iter().map(|unit| unit.name.clone()).collect();
+        for name in names {
+            self.happen(&name, state::Event::ConditionsMet);
+        }
+        self.look_later();
+    }
+
+    /// Who waits for a service needs it, and what that one waits for.
+    fn spread_need(&mut self) {
+        loop {
+            let waiting = self
+                .units
+                .values()
+                .filter(|unit| unit.is_to_run() && !unit.patient);
+            let conditions = waiting.flat_map(|unit| &unit.service.lifecycle.after);
+            let subjects = conditions.filter_map(Condition::subject);
+            let idle = |name: &&str| self.units.get(*name).is_some_and(Unit::is_idle);
+            let Some(name) = subjects.into_iter().find(idle).map(str::to_owned) else {
+                return;
+            };
+            if let Some(unit) = self.units.get_mut(&name) {
+                log::info!("{name}: somebody needs it");
+                unit.needed = true;
+            }
+        }
+    }
+
+    /// Somebody waits for what nobody tells of: looks again, ever more rarely.
+    fn look_later(&mut self) {
+        let mut waiting = self.units.values().filter(|unit| unit.is_to_run());
+        let looked_at = |unit: &Unit| unit.service.lifecycle.after.iter().any(is_only_looked_at);
+        if !waiting.any(looked_at) {
+            (self.look, self.look_wait) = (None, LOOK_LEAST);
+        } else if self.look.is_none() {
+            self.look = Some(Task::after(self.look_wait, Event::Look, &self.events));
+            self.look_wait = (self.look_wait * 2).min(LOOK_MOST);
+        }
+    }
+
+    /// Looks at what nobody tells of.
+    pub(crate) fn look(&mut self) {
+        self.look = None;
+        self.start_eligible();
+    }
+}
+
+impl Unit {
+    /// Whether it waits for nothing but its conditions.
+    fn is_to_run(&self) -> bool {
+        self.life.state == State::Waiting && self.wanted && self.due && self.needed
+    }
+
+    /// Whether it waits for somebody who needs it.
+    pub(super) fn is_idle(&self) -> bool {
+        let on_demand = self.service.lifecycle.start == Start::OnDemand;
+        self.life.state == State::Waiting && on_demand && !self.needed
+    }
+}

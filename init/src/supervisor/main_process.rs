@@ -1,0 +1,85 @@
+//! The process that a service names as its main one (`MAINPID=`, `sd_notify(3)`).
+
+use super::event::Event;
+use super::readable::until_readable;
+use super::task::Task;
+use super::unit::{MainProcess, Unit};
+use super::words::main_ended;
+use nix::errno::Errno;
+use nix::libc;
+use std::fs;
+use std::io;
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::path::Path;
+use tare_config::service::Namespace;
+use tokio::sync::mpsc::UnboundedSender;
+
+/// The process of `unit` that has `pid` in the service's own pid namespace, as the host sees it. Only
+/// processes of the service's cgroup are looked at.
+pub(super) fn find(unit: &Unit, pid: i32) -> Option<i32> {
+    let host_pids = unit.service.sandbox.joins(Namespace::Pid);
+    let processes = fs::read_to_string(unit.cgroup().join("cgroup.procs")).ok()?;
+    let mut processes = processes.lines().filter_map(|line| line.parse().ok());
+    processes.find(|process| match host_pids {
+        true => *process == pid,
+        false => inner_pid(*process) == Some(pid),
+    })
+}
+
+/// What a process of a container calls itself: the second number, for a container is one namespace
+/// below the host's (`NSpid` of proc_pid_status(5)).
+fn inner_pid(process: i32) -> Option<i32> {
+    let status = fs::read_to_string(Path::new("/proc").join(process.to_string()).join("status"));
+    inner_pid_of(&status.ok()?)
+}
+
+fn inner_pid_of(status: &str) -> Option<i32> {
+    let pids = status
+        .lines()
+        .find_map(|line| line.strip_prefix("NSpid:"))?;
+    pids.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// Watches a process that may be no child of ours.
+pub(super) fn watch(
+    unit: &Unit,
+    pid: i32,
+    events: &UnboundedSender<Event>,
+) -> io::Result<MainProcess> {
+    let pidfd = pidfd_open(pid)?;
+    let (watched, events) = (pidfd.try_clone()?, events.clone());
+    let ended = main_ended(&unit.name, unit.run);
+    Ok(MainProcess {
+        pid,
+        pidfd,
+        _watch: Task::spawn(async move {
+            until_readable(watched).await;
+            let _ = events.send(ended);
+        }),
+    })
+}
+
+fn pidfd_open(pid: i32) -> nix::Result<OwnedFd> {
+    // SAFETY: `pidfd_open` takes numbers only.
+    let fd = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
+    let fd = RawFd::try_from(fd).map_err(|_| Errno::EOVERFLOW)?;
+    // SAFETY: the call made this descriptor, and nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_second_number_is_the_service_s_own() {
+        for (status, want) in [
+            ("Name:\ta\nNSpid:\t4711\t7\nNSsid:\t1\n", Some(7)),
+            ("NSpid:\t4711\t7\t1\n", Some(7)),
+            ("NSpid:\t4711\n", None),
+            ("", None),
+        ] {
+            assert_eq!(inner_pid_of(status), want, "{status}");
+        }
+    }
+}

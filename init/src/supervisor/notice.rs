@@ -1,0 +1,120 @@
+//! What a service may say on its notify socket (`sd_notify(3)`), from text to types.
+
+use std::time::Duration;
+
+/// The longest `STATUS=` that is kept, in characters.
+const MAX_STATUS: usize = 200;
+
+/// One thing that a service says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Notice {
+    Ready,
+    /// With the time at which it began, on `CLOCK_MONOTONIC`, if it says that.
+    Reloading(Option<Duration>),
+    Stopping,
+    Status(String),
+    Watchdog,
+    WatchdogTrigger,
+    WatchdogInterval(Duration),
+    /// As the service sees it, in its own pid namespace.
+    MainPid(i32),
+    ExtendTimeout(Duration),
+}
+
+/// Everything that `message` says and that we know, in its order.
+pub(super) fn parse(message: &str) -> Vec<Notice> {
+    let pairs = message.lines().filter_map(|line| line.split_once('='));
+    pairs
+        .filter_map(|(key, value)| parse_pair(key, value, message))
+        .collect()
+}
+
+fn parse_pair(key: &str, value: &str, message: &str) -> Option<Notice> {
+    match (key, value) {
+        ("READY", "1") => Some(Notice::Ready),
+        ("RELOADING", "1") => {
+            let begun = values(message, "MONOTONIC_USEC").next();
+            Some(Notice::Reloading(begun.and_then(microseconds)))
+        }
+        ("STOPPING", "1") => Some(Notice::Stopping),
+        ("STATUS", text) => Some(Notice::Status(printable(text))),
+        ("WATCHDOG", "1") => Some(Notice::Watchdog),
+        ("WATCHDOG", "trigger") => Some(Notice::WatchdogTrigger),
+        ("WATCHDOG_USEC", text) => microseconds(text).map(Notice::WatchdogInterval),
+        ("MAINPID", text) => text
+            .parse()
+            .ok()
+            .filter(|pid| *pid > 0)
+            .map(Notice::MainPid),
+        ("EXTEND_TIMEOUT_USEC", text) => microseconds(text).map(Notice::ExtendTimeout),
+        _ => None,
+    }
+}
+
+fn microseconds(text: &str) -> Option<Duration> {
+    text.parse().ok().map(Duration::from_micros)
+}
+
+fn printable(text: &str) -> String {
+    let printable = text.chars().filter(|c| !c.is_control());
+    printable.take(MAX_STATUS).collect()
+}
+
+/// The values of `key` in a message of `KEY=VALUE` lines.
+pub(crate) fn values<'a>(message: &'a str, key: &'a str) -> impl Iterator<Item = &'a str> {
+    let pairs = message.lines().filter_map(|line| line.split_once('='));
+    pairs.filter_map(move |(name, value)| (name == key).then_some(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages() {
+        let micros = Duration::from_micros;
+        for (message, want) in [
+            ("READY=1", vec![Notice::Ready]),
+            (
+                "READY=1\nSTATUS=a\u{1b}b=c\nX=1\n",
+                vec![Notice::Ready, Notice::Status("ab=c".to_owned())],
+            ),
+            ("RELOADING=1", vec![Notice::Reloading(None)]),
+            (
+                "RELOADING=1\nMONOTONIC_USEC=7",
+                vec![Notice::Reloading(Some(micros(7)))],
+            ),
+            ("STOPPING=1", vec![Notice::Stopping]),
+            (
+                "WATCHDOG=1\nWATCHDOG=trigger\nWATCHDOG_USEC=20000000",
+                vec![
+                    Notice::Watchdog,
+                    Notice::WatchdogTrigger,
+                    Notice::WatchdogInterval(micros(20_000_000)),
+                ],
+            ),
+            ("MAINPID=42", vec![Notice::MainPid(42)]),
+            (
+                "EXTEND_TIMEOUT_USEC=5000000",
+                vec![Notice::ExtendTimeout(micros(5_000_000))],
+            ),
+            (
+                "READY=0\nMAINPID=-1\nMAINPID=x\nWATCHDOG_USEC=-1\nREADY",
+                vec![],
+            ),
+        ] {
+            assert_eq!(parse(message), want, "{message}");
+        }
+        let long = "x".repeat(999);
+        let kept = Notice::Status("x".repeat(200));
+        assert_eq!(parse(&format!("STATUS={long}")), [kept]);
+    }
+
+    #[test]
+    fn a_key_has_values() {
+        let message = "READY=1\nX_TARE_LEASE={\"a\"=1}\nX_TARE_LEASE=2\njunk";
+        let leases: Vec<_> = values(message, "X_TARE_LEASE").collect();
+        assert_eq!(leases, ["{\"a\"=1}", "2"]);
+        assert_eq!(values(message, "junk").count(), 0);
+    }
+}

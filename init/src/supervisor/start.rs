@@ -1,0 +1,159 @@
+//! A service's way from its description to a process.
+
+use super::event::Event;
+use super::notify::Notify;
+use super::output::{self, Collector, Output};
+use super::sockets;
+use super::unit::Unit;
+use crate::effect::facts::write_sections;
+use crate::effect::files::make_directory;
+use crate::plan::services::{SourceDirectory, source_directories};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::chown;
+use std::path::Path;
+use std::time::Instant;
+use tare_config::service::Kind;
+use tare_container::{Launch, LaunchError, Starting};
+use tokio::sync::mpsc::UnboundedSender;
+
+/// Why a service could not be started.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StartError {
+    #[error("prepare {what}: {source}")]
+    Prepare { what: String, source: io::Error },
+    #[error(transparent)]
+    Launch(#[from] LaunchError),
+}
+
+fn preparing(what: impl Into<String>) -> impl FnOnce(io::Error) -> StartError {
+    move |source| StartError::Prepare {
+        what: what.into(),
+        source,
+    }
+}
+
+impl Unit {
+    /// Begins to run its program. The line to the log service comes back if this is that service.
+    pub(super) fn start(
+        &mut self,
+        events: &UnboundedSender<Event>,
+    ) -> Result<(Starting, Option<Collector>), StartError> {
+        self.begin_run();
+        self.prepare(events)?;
+        let (stdout, stderr) = self.stdio().map_err(preparing("output"))?;
+        let collects = self.service.process.collects_output;
+        let line = collects.then(Collector::pair).transpose();
+        let (ours, theirs) = line.map_err(preparing("line to the log"))?.unzip();
+        let sockets = self.sockets.iter().map(AsFd::as_fd);
+        let descriptors: Vec<BorrowedFd<'_>> =
+            sockets.chain(theirs.iter().map(AsFd::as_fd)).collect();
+        let launch = Launch {
+            stdio: [None, Some(stdout.as_fd()), Some(stderr.as_fd())],
+            descriptors: &descriptors,
+            arguments: &self.arguments,
+            environment: &self.run_environment(),
+            pid_variables: self.pid_variables(),
+        };
+        Ok((tare_container::start(&self.bundle, &launch)?, ours))
+    }
+
+    fn begin_run(&mut self) {
+        self.run += 1;
+        self.started = Instant::now();
+        self.running = None;
+        self.main = None;
+        self.ended = None;
+        self.text.clear();
+        self.watchdog.interval = self.service.lifecycle.watchdog.map(|span| span.0);
+    }
+
+    /// What is added to its environment, for this run and for all.
+    fn run_environment(&self) -> Vec<String> {
+        let mut environment = self.environment.clone();
+        environment.extend(sockets::environment(&self.service));
+        if let Some(interval) = self.watchdog.interval {
+            environment.push(format!("WATCHDOG_USEC={}", interval.as_micros()));
+        }
+        environment
+    }
+
+    fn pid_variables(&self) -> &'static [&'static str] {
+        match (self.sockets.is_empty(), self.watchdog.interval) {
+            (true, None) => &[],
+            (false, None) => &["LISTEN_PID"],
+            (true, Some(_)) => &["WATCHDOG_PID"],
+            (false, Some(_)) => &["LISTEN_PID", "WATCHDOG_PID"],
+        }
+    }
+
+    fn prepare(&mut self, events: &UnboundedSender<Event>) -> Result<(), StartError> {
+        self.make_sources().map_err(preparing("mounts"))?;
+        self.open_sockets().map_err(preparing("sockets"))?;
+        if !self.service.process.config.is_empty() {
+            write_sections(&self.name, self.owner(), &self.sections)
+                .map_err(preparing("configuration"))?;
+        }
+        if self.service.lifecycle.notifies() && self.notify.is_none() {
+            let notify = Notify::listen(&self.name, events.clone());
+            self.notify = Some(notify.map_err(preparing("notify socket"))?);
+        }
+        if let Some(notify) = &self.notify {
+            notify.begin(self.run);
+        }
+        Ok(())
+    }
+
+    /// Makes the directories behind its mounts.
+    pub(super) fn make_sources(&self) -> io::Result<()> {
+        let owner = self.owner();
+        let directories = source_directories(&self.service);
+        directories.iter().try_for_each(|directory| {
+            make_source(directory, owner).map_err(|error| {
+                io::Error::new(
+                    error.kind(),
+                    format!("{}: {error}", directory.path.display()),
+                )
+            })
+        })
+    }
+
+    /// The user that its process runs as.
+    fn owner(&self) -> u32 {
+        let process = self.bundle.spec.process().as_ref();
+        process.map_or(0, |process| process.user().uid())
+    }
+
+    /// Whether it writes to the kernel's log: the collector itself, and what has to work before
+    /// there can be a collector.
+    fn writes_to_kmsg(&self) -> bool {
+        let lifecycle = &self.service.lifecycle;
+        self.service.process.collects_output
+            || lifecycle.after.is_empty() && lifecycle.kind == Kind::Oneshot
+    }
+
+    fn stdio(&mut self) -> io::Result<(OwnedFd, OwnedFd)> {
+        if self.writes_to_kmsg() {
+            return output::kmsg();
+        }
+        if self.output.is_none() {
+            self.output = Some(Output::new()?);
+        }
+        match &self.output {
+            Some(output) => output.write_ends(),
+            None => output::kmsg(),
+        }
+    }
+}
+
+/// Makes a directory behind a mount; an existing one keeps its owner, which the service may have set.
+fn make_source(directory: &SourceDirectory, owner: u32) -> io::Result<()> {
+    if Path::is_dir(&directory.path) {
+        return Ok(());
+    }
+    make_directory(&directory.path, directory.mode)?;
+    if directory.owned {
+        chown(&directory.path, Some(owner), Some(owner))?;
+    }
+    Ok(())
+}

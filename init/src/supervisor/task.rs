@@ -1,0 +1,33 @@
+//! Work of PID 1's loop that ends with whoever began it.
+
+use super::event::Event;
+use std::future::Future;
+use std::time::Duration;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::task::{JoinHandle, spawn_local};
+use tokio::time::sleep;
+
+/// A task that ends when it is dropped.
+#[derive(Debug)]
+pub(super) struct Task(JoinHandle<()>);
+
+impl Task {
+    pub(super) fn spawn(work: impl Future<Output = ()> + 'static) -> Self {
+        Self(spawn_local(work))
+    }
+
+    /// Sends `event` after `wait`.
+    pub(super) fn after(wait: Duration, event: Event, events: &UnboundedSender<Event>) -> Self {
+        let events = events.clone();
+        Self::spawn(async move {
+            sleep(wait).await;
+            let _ = events.send(event);
+        })
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

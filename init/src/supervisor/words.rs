@@ -1,0 +1,125 @@
+//! What services say of themselves, heard.
+
+use super::event::Event;
+use super::main_process;
+use super::notice::{self, Notice};
+use super::reap::Outcome;
+use super::run::Supervisor;
+use super::state::{self, State};
+use nix::time::ClockId;
+use std::time::{Duration, Instant};
+
+impl Supervisor {
+    /// What run `run` of a service said; the words of an earlier one are forgotten.
+    pub(crate) fn notified(&mut self, name: &str, run: u64, message: &str) {
+        for notice in notice::parse(message) {
+            let unit = self.units.get(name);
+            if unit.is_some_and(|unit| unit.run == run && unit.life.has_main()) {
+                self.heard(name, notice);
+            }
+        }
+    }
+
+    fn heard(&mut self, name: &str, notice: Notice) {
+        match notice {
+            Notice::Ready => self.happen(name, state::Event::BecameReady),
+            Notice::Reloading(begun) => self.reloading(name, begun),
+            Notice::Stopping => self.happen(name, state::Event::SaysStopping),
+            Notice::WatchdogTrigger => self.happen(name, state::Event::WatchdogLate),
+            Notice::MainPid(pid) => self.new_main(name, pid),
+            Notice::ExtendTimeout(wait) => self.extend(name, wait),
+            Notice::Status(_) | Notice::Watchdog | Notice::WatchdogInterval(_) => {
+                self.noted(name, notice);
+            }
+        }
+    }
+
+    fn noted(&mut self, name: &str, notice: Notice) {
+        let Some(unit) = self.units.get_mut(name) else {
+            return;
+        };
+        match notice {
+            Notice::Status(text) => unit.text = text,
+            Notice::WatchdogInterval(interval) => {
+                unit.watchdog.interval = Some(interval);
+                unit.watchdog.timer = None;
+            }
+            _ => {}
+        }
+        // The watchdog of a service counts from when it is ready (`WatchdogSec=`, systemd.service(5)).
+        if matches!(unit.life.state, State::Ready | State::Degraded) {
+            unit.feed_watchdog(&self.events);
+        }
+    }
+
+    /// A reload that began before this run is none of it.
+    fn reloading(&mut self, name: &str, begun: Option<Duration>) {
+        let Some(unit) = self.units.get(name) else {
+            return;
+        };
+        let now = ClockId::CLOCK_MONOTONIC.now().map(Duration::from);
+        let started = now
+            .unwrap_or_default()
+            .saturating_sub(unit.started.elapsed());
+        if begun.is_none_or(|begun| begun >= started) {
+            self.happen(name, state::Event::Reloading);
+        }
+    }
+
+    /// Moves the end of what its state waits for, never to an earlier time.
+    fn extend(&mut self, name: &str, wait: Duration) {
+        let Some(unit) = self.units.get_mut(name) else {
+            return;
+        };
+        let what = match unit.life.state {
+            State::Stopping { .. } => state::Event::GraceOver,
+            _ => state::Event::Late,
+        };
+        if unit.phase.is_some() && Instant::now() + wait > unit.deadline {
+            unit.arm(wait, what, &self.events);
+        }
+    }
+
+    /// Takes another process as the main one, if it is the service's own.
+    fn new_main(&mut self, name: &str, pid: i32) {
+        let Some(unit) = self.units.get_mut(name) else {
+            return;
+        };
+        let Some(pid) = main_process::find(unit, pid) else {
+            log::warn!("{name}: MAINPID={pid} is none of its processes");
+            return;
+        };
+        if unit.main_pid() == Some(pid) {
+            return;
+        }
+        match main_process::watch(unit, pid, &self.events) {
+            Ok(main) => {
+                unit.main = Some(main);
+                self.children.insert(pid, name.to_owned());
+            }
+            Err(error) => log::warn!("{name}: MAINPID: {error}"),
+        }
+    }
+
+    /// The process that a service named as its main one has ended.
+    pub(crate) fn main_ended(&mut self, name: &str, run: u64) {
+        // It may be our child, and then we know more.
+        self.reap();
+        let unit = self.units.get(name).filter(|unit| unit.run == run);
+        let Some(pid) = unit.and_then(|unit| unit.main.as_ref().map(|main| main.pid)) else {
+            return;
+        };
+        if self.children.remove(&pid).is_some() {
+            // Its parent knows how; a service that names such a process ends by its own will.
+            self.exited(name, Outcome::Status(0));
+        }
+    }
+}
+
+/// What wakes PID 1 when a main process ends that may not be its child.
+pub(super) fn main_ended(name: &str, run: u64) -> Event {
+    Event::MainEnded {
+        service: name.to_owned(),
+        run,
+    }
+}

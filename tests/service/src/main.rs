@@ -1,0 +1,85 @@
+//! A service that does what tests of the supervisor tell it.
+//!
+//! `talk PORT` takes commands over TCP, one line each ([`talk`]); `echo` serves the sockets that it was
+//! given; the other modes do one thing each.
+
+mod echo;
+mod talk;
+
+use std::path::Path;
+use std::process::{Command, ExitCode};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::thread;
+use std::time::Duration;
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    if words.first() != Some(&"check") {
+        println!("run {}", std::process::id());
+    }
+    match words[..] {
+        ["check", path] => return exists(path),
+        ["exit", status] => return ExitCode::from(status.parse().unwrap_or(255)),
+        ["stubborn"] => stubborn(),
+        ["fork"] => return fork(),
+        _ => end_at_sigterm(),
+    }
+    match words[..] {
+        ["talk", port] => talk::talk(port, Duration::ZERO),
+        ["slow", port] => talk::talk(port, Duration::from_secs(4)),
+        ["echo"] => echo::echo(),
+        _ => sleep(),
+    }
+}
+
+fn exists(path: &str) -> ExitCode {
+    match Path::new(path).exists() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    }
+}
+
+/// The first process of a pid namespace gets no signal that it has no handler for.
+fn end_at_sigterm() {
+    let always = Arc::new(AtomicBool::new(true));
+    let term = signal_hook::consts::SIGTERM;
+    if let Err(error) = signal_hook::flag::register_conditional_shutdown(term, 0, always) {
+        println!("handle SIGTERM: {error}");
+    }
+}
+
+/// Hears SIGTERM and goes on, as does its child.
+fn stubborn() {
+    let term = signal_hook::consts::SIGTERM;
+    let _ = signal_hook::flag::register(term, Arc::new(AtomicBool::new(false)));
+    let _ = child("sleep");
+    println!("stubborn");
+    sleep()
+}
+
+/// Hands over to a child and ends.
+fn fork() -> ExitCode {
+    let Ok(child) = child("sleep") else {
+        return ExitCode::FAILURE;
+    };
+    let states = [
+        sd_notify::NotifyState::MainPid(child.id()),
+        sd_notify::NotifyState::Ready,
+    ];
+    let _ = sd_notify::notify(&states);
+    // What was said must be heard while its main process is there.
+    thread::sleep(Duration::from_secs(1));
+    ExitCode::SUCCESS
+}
+
+fn child(mode: &str) -> std::io::Result<std::process::Child> {
+    Command::new("/usr/bin/tare-test-service").arg(mode).spawn()
+}
+
+fn sleep() -> ! {
+    loop {
+        thread::park();
+    }
+}

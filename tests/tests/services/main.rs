@@ -1,0 +1,190 @@
+//! The life of services: what `docs/services.md` promises, on a machine with services that do what they are
+//! told (`tests/services`).
+
+mod engine;
+mod ntp;
+mod talk;
+
+use anyhow::{Context, Result, ensure};
+use talk::{ask, runs, state, tell, wait_runs, wait_state};
+use tare_qemu::{Vm, secs};
+use tare_tests::guest::{power_off, says, wait_service};
+use tare_tests::{Checks, disk, image_with_test_services, on_machines_of};
+
+#[test]
+fn live_as_they_are_described() -> Result<()> {
+    on_machines_of(image_with_test_services()?, |image| {
+        let ntp = ntp::Server::start()?;
+        let vm = Vm::of(image).direct().user_data(&ntp.user_data()).boot()?;
+        vm.wait_ready()?;
+        vm.wait_ssh(secs(20))?;
+        let mut checks = Checks::default();
+        readiness(&vm, &mut checks);
+        notify(&vm, &mut checks);
+        health(&vm, &mut checks);
+        conditions(&vm, &mut checks);
+        sockets(&vm, &mut checks);
+        restarts(&vm, &mut checks);
+        checks.check("power off", || power_off(&vm));
+        checks.check("clean file system", || {
+            disk::require_clean_state(vm.machine())
+        });
+        checks.verdict()
+    })
+}
+
+fn readiness(vm: &Vm, checks: &mut Checks) {
+    checks.check("EXTEND_TIMEOUT_USEC", || {
+        wait_service(vm, "t-slow", "ready", secs(30))?;
+        ensure!(runs(vm, "t-slow")? == 1, "it was started again");
+        Ok(())
+    });
+    checks.check("start-timeout", || wait_state(vm, "t-late", "failed"));
+    checks.check("http", || wait_state(vm, "t-http", "ready"));
+    checks.check("exec in the container", || {
+        ensure!(state(vm, "t-exec")? == "starting");
+        ensure!(state(vm, "t-path")? == "waiting");
+        ask(vm, 7001, "touch /run/t/go")?;
+        wait_state(vm, "t-exec", "ready")
+    });
+    checks.check("MAINPID", || {
+        wait_state(vm, "t-fork", "ready")?;
+        // Its first process has ended meanwhile; its child is the service.
+        vm.ssh_within(
+            "until ! pgrep -fx '.*tare-test-service fork'; do sleep 0.2; done",
+            secs(20),
+        )?;
+        ensure!(state(vm, "t-fork")? == "ready" && runs(vm, "t-fork")? == 2);
+        let child =
+            "grep -h ' t-fork stdout run ' /var/log/tare/*.log | tail -1 | awk '{print $NF}'";
+        vm.ssh(&format!("kill -KILL $({child})"))?;
+        wait_runs(vm, "t-fork", 3)
+    });
+}
+
+fn notify(vm: &Vm, checks: &mut Checks) {
+    checks.check("environment", || {
+        ensure!(ask(vm, 7001, "env WATCHDOG_USEC")? == "2000000\n");
+        ensure!(ask(vm, 7001, "env WATCHDOG_PID")? == "1\n");
+        Ok(())
+    });
+    checks.check("a process of another service is no MAINPID", || {
+        tell(vm, 7001, "say MAINPID=2")?;
+        vm.ssh("dmesg 2>/dev/null | true; sleep 1")?;
+        ensure!(state(vm, "t-talk")? == "ready");
+        Ok(())
+    });
+    checks.check("RELOADING that takes too long, and READY", || {
+        tell(
+            vm,
+            7001,
+            "say RELOADING=1\\nEXTEND_TIMEOUT_USEC=1\\nSTATUS=reloading",
+        )?;
+        wait_service(vm, "t-talk", "degraded", secs(40))?;
+        tell(vm, 7001, "say READY=1")?;
+        wait_state(vm, "t-talk", "ready")
+    });
+    checks.check("STOPPING", || {
+        let before = runs(vm, "t-talk")?;
+        // It does not end by itself, and its grace is a second.
+        tell(vm, 7001, "say STOPPING=1")?;
+        wait_runs(vm, "t-talk", before + 1)
+    });
+    checks.check("a watchdog that is not fed", || {
+        wait_state(vm, "t-talk", "ready")?;
+        let before = runs(vm, "t-talk")?;
+        tell(vm, 7001, "starve")?;
+        wait_runs(vm, "t-talk", before + 1)
+    });
+    checks.check("WATCHDOG=trigger", || {
+        wait_state(vm, "t-talk", "ready")?;
+        let before = runs(vm, "t-talk")?;
+        tell(vm, 7001, "say WATCHDOG=trigger")?;
+        wait_runs(vm, "t-talk", before + 1)
+    });
+}
+
+fn health(vm: &Vm, checks: &mut Checks) {
+    checks.check("degraded, and well again", || {
+        tell(vm, 7003, "ill")?;
+        wait_service(vm, "t-http", "degraded", secs(10))?;
+        tell(vm, 7003, "well")?;
+        wait_service(vm, "t-http", "ready", secs(10))?;
+        ensure!(runs(vm, "t-http")? == 1);
+        Ok(())
+    });
+    checks.check("degraded, and started again", || {
+        tell(vm, 7003, "ill")?;
+        wait_runs(vm, "t-http", 2)?;
+        wait_state(vm, "t-http", "ready")
+    });
+    checks.check("asked by a program", || {
+        ensure!(state(vm, "t-exec")? == "ready" && runs(vm, "t-exec")? == 1);
+        Ok(())
+    });
+}
+
+fn conditions(vm: &Vm, checks: &mut Checks) {
+    checks.check("path:", || wait_service(vm, "t-path", "done", secs(20)));
+    checks.check("time:synced", || {
+        wait_service(vm, "t-synced", "done", secs(60))
+    });
+    checks.check("an interval", || wait_runs(vm, "t-every", 3));
+    checks.check("a calendar", || {
+        wait_runs(vm, "t-clock", 2)?;
+        let times = vm.ssh("grep 't-clock stdout run' /var/log/tare/current.log | cut -c 18-19")?;
+        // Whether a start takes a second or two is the emulator's affair.
+        let late = |second: &str| second.parse::<u32>().map(|second| second % 5);
+        let late: Vec<u32> = times.lines().map(late).collect::<Result<_, _>>()?;
+        ensure!(late.iter().all(|late| *late < 4), "seconds {times}");
+        Ok(())
+    });
+    checks.check("on demand of another service", || {
+        wait_state(vm, "t-needs", "done")?;
+        ensure!(state(vm, "t-spare")? == "ready");
+        ensure!(state(vm, "t-idle")? == "waiting");
+        Ok(())
+    });
+}
+
+fn sockets(vm: &Vm, checks: &mut Checks) {
+    let echo =
+        "exec 3<>/dev/tcp/127.0.0.1/7004; echo hello >&3; read -t 30 answer <&3; echo $answer";
+    checks.check("the first use starts it", || {
+        ensure!(state(vm, "t-echo")? == "waiting");
+        says(vm, echo, "echo 1 hello\n")?;
+        ensure!(state(vm, "t-echo")? == "ready");
+        Ok(())
+    });
+    checks.check("no connection is lost over a restart", || {
+        // Connects while nobody runs, and while it is backing off.
+        let all = format!(
+            "pkill -KILL -fx '/usr/bin/tare-test-service echo'; \
+             for i in 1 2 3 4 5 6 7 8 9 10; do ( {echo} ) & done; wait"
+        );
+        let said = vm.ssh_within(&all, secs(40))?;
+        ensure!(said == "echo 1 hello\n".repeat(10), "{said}");
+        ensure!(runs(vm, "t-echo")? == 2);
+        Ok(())
+    });
+}
+
+fn restarts(vm: &Vm, checks: &mut Checks) {
+    checks.check("a limit", || {
+        wait_state(vm, "t-limit", "failed")?;
+        ensure!(runs(vm, "t-limit")? == 5, "{} starts", runs(vm, "t-limit")?);
+        Ok(())
+    });
+    checks.check("a loop backs off", || {
+        let (runs, up) = (runs(vm, "t-loop")?, uptime(vm)?);
+        // 0.1 s, 0.2 s ... 25.6 s, then every 30 s, a quarter less at random, and it takes time to fail.
+        let most = 12 + up / 22;
+        ensure!(runs >= 5 && runs <= most, "{runs} starts in {up} s");
+        Ok(())
+    });
+}
+
+fn uptime(vm: &Vm) -> Result<u32> {
+    let up = vm.ssh("cut -d. -f1 /proc/uptime")?;
+    up.trim().parse().context("uptime")
+}
