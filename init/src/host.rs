@@ -100,7 +100,9 @@ impl Host {
             } => self.supervisor.launched(&service, run, result),
             Event::Happened { service, run, what } => self.supervisor.happened(&service, run, what),
             Event::WatchdogDue { service, run } => self.supervisor.watchdog_due(&service, run),
-            Event::MainEnded { service, run } => self.supervisor.main_ended(&service, run),
+            Event::MainEnded { service, run, pid } => {
+                self.supervisor.main_ended(&service, run, pid)
+            }
             Event::Probe {
                 service,
                 run,

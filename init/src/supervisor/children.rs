@@ -25,7 +25,11 @@ impl Supervisor {
         if unit.launching {
             // A program may end before its launch is reported.
             unit.ended = Some(outcome);
-        } else if unit.main_pid() == Some(pid) {
+        } else if unit
+            .running
+            .as_ref()
+            .is_some_and(|running| running.pid == pid)
+        {
             self.exited(name, outcome);
         }
     }

@@ -84,3 +84,69 @@ impl Unit {
         self.life.state == State::Waiting && on_demand && !self.needed
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+    use tare_container::{Bundle, Spec};
+    use tokio::sync::mpsc::unbounded_channel;
+    use tokio::task::LocalSet;
+
+    /// A supervisor of services whose programs cannot be started: their bundles are empty.
+    fn supervisor(services: &[(&str, &str)]) -> Supervisor {
+        let mut supervisor = Supervisor::new(unbounded_channel().0);
+        for (name, lifecycle) in services {
+            let text =
+                format!("description='x'\nprocess={{args=['/x']}}\n[lifecycle]\n{lifecycle}");
+            let service = tare_config::parse("t", text.as_bytes()).unwrap();
+            let bundle = Bundle {
+                path: PathBuf::new(),
+                spec: Spec::default(),
+                filter: None,
+            };
+            supervisor.add(name, service, bundle);
+        }
+        supervisor
+    }
+
+    /// Names and states, by a space; what was tried to start is backing off.
+    async fn states(services: &[(&str, &str)]) -> String {
+        LocalSet::new()
+            .run_until(async {
+                let mut supervisor = supervisor(services);
+                supervisor.start_eligible();
+                supervisor.summary().replace('\n', ", ")
+            })
+            .await
+    }
+
+    #[tokio::test]
+    async fn who_waits_needs_what_it_waits_for() {
+        let idle = ("idle", "start = 'on-demand'\nafter = ['spare:ready']");
+        let spare = ("spare", "start = 'on-demand'");
+        for (services, want) in [
+            (vec![idle, spare], "idle waiting, spare waiting, "),
+            (
+                vec![idle, spare, ("user", "after = ['idle:ready']")],
+                "idle waiting, spare backing-off, user waiting, ",
+            ),
+            (
+                vec![
+                    spare,
+                    (
+                        "user",
+                        "kind = 'periodic'\nschedule = 'yearly'\nafter = ['spare:ready']",
+                    ),
+                ],
+                "spare waiting, user waiting, ",
+            ),
+            (
+                vec![("a", "after = ['path:/']"), ("b", "after = ['path:/none']")],
+                "a backing-off, b waiting, ",
+            ),
+        ] {
+            assert_eq!(states(&services).await, want);
+        }
+    }
+}

@@ -25,7 +25,7 @@ pub(crate) enum Event {
     /// A run of a service may not have fed its watchdog in time.
     WatchdogDue { service: String, run: u64 },
     /// The process that a run of a service named as its main one has ended.
-    MainEnded { service: String, run: u64 },
+    MainEnded { service: String, run: u64, pid: i32 },
     /// A program is to be run in the container of a run of a service.
     Probe {
         service: String,

@@ -4,7 +4,6 @@ use super::event::Event;
 use super::readable::until_readable;
 use super::task::Task;
 use super::unit::{MainProcess, Unit};
-use super::words::main_ended;
 use nix::errno::Errno;
 use nix::libc;
 use std::fs;
@@ -12,6 +11,7 @@ use std::io;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
 use tare_config::service::Namespace;
+use tare_container::Running;
 use tokio::sync::mpsc::UnboundedSender;
 
 /// The process of `unit` that has `pid` in the service's own pid namespace, as the host sees it. Only
@@ -40,23 +40,39 @@ fn inner_pid_of(status: &str) -> Option<i32> {
     pids.split_whitespace().nth(1)?.parse().ok()
 }
 
-/// Watches a process that may be no child of ours.
-pub(super) fn watch(
-    unit: &Unit,
-    pid: i32,
-    events: &UnboundedSender<Event>,
-) -> io::Result<MainProcess> {
+/// Takes the process `pid` of `unit`, which may be no child of ours, as its main one.
+///
+/// In a pid namespace of its own a container still ends with its first process. In the host's, the new
+/// one takes the place of the first, which may end.
+pub(super) fn take(unit: &mut Unit, pid: i32, events: &UnboundedSender<Event>) -> io::Result<()> {
     let pidfd = pidfd_open(pid)?;
-    let (watched, events) = (pidfd.try_clone()?, events.clone());
-    let ended = main_ended(&unit.name, unit.run);
-    Ok(MainProcess {
+    let watch = Task::spawn(tell_end(
+        pidfd.try_clone()?,
+        Event::MainEnded {
+            service: unit.name.clone(),
+            run: unit.run,
+            pid,
+        },
+        events.clone(),
+    ));
+    let pidfd = if unit.service.sandbox.joins(Namespace::Pid) {
+        let cgroup = unit.cgroup();
+        unit.running = Some(Running { pid, pidfd, cgroup });
+        None
+    } else {
+        Some(pidfd)
+    };
+    unit.main = Some(MainProcess {
         pid,
         pidfd,
-        _watch: Task::spawn(async move {
-            until_readable(watched).await;
-            let _ = events.send(ended);
-        }),
-    })
+        _watch: watch,
+    });
+    Ok(())
+}
+
+async fn tell_end(pidfd: OwnedFd, ended: Event, events: UnboundedSender<Event>) {
+    until_readable(pidfd).await;
+    let _ = events.send(ended);
 }
 
 fn pidfd_open(pid: i32) -> nix::Result<OwnedFd> {

@@ -2,9 +2,11 @@
 
 use super::event::Event;
 use super::task::Task;
+use nix::sys::socket::{MsgFlags, recv};
 use std::cell::Cell;
 use std::fs::{self, Permissions};
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -56,7 +58,9 @@ impl Notify {
     /// `run`.
     pub(super) fn begin(&self, run: u64) {
         let mut buffer = [0; 1];
-        while self.socket.try_recv(&mut buffer).is_ok() {}
+        let socket = self.socket.as_raw_fd();
+        // Past the loop's own view of the socket, which may be older than the last message.
+        while recv(socket, &mut buffer, MsgFlags::MSG_DONTWAIT).is_ok() {}
         self.run.set(run);
     }
 }

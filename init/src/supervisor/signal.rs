@@ -29,8 +29,8 @@ impl Unit {
 
     pub(super) fn send(&self, signal: Signal) {
         let first = self.running.as_ref().map(|running| &running.pidfd);
-        let main = self.main.as_ref().map(|main| &main.pidfd).or(first);
-        let Some(pidfd) = main else { return };
+        let main = self.main.as_ref().and_then(|main| main.pidfd.as_ref());
+        let Some(pidfd) = main.or(first) else { return };
         if let Err(error) = send_to(pidfd.as_fd(), signal) {
             log::warn!("{}: signal: {error}", self.name);
         }

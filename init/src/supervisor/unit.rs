@@ -70,7 +70,8 @@ pub(super) struct Unit {
 /// A main process that is not the first one of its container.
 pub(super) struct MainProcess {
     pub(super) pid: i32,
-    pub(super) pidfd: OwnedFd,
+    /// None where it took the place of the first one.
+    pub(super) pidfd: Option<OwnedFd>,
     pub(super) _watch: Task,
 }
 

@@ -1,11 +1,11 @@
 //! What services say of themselves, heard.
 
-use super::event::Event;
 use super::main_process;
 use super::notice::{self, Notice};
 use super::reap::Outcome;
 use super::run::Supervisor;
 use super::state::{self, State};
+use super::unit::Unit;
 use nix::time::ClockId;
 use std::time::{Duration, Instant};
 
@@ -92,34 +92,21 @@ impl Supervisor {
         if unit.main_pid() == Some(pid) {
             return;
         }
-        match main_process::watch(unit, pid, &self.events) {
-            Ok(main) => {
-                unit.main = Some(main);
-                self.children.insert(pid, name.to_owned());
-            }
+        match main_process::take(unit, pid, &self.events) {
+            Ok(()) => drop(self.children.insert(pid, name.to_owned())),
             Err(error) => log::warn!("{name}: MAINPID: {error}"),
         }
     }
 
     /// The process that a service named as its main one has ended.
-    pub(crate) fn main_ended(&mut self, name: &str, run: u64) {
+    pub(crate) fn main_ended(&mut self, name: &str, run: u64, pid: i32) {
         // It may be our child, and then we know more.
         self.reap();
+        self.children.remove(&pid);
         let unit = self.units.get(name).filter(|unit| unit.run == run);
-        let Some(pid) = unit.and_then(|unit| unit.main.as_ref().map(|main| main.pid)) else {
-            return;
-        };
-        if self.children.remove(&pid).is_some() {
-            // Its parent knows how; a service that names such a process ends by its own will.
+        if unit.and_then(Unit::main_pid) == Some(pid) {
+            // Only its parent knows how: one that names such a process ends by its own will.
             self.exited(name, Outcome::Status(0));
         }
-    }
-}
-
-/// What wakes PID 1 when a main process ends that may not be its child.
-pub(super) fn main_ended(name: &str, run: u64) -> Event {
-    Event::MainEnded {
-        service: name.to_owned(),
-        run,
     }
 }

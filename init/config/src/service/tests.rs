@@ -1,6 +1,8 @@
 use super::*;
 use crate::{Override, Span, parse};
 
+mod docs;
+
 const SSH: &str = r#"
 description = "OpenSSH server"
 [image]
