@@ -1,0 +1,186 @@
+//! What may be called.
+
+use crate::{Failure, INTERFACE, VARLINK_INTERFACE};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// A call as it comes in: any method with any parameters.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct RawCall {
+    /// With the interface's name in front.
+    pub method: String,
+    /// None are as good as `{}`.
+    #[serde(default)]
+    pub parameters: Option<Value>,
+}
+
+/// A call that can be answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Call {
+    /// `org.varlink.service.GetInfo`.
+    GetInfo,
+    /// `org.varlink.service.GetInterfaceDescription`.
+    GetInterfaceDescription {
+        /// Of which interface.
+        interface: String,
+    },
+    /// One of our own.
+    Control(Method),
+}
+
+/// The methods of `org.tare.Control`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "method", content = "parameters")]
+pub enum Method {
+    /// How the machine is.
+    #[serde(rename = "org.tare.Control.GetStatus")]
+    GetStatus {},
+    /// All services.
+    #[serde(rename = "org.tare.Control.ListServices")]
+    ListServices {},
+    /// One service.
+    #[serde(rename = "org.tare.Control.ShowService")]
+    ShowService {
+        /// Which.
+        name: String,
+    },
+    /// Starts a service.
+    #[serde(rename = "org.tare.Control.StartService")]
+    StartService {
+        /// Which.
+        name: String,
+    },
+    /// Stops a service.
+    #[serde(rename = "org.tare.Control.StopService")]
+    StopService {
+        /// Which.
+        name: String,
+    },
+    /// Stops and starts a service.
+    #[serde(rename = "org.tare.Control.RestartService")]
+    RestartService {
+        /// Which.
+        name: String,
+    },
+    /// What services may do.
+    #[serde(rename = "org.tare.Control.AuditServices")]
+    AuditServices {
+        /// Which; none: all.
+        name: Option<String>,
+    },
+    /// How the boot went.
+    #[serde(rename = "org.tare.Control.GetBootTimeline")]
+    GetBootTimeline {},
+    /// Events from now on; called with `more`.
+    #[serde(rename = "org.tare.Control.Monitor")]
+    Monitor {},
+    /// Powers the machine off.
+    #[serde(rename = "org.tare.Control.PowerOff")]
+    PowerOff {},
+    /// Reboots the machine.
+    #[serde(rename = "org.tare.Control.Reboot")]
+    Reboot {},
+}
+
+impl Method {
+    /// Whether it tells nothing that `others = "status"` does not allow.
+    #[must_use]
+    pub fn is_status(&self) -> bool {
+        matches!(self, Self::GetStatus {} | Self::ListServices {})
+    }
+}
+
+impl TryFrom<RawCall> for Call {
+    type Error = Failure;
+
+    fn try_from(call: RawCall) -> Result<Self, Failure> {
+        let Some((interface, method)) = call.method.rsplit_once('.') else {
+            return Err(method_not_found(&call.method));
+        };
+        let mut parameters = Parameters::of(call.parameters)?;
+        let found = match interface {
+            VARLINK_INTERFACE => service(method, &mut parameters)?,
+            INTERFACE => control(method, &mut parameters)?.map(Self::Control),
+            _ => {
+                return Err(Failure::InterfaceNotFound {
+                    interface: interface.to_owned(),
+                });
+            }
+        };
+        let found = found.ok_or_else(|| method_not_found(&call.method))?;
+        parameters.end().map(|()| found)
+    }
+}
+
+fn method_not_found(method: &str) -> Failure {
+    Failure::MethodNotFound {
+        method: method.to_owned(),
+    }
+}
+
+fn service(method: &str, parameters: &mut Parameters) -> Result<Option<Call>, Failure> {
+    Ok(Some(match method {
+        "GetInfo" => Call::GetInfo,
+        "GetInterfaceDescription" => Call::GetInterfaceDescription {
+            interface: parameters.take("interface")?,
+        },
+        _ => return Ok(None),
+    }))
+}
+
+fn control(method: &str, parameters: &mut Parameters) -> Result<Option<Method>, Failure> {
+    let mut name = || parameters.take("name");
+    Ok(Some(match method {
+        "GetStatus" => Method::GetStatus {},
+        "ListServices" => Method::ListServices {},
+        "ShowService" => Method::ShowService { name: name()? },
+        "StartService" => Method::StartService { name: name()? },
+        "StopService" => Method::StopService { name: name()? },
+        "RestartService" => Method::RestartService { name: name()? },
+        "AuditServices" => Method::AuditServices {
+            name: parameters.take("name")?,
+        },
+        "GetBootTimeline" => Method::GetBootTimeline {},
+        "Monitor" => Method::Monitor {},
+        "PowerOff" => Method::PowerOff {},
+        "Reboot" => Method::Reboot {},
+        _ => return Ok(None),
+    }))
+}
+
+/// The parameters of a call that were not taken yet.
+struct Parameters(Map<String, Value>);
+
+impl Parameters {
+    fn of(value: Option<Value>) -> Result<Self, Failure> {
+        match value {
+            None | Some(Value::Null) => Ok(Self(Map::new())),
+            Some(Value::Object(map)) => Ok(Self(map)),
+            Some(_) => Err(invalid("parameters")),
+        }
+    }
+
+    /// The parameter of that name; one that is not there is `null`.
+    fn take<T: DeserializeOwned>(&mut self, name: &str) -> Result<T, Failure> {
+        let value = self.0.remove(name).unwrap_or_default();
+        serde_json::from_value(value).map_err(|_| invalid(name))
+    }
+
+    /// Nothing is left: a caller that says more than is understood would think it was heard.
+    fn end(self) -> Result<(), Failure> {
+        match self.0.keys().next() {
+            Some(name) => Err(invalid(name)),
+            None => Ok(()),
+        }
+    }
+}
+
+fn invalid(parameter: &str) -> Failure {
+    Failure::InvalidParameter {
+        parameter: parameter.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,157 @@
+//! The calling end: a command waits for one answer at a time, so it may block.
+
+use crate::{Failure, Method};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::marker::PhantomData;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use thiserror::Error;
+
+/// How long one answer may take. PID 1 answers in milliseconds, on a machine under load later.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// The longest answer we read, in bytes: a thousand services make half a megabyte.
+const MAX_REPLY: u64 = 16 << 20;
+
+/// Why a call has no answer.
+#[derive(Debug, Error)]
+pub enum CallError {
+    /// The socket is not there or takes no connections.
+    #[error("connect to {path}: {source}")]
+    Connect {
+        /// Where the socket should be.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The connection broke.
+    #[error("talk to PID 1: {0}")]
+    Talk(#[from] io::Error),
+    /// The answer is none.
+    #[error("PID 1's answer is not understood: {0}")]
+    Nonsense(#[from] serde_json::Error),
+    /// The call was refused.
+    #[error(transparent)]
+    Refused(#[from] Failure),
+    /// The call was refused for a reason that is not known here.
+    #[error("PID 1 refuses: {0}")]
+    Unknown(String),
+}
+
+/// A connection to PID 1.
+#[derive(Debug)]
+pub struct Client(BufReader<UnixStream>);
+
+#[derive(Serialize)]
+struct Outgoing<'a> {
+    #[serde(flatten)]
+    method: &'a Method,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    more: bool,
+}
+
+#[derive(Deserialize)]
+struct Incoming {
+    #[serde(default)]
+    parameters: Value,
+    #[serde(default)]
+    continues: bool,
+    error: Option<String>,
+}
+
+impl Client {
+    /// Connects to the socket at `path`.
+    ///
+    /// # Errors
+    /// [`CallError::Connect`].
+    pub fn connect(path: &Path) -> Result<Self, CallError> {
+        let connected = UnixStream::connect(path).and_then(|stream| {
+            stream.set_read_timeout(Some(PATIENCE))?;
+            stream.set_write_timeout(Some(PATIENCE))?;
+            Ok(Self(BufReader::new(stream)))
+        });
+        connected.map_err(|source| CallError::Connect {
+            path: path.to_owned(),
+            source,
+        })
+    }
+
+    /// Calls `method` and waits for its answer.
+    ///
+    /// # Errors
+    /// Every one but [`CallError::Connect`].
+    pub fn call<T: DeserializeOwned>(&mut self, method: &Method) -> Result<T, CallError> {
+        self.send(method, false)?;
+        Ok(serde_json::from_value(self.receive()?.parameters)?)
+    }
+
+    /// Calls `method` for as many answers as come; their iterator waits for each as long as it takes.
+    ///
+    /// # Errors
+    /// Every one but [`CallError::Connect`].
+    pub fn call_more<T: DeserializeOwned>(
+        mut self,
+        method: &Method,
+    ) -> Result<Replies<T>, CallError> {
+        self.send(method, true)?;
+        self.0.get_ref().set_read_timeout(None)?;
+        Ok(Replies {
+            client: Some(self),
+            of: PhantomData,
+        })
+    }
+
+    fn send(&mut self, method: &Method, more: bool) -> Result<(), CallError> {
+        let mut message = serde_json::to_vec(&Outgoing { method, more })?;
+        message.push(0);
+        Ok(self.0.get_mut().write_all(&message)?)
+    }
+
+    fn receive(&mut self) -> Result<Incoming, CallError> {
+        let mut message = Vec::new();
+        (&mut self.0).take(MAX_REPLY).read_until(0, &mut message)?;
+        if message.pop() != Some(0) {
+            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+        }
+        let incoming: Incoming = serde_json::from_slice(&message)?;
+        match incoming.error {
+            None => Ok(incoming),
+            Some(error) => Err(refusal(error, incoming.parameters)),
+        }
+    }
+}
+
+fn refusal(error: String, parameters: Value) -> CallError {
+    let parameters = match parameters {
+        Value::Null => Value::Object(serde_json::Map::new()),
+        other => other,
+    };
+    let whole = serde_json::json!({ "error": error, "parameters": parameters });
+    serde_json::from_value(whole).map_or(CallError::Unknown(error), CallError::Refused)
+}
+
+/// The answers to a call with `more`.
+#[derive(Debug)]
+pub struct Replies<T> {
+    /// None after the last.
+    client: Option<Client>,
+    of: PhantomData<T>,
+}
+
+impl<T: DeserializeOwned> Iterator for Replies<T> {
+    type Item = Result<T, CallError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let received = self.client.as_mut()?.receive();
+        if !matches!(&received, Ok(incoming) if incoming.continues) {
+            self.client = None;
+        }
+        Some(received.and_then(|incoming| Ok(serde_json::from_value(incoming.parameters)?)))
+    }
+}
+
+#[cfg(test)]
+mod tests;

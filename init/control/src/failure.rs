@@ -1,0 +1,52 @@
+//! Why a call is refused.
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// Why a call is refused, as varlink's errors.
+#[derive(Debug, Clone, PartialEq, Eq, Error, Serialize, Deserialize)]
+#[serde(tag = "error", content = "parameters")]
+pub enum Failure {
+    /// There is no service of that name.
+    #[error("there is no service `{name}`")]
+    #[serde(rename = "org.tare.Control.ServiceNotFound")]
+    ServiceNotFound {
+        /// The name.
+        name: String,
+    },
+    /// The machine is about to power off or to reboot.
+    #[error("the machine is about to end")]
+    #[serde(rename = "org.tare.Control.MachineEnding")]
+    MachineEnding {},
+    /// The caller may not.
+    #[error("permission denied: only root and the group `tare` may")]
+    #[serde(rename = "org.varlink.service.PermissionDenied")]
+    PermissionDenied {},
+    /// There is no such interface here.
+    #[error("the machine does not know the interface {interface}")]
+    #[serde(rename = "org.varlink.service.InterfaceNotFound")]
+    InterfaceNotFound {
+        /// Its name.
+        interface: String,
+    },
+    /// The interface has no such method.
+    #[error("the machine does not know {method}: it is of another version")]
+    #[serde(rename = "org.varlink.service.MethodNotFound")]
+    MethodNotFound {
+        /// Its name, with the interface's.
+        method: String,
+    },
+    /// A parameter is missing, unknown or of the wrong type.
+    #[error(
+        "the machine does not understand the parameter `{parameter}`: it is of another version"
+    )]
+    #[serde(rename = "org.varlink.service.InvalidParameter")]
+    InvalidParameter {
+        /// Its name.
+        parameter: String,
+    },
+    /// The method replies more than once, and the caller did not say that it takes that.
+    #[error("the call has to be made with `more`")]
+    #[serde(rename = "org.varlink.service.ExpectedMore")]
+    ExpectedMore {},
+}

@@ -1,0 +1,50 @@
+//! The control socket: `org.tare.Control`, a varlink interface (<https://varlink.org>).
+//!
+//! The interface is described once for people and tools, in `org.tare.Control.varlink`, and once here, as
+//! types; a test compares the two.
+
+#![forbid(unsafe_code)]
+
+mod audit;
+mod call;
+#[cfg(feature = "client")]
+mod client;
+mod event;
+mod failure;
+mod service;
+mod status;
+mod timeline;
+mod wire;
+
+pub use audit::{Audit, AuditServices, Capabilities, Limits, Rights, WritableMount};
+pub use call::{Call, Method, RawCall};
+#[cfg(feature = "client")]
+pub use client::{CallError, Client, Replies};
+pub use event::{Event, EventKind, Monitor};
+pub use failure::Failure;
+pub use service::{Dependency, ListServices, Service, ShowService, State};
+pub use status::{Address, Disk, GetStatus, Health, Memory};
+pub use timeline::{GetBootTimeline, Span, SpanKind};
+pub use wire::Nothing;
+
+/// The name of the interface.
+pub const INTERFACE: &str = "org.tare.Control";
+/// Its description, as `varlinkctl introspect` shows it.
+pub const DESCRIPTION: &str = include_str!("org.tare.Control.varlink");
+/// The name of the interface that every varlink service has.
+pub const VARLINK_INTERFACE: &str = "org.varlink.service";
+/// Its description (<https://varlink.org/Service>).
+pub const VARLINK_DESCRIPTION: &str = include_str!("org.varlink.service.varlink");
+/// Where a service that may speak to PID 1 finds its socket.
+pub const SOCKET: &str = "/run/tare/tare.sock";
+/// The directory that PID 1 shares with such services under this name.
+pub const SHARE: &str = "control";
+/// The socket's name there.
+pub const SOCKET_NAME: &str = "tare.sock";
+/// The group whose members may change what they like: `tare`.
+pub const GROUP: u32 = 988;
+/// The longest message, in bytes, its end not counted.
+pub const MAX_MESSAGE: usize = 64 << 10;
+
+#[cfg(test)]
+mod tests;

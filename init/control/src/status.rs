@@ -1,0 +1,94 @@
+//! How the machine is.
+
+use crate::wire::wire;
+
+wire! {
+    CustomType:
+    /// How the machine is.
+    #[derive(Copy)]
+    pub enum Health {
+        /// Not every required service has been ready yet.
+        Starting,
+        /// All is well.
+        Ready,
+        /// Something is not.
+        Degraded,
+        /// It is about to power off or to reboot.
+        Ending,
+    }
+
+    CustomType:
+    /// An address of the machine.
+    pub struct Address {
+        /// The link that has it, by its kernel name.
+        pub link: String,
+        /// With the length of its network's prefix.
+        pub address: String,
+    }
+
+    CustomType:
+    /// The machine's memory, in bytes.
+    #[derive(Copy)]
+    pub struct Memory {
+        /// All that the kernel manages.
+        pub total: u64,
+        /// What programs can still have without swapping.
+        pub available: u64,
+    }
+
+    CustomType:
+    /// The file system of the state, in bytes.
+    #[derive(Copy)]
+    pub struct Disk {
+        /// All of it.
+        pub size: u64,
+        /// What services can still write.
+        pub available: u64,
+        /// Whether it is memory, and gone at power off.
+        pub volatile: bool,
+    }
+
+    Type:
+    /// The reply to `GetStatus`.
+    pub struct GetStatus {
+        /// The version of the system that runs.
+        pub version: String,
+        /// The release of its kernel.
+        pub kernel: String,
+        /// The machine's name.
+        pub hostname: String,
+        /// `machine-id(5)`.
+        pub machine_id: String,
+        /// The kernel's random id of this boot.
+        pub boot_id: String,
+        /// The partition that the system runs from.
+        pub slot: Option<String>,
+        /// In a word.
+        pub health: Health,
+        /// Why it is not ready, one line each.
+        pub problems: Vec<String>,
+        /// Microseconds since the kernel started.
+        pub uptime: u64,
+        /// When all required services were ready first, likewise.
+        pub ready_at: Option<u64>,
+        /// Of all links but loopback.
+        pub addresses: Vec<Address>,
+        /// The machine's memory.
+        pub memory: Memory,
+        /// None before it is mounted.
+        pub state: Option<Disk>,
+    }
+}
+
+impl Health {
+    /// What people read.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Ready => "ready",
+            Self::Degraded => "degraded",
+            Self::Ending => "ending",
+        }
+    }
+}

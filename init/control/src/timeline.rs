@@ -1,0 +1,39 @@
+//! How the boot went.
+
+use crate::wire::wire;
+
+wire! {
+    CustomType:
+    /// What a span of the boot was.
+    #[derive(Copy)]
+    pub enum SpanKind {
+        /// Work of the kernel or of PID 1.
+        Stage,
+        /// A service, from the start of its program until it was ready or done.
+        Service,
+    }
+
+    CustomType:
+    /// A part of the boot; times are microseconds since the kernel started.
+    pub struct Span {
+        /// The service's name, or that of the stage.
+        pub name: String,
+        /// What it was.
+        pub kind: SpanKind,
+        /// When it began.
+        pub began: u64,
+        /// When it ended; none while it goes on.
+        pub ended: Option<u64>,
+        /// The spans whose end it waited for.
+        pub after: Vec<String>,
+    }
+
+    Type:
+    /// The reply to `GetBootTimeline`.
+    pub struct GetBootTimeline {
+        /// In the order of beginnings.
+        pub spans: Vec<Span>,
+        /// When all required services were ready.
+        pub ready_at: Option<u64>,
+    }
+}

@@ -1,0 +1,19 @@
+//! What all types of the interface have in common.
+
+use serde::{Deserialize, Serialize};
+
+/// A type of the interface with the traits that every one has. In tests it can tell its own description.
+macro_rules! wire {
+    ($($description:ident: $item:item)*) => {$(
+        #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        #[cfg_attr(test, derive(zlink_core::introspect::$description))]
+        #[cfg_attr(test, zlink(crate = "zlink_core", rename_all = "snake_case"))]
+        $item
+    )*};
+}
+pub(crate) use wire;
+
+/// A reply without parameters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Nothing {}
