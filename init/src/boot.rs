@@ -1,9 +1,11 @@
 //! The boot, as a table of contents.
 
+use crate::clock::since_boot;
 use crate::effect::power::{self, Ending};
 use crate::effect::{button, cgroups, modules, mounts, uevents};
 use crate::host::Host;
 use crate::supervisor::Event;
+use crate::timeline::Timeline;
 use crate::{kmsg, plan, shutdown};
 use std::path::PathBuf;
 use tokio::signal::unix::{SignalKind, signal};
@@ -16,6 +18,7 @@ const POWER_OFF_SIGNALS: [i32; 2] = [nix::libc::SIGTERM, nix::libc::SIGINT];
 
 /// Boots the machine and keeps it until its end.
 pub(crate) fn boot() -> ! {
+    let timeline = Timeline::new(since_boot());
     // The kernel has mounted /dev. Without its log there is nobody to tell.
     let _ = kmsg::init();
     std::panic::set_hook(Box::new(shutdown::panicked));
@@ -32,7 +35,7 @@ pub(crate) fn boot() -> ! {
         .enable_all()
         .build();
     match runtime {
-        Ok(runtime) => LocalSet::new().block_on(&runtime, run()),
+        Ok(runtime) => LocalSet::new().block_on(&runtime, run(timeline)),
         Err(error) => give_up(&format!("event loop: {error}")),
     }
 }
@@ -51,12 +54,12 @@ fn give_up(why: &str) -> ! {
 }
 
 /// Everything after the base filesystems is an answer to an event.
-async fn run() -> ! {
+async fn run(timeline: Timeline) -> ! {
     let (events, mut inbox) = unbounded_channel();
     watch_signals(&events);
     watch_uevents();
     watch_buttons(&events);
-    let mut host = match Host::new(events) {
+    let mut host = match Host::new(events, timeline) {
         Ok(host) => host,
         Err(error) => give_up(&error.to_string()),
     };

@@ -1,8 +1,12 @@
 //! The machine: its configuration, network and services, and what an event means to them.
 
+mod control;
 mod installed;
+mod network;
+mod watchdogs;
 
 use crate::clock::since_boot;
+use crate::control::Control;
 use crate::effect::power::Ending;
 use crate::effect::watchdog::Watchdogs;
 use crate::effect::{facts, state};
@@ -11,6 +15,7 @@ use crate::paths::STATE;
 use crate::plan::facts::{Fact, hostname};
 use crate::plan::services::resolve;
 use crate::supervisor::{Event, Supervisor, values};
+use crate::timeline::{BASE, CONFIGURATION, NETWORK, Timeline};
 use crate::{config, plan};
 use installed::Installed;
 use std::collections::BTreeMap;
@@ -18,6 +23,8 @@ use std::io;
 use std::time::Duration;
 use tare_config::Machine;
 use tare_config::service::Condition;
+use tare_control::EventKind;
+use tokio::sync::broadcast;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::sleep;
@@ -34,8 +41,6 @@ const BOOT_PATIENCE: Duration = Duration::from_secs(120);
 /// After this long, the end comes whether services have ended or not. Every service has its own
 /// grace before.
 const END_PATIENCE: Duration = Duration::from_secs(90);
-/// After this long, a watchdog ends what does not end by itself: writing back and unmounting.
-const LAST_PATIENCE: Duration = Duration::from_secs(300);
 
 /// The machine as PID 1 keeps it.
 pub(crate) struct Host {
@@ -47,7 +52,16 @@ pub(crate) struct Host {
     events: UnboundedSender<Event>,
     configured: bool,
     ready: bool,
+    /// Whether the required services had their time.
+    late: bool,
     ending: Option<Ending>,
+    /// Whether the state is memory; none before it is mounted.
+    volatile: Option<bool>,
+    timeline: Timeline,
+    /// None if it cannot be opened: the machine goes on without.
+    control: Option<Control>,
+    /// Who monitors the machine over it.
+    listeners: broadcast::Sender<tare_control::Event>,
     /// The facts as they were written last.
     facts: BTreeMap<&'static str, String>,
     watchdogs: Watchdogs,
@@ -60,10 +74,11 @@ impl Host {
     ///
     /// # Errors
     /// If there is no rtnetlink, or the image's services cannot be listed.
-    pub(crate) fn new(events: UnboundedSender<Event>) -> io::Result<Self> {
+    pub(crate) fn new(events: UnboundedSender<Event>, timeline: Timeline) -> io::Result<Self> {
         let installed = Installed::load()?;
         let mut supervisor = Supervisor::new(events.clone());
         start_storage(&mut supervisor, &installed);
+        let control = Control::open(events.clone());
         let changes = events.clone();
         Ok(Self {
             supervisor,
@@ -74,7 +89,14 @@ impl Host {
             events,
             configured: false,
             ready: false,
+            late: false,
             ending: None,
+            volatile: None,
+            timeline,
+            control: control
+                .map_err(|error| log::error!("control socket: {error}"))
+                .ok(),
+            listeners: broadcast::Sender::new(control::EVENTS_KEPT),
             facts: BTreeMap::new(),
             watchdogs: Watchdogs::default(),
             meal: None,
@@ -87,6 +109,7 @@ impl Host {
         self.feed_watchdogs();
         self.network.loopback_up().await;
         self.advance().await;
+        self.timeline.stage_ended(BASE, since_boot());
     }
 
     /// Takes in one event. The machine's end comes back when everything has ended.
@@ -121,6 +144,7 @@ impl Host {
             Event::NetworkChanged => self.refresh_network().await,
             Event::NetworkLate => self.network_late(),
             Event::BootLate => self.boot_late(),
+            Event::Asked(question) => self.asked(question),
             Event::End(ending) => self.end(ending),
             Event::HardwareWatchdogDue => self.feed_watchdogs(),
             Event::EndLate => return self.ending,
@@ -133,13 +157,18 @@ impl Host {
     async fn advance(&mut self) {
         if !self.configured && self.ending.is_none() && self.supervisor.has_ended(STORAGE) {
             self.configured = true;
+            self.timeline.stage(CONFIGURATION, since_boot(), &[STORAGE]);
             self.mount_state();
             self.configure().await;
         }
+        self.tell_changes();
         self.tell_services();
         if self.configured && !self.ready && self.supervisor.missing().is_empty() {
             self.ready = true;
-            log::info!("ready in {:.3} s", since_boot().as_secs_f64());
+            let now = since_boot();
+            self.timeline.ready(now);
+            self.tell_machine(EventKind::Ready, String::new());
+            log::info!("ready in {:.3} s", now.as_secs_f64());
         }
     }
 
@@ -148,7 +177,8 @@ impl Host {
         let good = self.supervisor.holds(&Condition::Done(STORAGE.to_owned()));
         let partition = state::find().filter(|_| good);
         let mounted = partition.map(|partition| state::mount_partition(&partition));
-        if !matches!(mounted, Some(Ok(()))) {
+        self.volatile = Some(!matches!(mounted, Some(Ok(()))));
+        if self.volatile == Some(true) {
             if let Some(Err(error)) = mounted {
                 log::error!("state: {error}");
             }
@@ -168,7 +198,11 @@ impl Host {
             String::new()
         });
         self.write_facts();
+        self.allow_others();
         self.add_services();
+        let now = since_boot();
+        self.timeline.stage_ended(CONFIGURATION, now);
+        self.timeline.stage(NETWORK, now, &[CONFIGURATION]);
         self.supervisor.set(Condition::StateMounted);
         self.refresh_network().await;
         self.later(NETWORK_PATIENCE, Event::NetworkLate);
@@ -217,57 +251,9 @@ impl Host {
         }
     }
 
-    async fn refresh_network(&mut self) {
-        if !self.configured {
-            return;
-        }
-        let outlook = self.network.refresh(&self.machine).await;
-        self.write(vec![outlook.addresses]);
-        self.supervisor.set_arguments(DHCP, outlook.dhcp);
-        if outlook.online {
-            self.supervisor.set(Condition::NetworkOnline);
-        }
-    }
-
-    /// As the configuration has it; until then they run with its default.
-    fn set_watchdogs(&mut self) {
-        let wanted = self.machine.watchdog;
-        if wanted.enabled {
-            self.watchdogs.set_timeout(wanted.timeout.get());
-        } else {
-            self.watchdogs.stop();
-        }
-        self.feed_watchdogs();
-    }
-
-    /// Feeds them, and comes back in time for the next meal.
-    fn feed_watchdogs(&mut self) {
-        self.watchdogs.feed();
-        if let Some(meal) = self.meal.take() {
-            meal.abort();
-        }
-        let interval = self.watchdogs.interval();
-        self.meal = interval.map(|wait| self.later(wait, Event::HardwareWatchdogDue));
-    }
-
-    /// The last time: what comes now blocks, but not for ever.
-    pub(crate) fn leave_watchdogs(&mut self) {
-        self.watchdogs.set_timeout(LAST_PATIENCE);
-        self.watchdogs.feed();
-    }
-
-    /// What waits for the network goes on without: the network may come later, or never.
-    fn network_late(&mut self) {
-        if !self.supervisor.holds(&Condition::NetworkOnline) {
-            log::warn!(
-                "network: no way out after {} s; going on",
-                NETWORK_PATIENCE.as_secs()
-            );
-            self.supervisor.set(Condition::NetworkOnline);
-        }
-    }
-
-    fn boot_late(&self) {
+    fn boot_late(&mut self) {
+        self.late = true;
+        self.timeline.close();
         if !self.ready {
             log::error!(
                 "not ready after {} s: {}",
@@ -304,6 +290,7 @@ impl Host {
                     "power off"
                 }
             );
+            self.tell_machine(EventKind::Ending, String::new());
             self.later(END_PATIENCE, Event::EndLate);
             self.supervisor.begin_end();
         }

@@ -6,6 +6,7 @@
 mod boot;
 mod clock;
 mod config;
+mod control;
 mod effect;
 mod host;
 mod kmsg;
@@ -14,6 +15,7 @@ mod paths;
 mod plan;
 mod shutdown;
 mod supervisor;
+mod timeline;
 
 use effect::modules;
 use std::path::Path;

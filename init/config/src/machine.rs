@@ -1,10 +1,12 @@
 //! A machine's configuration: what user-data may say.
 
 mod access;
+mod control;
 mod network;
 mod watchdog;
 
 pub use access::{AuthorizedKey, Hostname};
+pub use control::{Control, Others};
 pub use network::{Cidr, Interface, Mtu, Network};
 pub use watchdog::{Watchdog, WatchdogTimeout};
 
@@ -26,6 +28,8 @@ pub struct Machine {
     pub time: Time,
     /// The hardware watchdog.
     pub watchdog: Watchdog,
+    /// Who may ask what runs.
+    pub control: Control,
     /// Changes to the image's services, by name.
     pub services: BTreeMap<String, Override>,
     /// Apps by name, each a Compose specification spelled in TOML.

@@ -35,5 +35,9 @@ wire! {
         pub spans: Vec<Span>,
         /// When all required services were ready.
         pub ready_at: Option<u64>,
+        /// How long the firmware ran before the boot loader; none where neither said so.
+        pub firmware: Option<u64>,
+        /// How long the boot loader ran before the kernel.
+        pub loader: Option<u64>,
     }
 }

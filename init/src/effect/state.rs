@@ -16,13 +16,23 @@ const IN_MEMORY: &str = "mode=0755,size=40%";
 ///
 /// The root is `/dev/dm-0`, a dm-verity device over a partition of that disk.
 pub(crate) fn find() -> Option<PathBuf> {
-    let below = first_entry(Path::new("/sys/block/dm-0/slaves"))?;
-    let root = fs::canonicalize(Path::new("/sys/class/block").join(below)).ok()?;
+    let root = below_root()?;
     let partitions = fs::read_dir(root.parent()?).ok()?.flatten();
     let state = partitions
         .map(|entry| entry.path())
-        .find(|path| is_named_state(path))?;
+        .find(|path| name(path).as_deref() == Some("state"))?;
     Some(Path::new("/dev").join(state.file_name()?))
+}
+
+/// The name of the partition that the root filesystem comes from.
+pub(crate) fn system_slot() -> Option<String> {
+    name(&below_root()?)
+}
+
+/// The partition below the root's dm-verity device, in sysfs.
+fn below_root() -> Option<PathBuf> {
+    let below = first_entry(Path::new("/sys/block/dm-0/slaves"))?;
+    fs::canonicalize(Path::new("/sys/class/block").join(below)).ok()
 }
 
 fn first_entry(folder: &Path) -> Option<PathBuf> {
@@ -36,9 +46,13 @@ fn first_entry(folder: &Path) -> Option<PathBuf> {
     )
 }
 
-fn is_named_state(partition: &Path) -> bool {
-    let uevent = fs::read_to_string(partition.join("uevent")).unwrap_or_default();
-    uevent.lines().any(|line| line == "PARTNAME=state")
+/// The name of a partition in the disk's GUID partition table.
+fn name(partition: &Path) -> Option<String> {
+    let uevent = fs::read_to_string(partition.join("uevent")).ok()?;
+    let name = uevent
+        .lines()
+        .find_map(|line| line.strip_prefix("PARTNAME="));
+    name.map(ToOwned::to_owned)
 }
 
 /// Mounts `partition` as the state.

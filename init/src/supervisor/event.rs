@@ -1,6 +1,7 @@
 //! What PID 1's loop waits for.
 
 use super::state;
+use crate::control::Question;
 use crate::effect::power::Ending;
 use tare_container::{LaunchError, Running};
 use tokio::sync::oneshot;
@@ -56,6 +57,8 @@ pub(crate) enum Event {
     BootLate,
     /// The watchdogs are to be fed: proof that the loop turns, for it comes through the loop.
     HardwareWatchdogDue,
+    /// Somebody asks over the control socket.
+    Asked(Question),
     /// The machine is to end.
     End(Ending),
     /// The machine had its time to end.

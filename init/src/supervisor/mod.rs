@@ -1,6 +1,7 @@
 //! The supervisor: one state machine a service, one loop, one place that reaps.
 
 mod act;
+mod changes;
 mod children;
 mod conditions;
 mod eligible;
@@ -21,13 +22,14 @@ mod signal;
 mod sockets;
 mod start;
 mod state;
-#[expect(dead_code, reason = "the control socket's server asks")]
 mod status;
 mod stop;
 mod task;
 mod unit;
 mod words;
 
+pub(crate) use changes::Change;
 pub(crate) use event::Event;
 pub(crate) use notice::values;
 pub(crate) use run::Supervisor;
+pub(crate) use status::{RequestError, ServiceStatus};

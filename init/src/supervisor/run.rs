@@ -1,5 +1,6 @@
 //! Carries out what the state machines decide, and tells them what happened.
 
+use super::changes::Change;
 use super::conditions::Conditions;
 use super::event::Event;
 use super::execs::Execs;
@@ -28,6 +29,8 @@ pub(crate) struct Supervisor {
     pub(super) look: Option<Task>,
     pub(super) look_wait: Duration,
     pub(super) ending: Option<Ending>,
+    /// What nobody has asked for yet.
+    pub(super) changes: Vec<Change>,
 }
 
 impl Supervisor {
@@ -42,6 +45,7 @@ impl Supervisor {
             look: None,
             look_wait: Duration::ZERO,
             ending: None,
+            changes: Vec::new(),
         }
     }
 
@@ -155,6 +159,9 @@ impl Supervisor {
         };
         let (life, actions) = step(&unit.service.lifecycle, unit.life, event, since_boot());
         let before = unit.enter(life);
+        if before.word() != life.state.word() {
+            self.changes.push(Change::of(unit, before));
+        }
         self.tell_of(name, before, life.state);
         for action in actions {
             self.act(name, action);

@@ -1,0 +1,154 @@
+//! From what PID 1's loop tells to the whole reply.
+
+use super::question::Told;
+use super::{audit, machine, usage};
+use crate::supervisor::ServiceStatus;
+use crate::timeline::micros;
+use serde::Serialize;
+use tare_control::{
+    AuditServices, DESCRIPTION, Dependency, Failure, GetBootTimeline, GetStatus, INTERFACE,
+    ListServices, Nothing, Service, ShowService, State, VARLINK_DESCRIPTION, VARLINK_INTERFACE,
+};
+use tokio::task::yield_now;
+
+/// The parameters of a reply.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(super) enum Answer {
+    Nothing(Nothing),
+    Info(Info),
+    Description { description: &'static str },
+    Status(GetStatus),
+    Services(ListServices),
+    Service(Box<ShowService>),
+    Audits(AuditServices),
+    Timeline(GetBootTimeline),
+}
+
+/// Who answers (`org.varlink.service.GetInfo`).
+#[derive(Debug, Serialize)]
+pub(super) struct Info {
+    vendor: &'static str,
+    product: &'static str,
+    version: &'static str,
+    url: &'static str,
+    interfaces: [&'static str; 2],
+}
+
+pub(super) fn info() -> Answer {
+    Answer::Info(Info {
+        vendor: "Tare",
+        product: "Tare",
+        version: env!("CARGO_PKG_VERSION"),
+        url: "",
+        interfaces: [VARLINK_INTERFACE, INTERFACE],
+    })
+}
+
+pub(super) fn description(interface: String) -> Result<Answer, Failure> {
+    let description = match interface.as_str() {
+        VARLINK_INTERFACE => VARLINK_DESCRIPTION,
+        INTERFACE => DESCRIPTION,
+        _ => return Err(Failure::InterfaceNotFound { interface }),
+    };
+    Ok(Answer::Description { description })
+}
+
+/// Adds what the kernel knows. A turn of the loop for each service: whoever asks about a thousand holds
+/// up nobody.
+pub(super) async fn complete(told: Told) -> Answer {
+    match told {
+        Told::Nothing | Told::Events(_) => Answer::Nothing(Nothing {}),
+        Told::Status(known) => Answer::Status(machine::status(known)),
+        Told::Timeline(timeline) => Answer::Timeline(machine::boot_loader(timeline)),
+        Told::Service(status, configuration) => Answer::Service(Box::new(ShowService {
+            after: dependencies(&status),
+            service: service(*status),
+            configuration,
+        })),
+        Told::Services(statuses) => {
+            let mut services = Vec::with_capacity(statuses.len());
+            for status in statuses {
+                services.push(service(status));
+                yield_now().await;
+            }
+            Answer::Services(ListServices { services })
+        }
+        Told::Processes(processes) => {
+            let mut services = Vec::with_capacity(processes.len());
+            for process in processes {
+                services.push(audit::audit(process));
+                yield_now().await;
+            }
+            Answer::Audits(AuditServices { services })
+        }
+    }
+}
+
+fn dependencies(status: &ServiceStatus) -> Vec<Dependency> {
+    let dependency = |condition: &String| Dependency {
+        condition: condition.clone(),
+        holds: !status.lacks.contains(condition),
+    };
+    status.after.iter().map(dependency).collect()
+}
+
+fn service(status: ServiceStatus) -> Service {
+    let usage = usage::of(&status.cgroup);
+    Service {
+        name: status.name,
+        description: status.description,
+        // The supervisor's words are those of the interface.
+        state: State::of_word(status.state).unwrap_or(State::Waiting),
+        since: micros(status.since),
+        required: status.required,
+        starts: status.runs,
+        pid: status.pid,
+        memory: usage.memory,
+        cpu: usage.cpu,
+        tasks: usage.tasks,
+        text: status.text,
+        last_exit: status.last_exit,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_service_in_the_interfaces_words() {
+        let status = ServiceStatus {
+            name: "a".to_owned(),
+            description: "b".to_owned(),
+            state: "backing-off",
+            since: Duration::from_millis(7),
+            runs: 2,
+            pid: None,
+            cgroup: "/no-such-cgroup".into(),
+            text: "c".to_owned(),
+            last_exit: Some("status 1".to_owned()),
+            after: vec!["x:ready".to_owned(), "y:done".to_owned()],
+            lacks: vec!["y:done".to_owned()],
+            required: true,
+        };
+        let holds: Vec<bool> = dependencies(&status).iter().map(|d| d.holds).collect();
+        assert_eq!(holds, [true, false]);
+        let want = Service {
+            name: "a".to_owned(),
+            description: "b".to_owned(),
+            state: State::BackingOff,
+            since: 7000,
+            required: true,
+            starts: 2,
+            pid: None,
+            memory: None,
+            cpu: None,
+            tasks: None,
+            text: "c".to_owned(),
+            last_exit: Some("status 1".to_owned()),
+        };
+        assert_eq!(service(status), want);
+    }
+}

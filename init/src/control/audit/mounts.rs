@@ -1,0 +1,118 @@
+//! `/proc/PID/mountinfo`.
+
+use tare_control::WritableMount;
+
+/// Where a process can write to.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Writable {
+    pub(super) root: bool,
+    pub(super) others: Vec<WritableMount>,
+}
+
+/// One line: what is mounted where.
+struct Mount<'a> {
+    root: &'a str,
+    target: &'a str,
+    fstype: &'a str,
+    writable: bool,
+    /// Of the file system as a whole.
+    options: &'a str,
+}
+
+/// The mounts of `mountinfo` that can be written to. One that another covers cannot be reached.
+pub(super) fn writable(mountinfo: &str) -> Writable {
+    let mounts: Vec<Mount<'_>> = mountinfo.lines().filter_map(parse).collect();
+    let mut writable = Writable::default();
+    for (n, mount) in mounts.iter().enumerate() {
+        let covered = mounts[n + 1..]
+            .iter()
+            .any(|later| later.target == mount.target);
+        if covered || !mount.writable || is_harmless(mount) {
+            continue;
+        }
+        match mount.target {
+            "/" => writable.root = true,
+            _ => writable.others.push(described(mount)),
+        }
+    }
+    writable
+}
+
+/// The fields of a line (`proc_pid_mountinfo(5)`): id, parent, device, root, target, options, any
+/// number of tags, `-`, type, source, options of the file system.
+fn parse(line: &str) -> Option<Mount<'_>> {
+    let (mount, filesystem) = line.split_once(" - ")?;
+    let mount: Vec<&str> = mount.split(' ').collect();
+    let filesystem: Vec<&str> = filesystem.split(' ').collect();
+    let (options, of_filesystem) = (*mount.get(5)?, *filesystem.get(2)?);
+    let is_writable = |options: &str| options.split(',').any(|option| option == "rw");
+    Some(Mount {
+        root: mount.get(3)?,
+        target: mount.get(4)?,
+        fstype: filesystem.first()?,
+        writable: is_writable(options) && is_writable(of_filesystem),
+        options: of_filesystem,
+    })
+}
+
+/// Terminals and queues of its own, and processes: nothing in them outlives it or is another's.
+fn is_harmless(mount: &Mount<'_>) -> bool {
+    match mount.fstype {
+        "devpts" | "mqueue" => true,
+        "proc" => mount
+            .options
+            .split(',')
+            .any(|option| option == "subset=pid"),
+        _ => false,
+    }
+}
+
+fn described(mount: &Mount<'_>) -> WritableMount {
+    WritableMount {
+        target: mount.target.to_owned(),
+        fstype: mount.fstype.to_owned(),
+        root: mount.root.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MOUNTINFO: &str = "\
+50 40 253:0 /services/ssh/rootfs / ro,relatime - erofs /dev/root ro
+51 50 0:30 / /proc rw,nosuid - proc proc rw,subset=pid
+52 50 0:31 / /proc/sys rw,nosuid - proc proc rw
+53 50 0:32 / /dev rw,nosuid shared:1 master:2 - tmpfs tmpfs rw,size=64k
+54 53 0:33 / /dev/pts rw - devpts devpts rw
+55 50 254:4 /volumes/ssh /etc/ssh/keys rw - ext4 /dev/vda4 rw
+56 50 254:4 /volumes/log /var/log ro - ext4 /dev/vda4 rw
+57 50 0:40 / /sys rw - sysfs sysfs ro
+58 50 0:41 / /covered rw - tmpfs tmpfs rw
+59 58 0:42 / /covered ro - tmpfs tmpfs ro
+nonsense
+";
+
+    #[test]
+    fn where_a_service_can_write() {
+        let mount = |target: &str, fstype: &str, root: &str| WritableMount {
+            target: target.to_owned(),
+            fstype: fstype.to_owned(),
+            root: root.to_owned(),
+        };
+        let want = Writable {
+            root: false,
+            others: vec![
+                mount("/proc/sys", "proc", "/"),
+                mount("/dev", "tmpfs", "/"),
+                mount("/etc/ssh/keys", "ext4", "/volumes/ssh"),
+            ],
+        };
+        assert_eq!(writable(MOUNTINFO), want);
+        let root = Writable {
+            root: true,
+            others: vec![],
+        };
+        assert_eq!(writable("1 0 8:1 / / rw - ext4 /dev/sda1 rw"), root);
+    }
+}

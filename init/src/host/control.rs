@@ -1,0 +1,210 @@
+//! What the machine tells and does over its control socket.
+
+use super::Host;
+use crate::clock::since_boot;
+use crate::control::{Known, Process, Question, Told};
+use crate::effect::power::Ending;
+use crate::supervisor::{Change, RequestError, ServiceStatus};
+use crate::timeline::micros;
+use tare_control::{Address, Event, EventKind, Failure, Health, Method, State};
+
+/// So many events are kept for who reads slowly.
+pub(super) const EVENTS_KEPT: usize = 256;
+
+impl Host {
+    /// Who may speak on the control socket.
+    pub(super) fn allow_others(&self) {
+        if let Some(Err(error)) = self
+            .control
+            .as_ref()
+            .map(|control| control.allow(self.machine.control.others))
+        {
+            log::error!("control socket: {error}");
+        }
+    }
+
+    /// Answers a question of the control socket.
+    pub(super) fn asked(&mut self, question: Question) {
+        let answer = self.answer(question.method);
+        // Who asked may be gone.
+        let _ = question.answer.send(answer);
+    }
+
+    fn answer(&mut self, method: Method) -> Result<Told, Failure> {
+        match method {
+            Method::GetStatus {} => Ok(Told::Status(self.known())),
+            Method::ListServices {} => Ok(Told::Services(self.supervisor.snapshot())),
+            Method::ShowService { name } => self.show(name),
+            Method::StartService { name } => done(self.supervisor.start(&name)),
+            Method::StopService { name } => done(self.supervisor.stop(&name)),
+            Method::RestartService { name } => done(self.supervisor.restart(&name)),
+            Method::AuditServices { name } => self.processes(name),
+            Method::GetBootTimeline {} => Ok(Told::Timeline(self.timeline.tell())),
+            Method::Monitor {} => Ok(Told::Events(self.listeners.subscribe())),
+            Method::PowerOff {} => Ok(self.asked_to_end(Ending::PowerOff)),
+            Method::Reboot {} => Ok(self.asked_to_end(Ending::Reboot)),
+        }
+    }
+
+    /// By an event of its own, so that who asked has its reply before the first service ends.
+    fn asked_to_end(&self, ending: Ending) -> Told {
+        // The loop that reads it is the one that runs this.
+        let _ = self.events.send(crate::supervisor::Event::End(ending));
+        Told::Nothing
+    }
+
+    fn show(&self, name: String) -> Result<Told, Failure> {
+        let mut statuses = self.supervisor.snapshot().into_iter();
+        let status = statuses.find(|status| status.name == name);
+        match (status, self.supervisor.service(&name)) {
+            // Every service has a form in JSON.
+            (Some(status), Some(service)) => Ok(Told::Service(
+                Box::new(status),
+                serde_json::to_value(service).unwrap_or_default(),
+            )),
+            _ => Err(Failure::ServiceNotFound { name }),
+        }
+    }
+
+    fn processes(&self, only: Option<String>) -> Result<Told, Failure> {
+        let process = |status: ServiceStatus| Process {
+            service: status.name,
+            pid: status.pid,
+            cgroup: status.cgroup,
+        };
+        let wanted = |status: &ServiceStatus| only.as_ref().is_none_or(|name| *name == status.name);
+        let statuses = self.supervisor.snapshot().into_iter().filter(wanted);
+        let processes: Vec<Process> = statuses.map(process).collect();
+        match only {
+            Some(name) if processes.is_empty() => Err(Failure::ServiceNotFound { name }),
+            _ => Ok(Told::Processes(processes)),
+        }
+    }
+
+    fn known(&self) -> Known {
+        let problems = self.problems();
+        Known {
+            machine_id: self.machine_id.clone(),
+            health: match () {
+                () if self.ending.is_some() => Health::Ending,
+                () if !self.ready && !self.late => Health::Starting,
+                () if problems.is_empty() => Health::Ready,
+                () => Health::Degraded,
+            },
+            problems,
+            ready_at: self.timeline.ready_at(),
+            addresses: addresses(self.facts.get("addresses").map_or("", String::as_str)),
+            volatile: self.volatile,
+        }
+    }
+
+    fn problems(&self) -> Vec<String> {
+        let statuses = self.supervisor.snapshot();
+        let mut problems: Vec<String> = statuses.iter().filter_map(problem).collect();
+        if self.late && !self.ready {
+            let missing = self.supervisor.missing().join(", ");
+            problems.push(format!("required and not ready: {missing}"));
+        }
+        if self.volatile == Some(true) {
+            problems.push("the state is in memory: it is lost at power off".to_owned());
+        }
+        problems
+    }
+
+    /// Notes what has become of services, and tells who listens.
+    pub(super) fn tell_changes(&mut self) {
+        for change in self.supervisor.take_changes() {
+            self.note(&change);
+            self.tell(service_event(change));
+        }
+    }
+
+    fn note(&mut self, change: &Change) {
+        let (name, at) = (&change.service, change.at);
+        match State::of_word(change.new) {
+            Some(State::Starting) => {
+                let service = self.supervisor.service(name);
+                let after = service.map(|service| service.lifecycle.after.as_slice());
+                self.timeline.service(name, at, after.unwrap_or_default());
+            }
+            Some(State::Ready | State::Done | State::Failed) => {
+                self.timeline.service_ended(name, at);
+            }
+            _ => {}
+        }
+    }
+
+    /// Tells who listens that the machine as a whole has come to `kind`.
+    pub(super) fn tell_machine(&self, kind: EventKind, text: String) {
+        self.tell(Event {
+            time: micros(since_boot()),
+            kind,
+            service: None,
+            old_state: None,
+            new_state: None,
+            text,
+        });
+    }
+
+    fn tell(&self, event: Event) {
+        // Nobody listens: nobody minds.
+        let _ = self.listeners.send(event);
+    }
+}
+
+fn done(result: Result<(), RequestError>) -> Result<Told, Failure> {
+    match result {
+        Ok(()) => Ok(Told::Nothing),
+        Err(RequestError::Unknown(name)) => Err(Failure::ServiceNotFound { name }),
+        Err(RequestError::Ending) => Err(Failure::MachineEnding {}),
+    }
+}
+
+fn service_event(change: Change) -> Event {
+    Event {
+        time: micros(change.at),
+        kind: EventKind::Service,
+        service: Some(change.service),
+        old_state: State::of_word(change.old),
+        new_state: State::of_word(change.new),
+        text: change.exit.unwrap_or_default(),
+    }
+}
+
+/// What is wrong with a service, if something is.
+fn problem(status: &ServiceStatus) -> Option<String> {
+    let bad = matches!(status.state, "failed" | "backing-off" | "degraded");
+    let exit = status.last_exit.as_ref();
+    let why = exit.map_or(String::new(), |exit| format!(": ended with {exit}"));
+    bad.then(|| format!("{} is {}{why}", status.name, status.state))
+}
+
+/// The addresses of the fact of that name, a line each: link and address.
+fn addresses(fact: &str) -> Vec<Address> {
+    let pairs = fact.lines().filter_map(|line| line.split_once(' '));
+    pairs
+        .map(|(link, address)| Address {
+            link: link.to_owned(),
+            address: address.to_owned(),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_the_fact() {
+        let address = |link: &str, address: &str| Address {
+            link: link.to_owned(),
+            address: address.to_owned(),
+        };
+        let want = [
+            address("eth0", "10.0.2.15/24"),
+            address("eth0", "fe80::1/64"),
+        ];
+        assert_eq!(addresses("eth0 10.0.2.15/24\neth0 fe80::1/64\n"), want);
+        assert_eq!(addresses(""), []);
+    }
+}

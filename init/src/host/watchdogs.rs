@@ -1,0 +1,37 @@
+//! The hardware watchdogs, fed through the loop.
+
+use super::Host;
+use crate::supervisor::Event;
+use std::time::Duration;
+
+/// After this long, a watchdog ends what does not end by itself: writing back and unmounting.
+const LAST_PATIENCE: Duration = Duration::from_secs(300);
+
+impl Host {
+    /// As the configuration has it; until then they run with its default.
+    pub(super) fn set_watchdogs(&mut self) {
+        let wanted = self.machine.watchdog;
+        if wanted.enabled {
+            self.watchdogs.set_timeout(wanted.timeout.get());
+        } else {
+            self.watchdogs.stop();
+        }
+        self.feed_watchdogs();
+    }
+
+    /// Feeds them, and comes back in time for the next meal.
+    pub(super) fn feed_watchdogs(&mut self) {
+        self.watchdogs.feed();
+        if let Some(meal) = self.meal.take() {
+            meal.abort();
+        }
+        let interval = self.watchdogs.interval();
+        self.meal = interval.map(|wait| self.later(wait, Event::HardwareWatchdogDue));
+    }
+
+    /// The last time: what comes now blocks, but not for ever.
+    pub(crate) fn leave_watchdogs(&mut self) {
+        self.watchdogs.set_timeout(LAST_PATIENCE);
+        self.watchdogs.feed();
+    }
+}
