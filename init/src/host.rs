@@ -24,7 +24,6 @@ use std::time::Duration;
 use tare_config::Machine;
 use tare_config::service::Condition;
 use tare_control::EventKind;
-use tokio::sync::broadcast;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::sleep;
@@ -60,8 +59,7 @@ pub(crate) struct Host {
     timeline: Timeline,
     /// None if it cannot be opened: the machine goes on without.
     control: Option<Control>,
-    /// Who monitors the machine over it.
-    listeners: broadcast::Sender<tare_control::Event>,
+    news: control::News,
     /// The facts as they were written last.
     facts: BTreeMap<&'static str, String>,
     watchdogs: Watchdogs,
@@ -96,7 +94,7 @@ impl Host {
             control: control
                 .map_err(|error| log::error!("control socket: {error}"))
                 .ok(),
-            listeners: broadcast::Sender::new(control::EVENTS_KEPT),
+            news: control::News::new(),
             facts: BTreeMap::new(),
             watchdogs: Watchdogs::default(),
             meal: None,

@@ -1,7 +1,7 @@
 //! How the boot went: what began and ended when, and what waited for what.
 
 use std::time::Duration;
-use tare_config::service::Condition;
+use tare_config::service::{Condition, Lifecycle};
 use tare_control::{GetBootTimeline, Span, SpanKind};
 
 /// The kernel, until it ran PID 1.
@@ -34,7 +34,7 @@ impl Timeline {
     /// A stage begins, after others.
     pub(crate) fn stage(&mut self, name: &str, at: Duration, after: &[&str]) {
         let after = after.iter().map(ToString::to_string).collect();
-        self.begin(name, SpanKind::Stage, at, after);
+        self.begin(span(name, SpanKind::Stage, at, after));
     }
 
     /// A stage ends.
@@ -42,18 +42,21 @@ impl Timeline {
         self.end(name, SpanKind::Stage, at);
     }
 
-    /// The program of a service is started that was to be started after `conditions`.
-    pub(crate) fn service(&mut self, name: &str, at: Duration, conditions: &[Condition]) {
+    /// The program of a service is started.
+    pub(crate) fn service(&mut self, name: &str, at: Duration, lifecycle: &Lifecycle) {
         // Nothing is started before the configuration but what makes it readable.
         let earliest = match self.is_there(CONFIGURATION) {
             true => CONFIGURATION,
             false => BASE,
         };
-        let mut after: Vec<String> = conditions.iter().map(span_of).collect();
+        let mut after: Vec<String> = lifecycle.after.iter().map(span_of).collect();
         if after.is_empty() {
             after.push(earliest.to_owned());
         }
-        self.begin(name, SpanKind::Service, at, after);
+        self.begin(Span {
+            required: lifecycle.required,
+            ..span(name, SpanKind::Service, at, after)
+        });
     }
 
     /// A service is ready or done, or has failed.
@@ -87,17 +90,10 @@ impl Timeline {
     }
 
     /// Only the first beginning counts: a service that is started again is still on its way.
-    fn begin(&mut self, name: &str, kind: SpanKind, at: Duration, after: Vec<String>) {
-        if self.closed || self.find(name, kind).is_some() {
-            return;
+    fn begin(&mut self, span: Span) {
+        if !self.closed && self.find(&span.name, span.kind).is_none() {
+            self.spans.push(span);
         }
-        self.spans.push(Span {
-            name: name.to_owned(),
-            kind,
-            began: micros(at),
-            ended: None,
-            after,
-        });
     }
 
     /// Only the first end counts.
@@ -116,6 +112,17 @@ impl Timeline {
 
     fn is_there(&self, stage: &str) -> bool {
         self.spans.iter().any(|span| span.name == stage)
+    }
+}
+
+fn span(name: &str, kind: SpanKind, at: Duration, after: Vec<String>) -> Span {
+    Span {
+        name: name.to_owned(),
+        kind,
+        required: false,
+        began: micros(at),
+        ended: None,
+        after,
     }
 }
 
@@ -141,8 +148,12 @@ mod tests {
 
     const MS: fn(u64) -> Duration = Duration::from_millis;
 
-    fn condition(text: &str) -> Condition {
-        Condition::try_from(text.to_owned()).unwrap()
+    fn after(conditions: &[&str]) -> Lifecycle {
+        let condition = |text: &&str| Condition::try_from((*text).to_owned()).unwrap();
+        Lifecycle {
+            after: conditions.iter().map(condition).collect(),
+            ..Lifecycle::default()
+        }
     }
 
     /// A span as one line: name, from, to, after.
@@ -160,20 +171,19 @@ mod tests {
     #[test]
     fn a_boot() {
         let mut timeline = Timeline::new(MS(300));
-        timeline.service("storage", MS(320), &[]);
+        timeline.service("storage", MS(320), &after(&[]));
         timeline.stage_ended(BASE, MS(321));
         timeline.service_ended("storage", MS(400));
         timeline.stage(CONFIGURATION, MS(401), &["storage"]);
         timeline.stage_ended(CONFIGURATION, MS(420));
-        timeline.service("dhcp", MS(421), &[]);
-        timeline.service("ssh", MS(422), &[condition("state:mounted")]);
-        let network = condition("network:online");
-        timeline.service("apps", MS(500), &[network, condition("ssh:ready")]);
+        timeline.service("dhcp", MS(421), &after(&[]));
+        timeline.service("ssh", MS(422), &after(&["state:mounted"]));
+        timeline.service("apps", MS(500), &after(&["network:online", "ssh:ready"]));
         timeline.service_ended("ssh", MS(450));
-        timeline.service("ssh", MS(600), &[]);
+        timeline.service("ssh", MS(600), &after(&[]));
         timeline.service_ended("ssh", MS(650));
         timeline.close();
-        timeline.service("late", MS(700), &[]);
+        timeline.service("late", MS(700), &after(&[]));
         timeline.service_ended("apps", MS(700));
         let want = [
             "kernel 0..300 ",

@@ -74,7 +74,10 @@ pub enum Method {
     GetBootTimeline {},
     /// Events from now on; called with `more`.
     #[serde(rename = "org.tare.Control.Monitor")]
-    Monitor {},
+    Monitor {
+        /// First those that have been.
+        recent: Option<bool>,
+    },
     /// Powers the machine off.
     #[serde(rename = "org.tare.Control.PowerOff")]
     PowerOff {},
@@ -142,7 +145,9 @@ fn control(method: &str, parameters: &mut Parameters) -> Result<Option<Method>, 
             name: parameters.take("name")?,
         },
         "GetBootTimeline" => Method::GetBootTimeline {},
-        "Monitor" => Method::Monitor {},
+        "Monitor" => Method::Monitor {
+            recent: parameters.take("recent")?,
+        },
         "PowerOff" => Method::PowerOff {},
         "Reboot" => Method::Reboot {},
         _ => return Ok(None),

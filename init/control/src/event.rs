@@ -8,7 +8,7 @@ wire! {
     /// What an event is about.
     #[derive(Copy)]
     pub enum EventKind {
-        /// The first one: from now on no event is missed.
+        /// From now on no event is missed; those before it have been.
         Begin,
         /// A service came into another state.
         Service,

@@ -20,6 +20,8 @@ wire! {
         pub name: String,
         /// What it was.
         pub kind: SpanKind,
+        /// Whether the machine is not ready before it has ended.
+        pub required: bool,
         /// When it began.
         pub began: u64,
         /// When it ended; none while it goes on.

@@ -58,7 +58,7 @@ pub(super) fn description(interface: String) -> Result<Answer, Failure> {
 /// up nobody.
 pub(super) async fn complete(told: Told) -> Answer {
     match told {
-        Told::Nothing | Told::Events(_) => Answer::Nothing(Nothing {}),
+        Told::Nothing | Told::Events(..) => Answer::Nothing(Nothing {}),
         Told::Status(known) => Answer::Status(machine::status(known)),
         Told::Timeline(timeline) => Answer::Timeline(machine::boot_loader(timeline)),
         Told::Service(status, configuration) => Answer::Service(Box::new(ShowService {

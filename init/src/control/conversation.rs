@@ -33,6 +33,9 @@ pub(super) struct Conversation {
     talk: Talk,
 }
 
+/// Events that have been, and those to come.
+type Events = (Vec<control::Event>, Receiver<control::Event>);
+
 /// All of a conversation but what comes in.
 struct Talk {
     write: Outgoing,
@@ -78,7 +81,7 @@ impl Conversation {
     }
 
     /// Passes events on until the peer is gone, or says something: nobody would answer it.
-    async fn tell(mut self, events: Receiver<control::Event>) {
+    async fn tell(mut self, events: Events) {
         tokio::select! {
             _ = self.read.receive_call::<RawCall>() => {}
             result = self.talk.tell(events) => {
@@ -96,7 +99,7 @@ impl Talk {
     }
 
     /// Replies to `call`, or hands out the events that it wants.
-    async fn answer(&self, call: Message<RawCall>) -> io::Result<Option<Receiver<control::Event>>> {
+    async fn answer(&self, call: Message<RawCall>) -> io::Result<Option<Events>> {
         let (more, oneway) = (call.more(), call.oneway());
         let result = match Call::try_from(call.method().clone()) {
             Ok(call) => self.find_out(call, more && !oneway).await,
@@ -123,11 +126,11 @@ impl Talk {
         if !self.rights().allow(&method) {
             return Err(Failure::PermissionDenied {});
         }
-        if method == (Method::Monitor {}) && !more {
+        if matches!(method, Method::Monitor { .. }) && !more {
             return Err(Failure::ExpectedMore {});
         }
         match self.ask(method).await? {
-            Told::Events(events) => Ok(Found::Events(events)),
+            Told::Events(recent, events) => Ok(Found::Events((recent, events))),
             told => Ok(Found::answer(answer::complete(told).await)),
         }
     }
@@ -141,7 +144,10 @@ impl Talk {
         told.await.unwrap_or(Err(Failure::MachineEnding {}))
     }
 
-    async fn tell(&self, mut events: Receiver<control::Event>) -> io::Result<()> {
+    async fn tell(&self, (recent, mut events): Events) -> io::Result<()> {
+        for event in recent {
+            self.send_event(event).await?;
+        }
         self.send_event(note(EventKind::Begin, String::new()))
             .await?;
         loop {
@@ -171,7 +177,7 @@ impl Talk {
 /// What a call leads to.
 enum Found {
     Answer(Box<Answer>),
-    Events(Receiver<control::Event>),
+    Events(Events),
 }
 
 impl Found {

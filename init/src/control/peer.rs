@@ -119,7 +119,7 @@ mod tests {
             (Method::ShowService { name: name() }, false),
             (Method::AuditServices { name: None }, false),
             (Method::StopService { name: name() }, false),
-            (Method::Monitor {}, false),
+            (Method::Monitor { recent: None }, false),
             (Method::Reboot {}, false),
         ] {
             assert_eq!(Rights::Status.allow(&method), want, "{method:?}");

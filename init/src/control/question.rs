@@ -24,7 +24,8 @@ pub(crate) enum Told {
     Service(Box<ServiceStatus>, serde_json::Value),
     Processes(Vec<Process>),
     Timeline(GetBootTimeline),
-    Events(broadcast::Receiver<Event>),
+    /// Those that have been, the oldest first, and those to come.
+    Events(Vec<Event>, broadcast::Receiver<Event>),
 }
 
 /// What PID 1 knows about the machine.

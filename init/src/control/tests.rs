@@ -68,7 +68,10 @@ async fn play_machine(
             Method::ListServices {} => Ok(Told::Services(
                 (0..services).map(|n| status(&format!("s{n}"))).collect(),
             )),
-            Method::Monitor {} => Ok(Told::Events(listeners.subscribe())),
+            Method::Monitor { recent } => {
+                let recent = recent.map(|_| numbered(9)).into_iter().collect();
+                Ok(Told::Events(recent, listeners.subscribe()))
+            }
             Method::StopService { name } => Err(Failure::ServiceNotFound { name }),
             _ => Ok(Told::Nothing),
         };
@@ -219,12 +222,15 @@ fn others_may_what_is_configured_when_they_ask() {
 fn events_come_until_somebody_goes() {
     with_server(0, async |server| {
         let mut client = Client::connect(&server, ROOT);
-        let monitor = json!({"method": "org.tare.Control.Monitor", "more": true});
-        let begin = client.call(monitor).await.unwrap();
+        let mut monitor = json!({"method": "org.tare.Control.Monitor", "more": true});
+        monitor["parameters"] = json!({"recent": true});
+        let recent = client.call(monitor).await.unwrap();
+        assert_eq!(recent["parameters"]["event"]["text"], "9");
+        let begin = client.receive().await.unwrap();
         assert_eq!(begin["continues"], true);
         assert_eq!(begin["parameters"]["event"]["kind"], "begin");
         for n in 0..6 {
-            server.listeners.send(event(n)).unwrap();
+            server.listeners.send(numbered(n)).unwrap();
         }
         let mut events = Vec::new();
         for _ in 0..5 {
@@ -247,7 +253,7 @@ fn events_come_until_somebody_goes() {
     });
 }
 
-fn event(n: u32) -> tare_control::Event {
+fn numbered(n: u32) -> tare_control::Event {
     tare_control::Event {
         time: 1,
         kind: EventKind::Service,

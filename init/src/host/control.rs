@@ -6,10 +6,34 @@ use crate::control::{Known, Process, Question, Told};
 use crate::effect::power::Ending;
 use crate::supervisor::{Change, RequestError, ServiceStatus};
 use crate::timeline::micros;
+use std::collections::VecDeque;
 use tare_control::{Address, Event, EventKind, Failure, Health, Method, State};
+use tokio::sync::broadcast;
 
-/// So many events are kept for who reads slowly.
-pub(super) const EVENTS_KEPT: usize = 256;
+/// So many events are kept for who asks later, and for who reads slowly.
+const EVENTS_KEPT: usize = 256;
+
+/// What has happened, and who wants to know.
+pub(super) struct News {
+    recent: VecDeque<Event>,
+    listeners: broadcast::Sender<Event>,
+}
+
+impl News {
+    pub(super) fn new() -> Self {
+        Self {
+            recent: VecDeque::new(),
+            listeners: broadcast::Sender::new(EVENTS_KEPT),
+        }
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.recent.truncate(EVENTS_KEPT - 1);
+        self.recent.push_front(event.clone());
+        // Nobody listens: nobody minds.
+        let _ = self.listeners.send(event);
+    }
+}
 
 impl Host {
     /// Who may speak on the control socket.
@@ -40,7 +64,7 @@ impl Host {
             Method::RestartService { name } => done(self.supervisor.restart(&name)),
             Method::AuditServices { name } => self.processes(name),
             Method::GetBootTimeline {} => Ok(Told::Timeline(self.timeline.tell())),
-            Method::Monitor {} => Ok(Told::Events(self.listeners.subscribe())),
+            Method::Monitor { recent } => Ok(self.events(recent == Some(true))),
             Method::PowerOff {} => Ok(self.asked_to_end(Ending::PowerOff)),
             Method::Reboot {} => Ok(self.asked_to_end(Ending::Reboot)),
         }
@@ -115,7 +139,7 @@ impl Host {
     pub(super) fn tell_changes(&mut self) {
         for change in self.supervisor.take_changes() {
             self.note(&change);
-            self.tell(service_event(change));
+            self.news.tell(service_event(change));
         }
     }
 
@@ -123,9 +147,9 @@ impl Host {
         let (name, at) = (&change.service, change.at);
         match State::of_word(change.new) {
             Some(State::Starting) => {
-                let service = self.supervisor.service(name);
-                let after = service.map(|service| service.lifecycle.after.as_slice());
-                self.timeline.service(name, at, after.unwrap_or_default());
+                if let Some(service) = self.supervisor.service(name) {
+                    self.timeline.service(name, at, &service.lifecycle);
+                }
             }
             Some(State::Ready | State::Done | State::Failed) => {
                 self.timeline.service_ended(name, at);
@@ -135,8 +159,8 @@ impl Host {
     }
 
     /// Tells who listens that the machine as a whole has come to `kind`.
-    pub(super) fn tell_machine(&self, kind: EventKind, text: String) {
-        self.tell(Event {
+    pub(super) fn tell_machine(&mut self, kind: EventKind, text: String) {
+        self.news.tell(Event {
             time: micros(since_boot()),
             kind,
             service: None,
@@ -146,9 +170,9 @@ impl Host {
         });
     }
 
-    fn tell(&self, event: Event) {
-        // Nobody listens: nobody minds.
-        let _ = self.listeners.send(event);
+    fn events(&self, with_recent: bool) -> Told {
+        let recent = self.news.recent.iter().rev().filter(|_| with_recent);
+        Told::Events(recent.cloned().collect(), self.news.listeners.subscribe())
     }
 }
 

@@ -17,7 +17,8 @@ fn a_method_is_read_as_it_was_written() {
         Method::AuditServices { name: Some(name()) },
         Method::AuditServices { name: None },
         Method::GetBootTimeline {},
-        Method::Monitor {},
+        Method::Monitor { recent: Some(true) },
+        Method::Monitor { recent: None },
         Method::PowerOff {},
         Method::Reboot {},
     ] {

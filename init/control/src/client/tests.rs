@@ -78,7 +78,9 @@ fn replies_end_with_the_one_that_does_not_continue_or_with_the_connection() {
         (&[more], vec!["1", broken]),
     ] {
         let (got, said) = with_peer(replies, |client| {
-            let replies = client.call_more::<u32>(&Method::Monitor {}).unwrap();
+            let replies = client
+                .call_more::<u32>(&Method::Monitor { recent: None })
+                .unwrap();
             let texts =
                 replies.map(|reply| reply.map_or_else(|e| e.to_string(), |n| n.to_string()));
             texts.collect::<Vec<_>>()
@@ -86,7 +88,7 @@ fn replies_end_with_the_one_that_does_not_continue_or_with_the_connection() {
         assert_eq!(got, want);
         assert_eq!(
             said,
-            "{\"method\":\"org.tare.Control.Monitor\",\"parameters\":{},\"more\":true}\0"
+            "{\"method\":\"org.tare.Control.Monitor\",\"parameters\":{\"recent\":null},\"more\":true}\0"
         );
     }
 }
