@@ -4,6 +4,7 @@
 mod finish;
 mod layer;
 mod linker;
+mod manual;
 pub(crate) mod tree;
 mod trim;
 mod users;
@@ -79,6 +80,7 @@ impl Workshop<'_> {
             let content = Content::of_file(&binary.path)?;
             let path = format!("usr/bin/{}", binary.name);
             tree.put(&path, Node::file(0o755, content));
+            manual::add(package, tree)?;
         }
         Ok(())
     }

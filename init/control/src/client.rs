@@ -141,6 +141,21 @@ pub struct Replies<T> {
     of: PhantomData<T>,
 }
 
+impl<T> Replies<T> {
+    /// Waits for the next answer at most so long: then it is an error of kind `WouldBlock` or `TimedOut`.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn wait_at_most(&self, patience: Duration) -> Result<(), CallError> {
+        // A timeout of zero would be none at all.
+        let patience = patience.max(Duration::from_millis(1));
+        match &self.client {
+            Some(client) => Ok(client.0.get_ref().set_read_timeout(Some(patience))?),
+            None => Ok(()),
+        }
+    }
+}
+
 impl<T: DeserializeOwned> Iterator for Replies<T> {
     type Item = Result<T, CallError>;
 

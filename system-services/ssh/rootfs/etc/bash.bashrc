@@ -2,4 +2,6 @@
 [ -z "$PS1" ] && return
 shopt -s checkwinsize histappend
 PS1='\u@\h:\w\$ '
+[ -r /usr/share/bash-completion/completions/tare ] && . /usr/share/bash-completion/completions/tare
+alias man=mman
 alias ls='ls --color=auto' grep='grep --color=auto' ll='ls -l'

@@ -1,0 +1,161 @@
+//! `tare service start`, `stop` and `restart`.
+
+use crate::Failed;
+use crate::args::Change;
+use crate::run::Context;
+use serde::Serialize;
+use std::time::{Duration, Instant};
+use tare_control::{
+    CallError, Client, Event, EventKind, ListServices, Method, Monitor, Nothing, Replies, State,
+};
+
+/// What is wanted of a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wish {
+    Start,
+    Stop,
+    Restart,
+}
+
+/// What has become of it.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Outcome {
+    service: String,
+    state: State,
+}
+
+/// Does it and, unless told not to, waits for what comes of it.
+pub(crate) fn change(context: &Context, change: &Change, wish: Wish) -> Result<(), Failed> {
+    let name = || change.name.clone();
+    let method = match wish {
+        Wish::Start => Method::StartService { name: name() },
+        Wish::Stop => Method::StopService { name: name() },
+        Wish::Restart => Method::RestartService { name: name() },
+    };
+    if change.no_wait {
+        let done: Nothing = context.call(&method)?;
+        return context.show(&done, |_, _| String::new());
+    }
+    // Before the call, so that nothing of what follows it is missed.
+    let mut events = monitor(context)?;
+    let mut client = context.connect()?;
+    client.call::<Nothing>(&method)?;
+    let now = state(&mut client, &change.name)?;
+    let state = settle(now, &mut events, change)?;
+    judge(&change.name, state, wish)?;
+    let service = name();
+    context.show(&Outcome { service, state }, |outcome, _| {
+        format!("{} is {}\n", outcome.service, outcome.state.word())
+    })
+}
+
+/// Events from the moment on when this returns.
+fn monitor(context: &Context) -> Result<Replies<Monitor>, Failed> {
+    let mut events = context
+        .connect()?
+        .call_more::<Monitor>(&Method::Monitor { recent: None })?;
+    match events.next().transpose()? {
+        Some(Monitor { event }) if event.kind == EventKind::Begin => Ok(events),
+        _ => Err(Failed::NotSo("events do not begin".to_owned())),
+    }
+}
+
+fn state(client: &mut Client, name: &str) -> Result<State, Failed> {
+    let list: ListServices = client.call(&Method::ListServices {})?;
+    let found = list.services.iter().find(|service| service.name == name);
+    let gone = || Failed::NotSo(format!("there is no service `{name}`"));
+    found.map(|service| service.state).ok_or_else(gone)
+}
+
+/// The state that the service comes to, beginning with `state`, unless somebody changes it again.
+fn settle(
+    mut state: State,
+    events: &mut Replies<Monitor>,
+    change: &Change,
+) -> Result<State, Failed> {
+    let deadline = Instant::now() + change.timeout;
+    while !state.is_settled() {
+        events.wait_at_most(deadline.saturating_duration_since(Instant::now()))?;
+        match events.next() {
+            Some(Ok(Monitor { event })) => state = after(state, &event, &change.name),
+            Some(Err(error)) if is_late(&error) => return Err(late(change, state)),
+            Some(Err(error)) => return Err(error.into()),
+            None => return Err(Failed::NotSo("events have ended".to_owned())),
+        }
+    }
+    Ok(state)
+}
+
+fn after(state: State, event: &Event, name: &str) -> State {
+    match event.new_state {
+        Some(new) if event.service.as_deref() == Some(name) => new,
+        _ => state,
+    }
+}
+
+fn is_late(error: &CallError) -> bool {
+    use std::io::ErrorKind::{TimedOut, WouldBlock};
+    matches!(error, CallError::Talk(error) if matches!(error.kind(), TimedOut | WouldBlock))
+}
+
+fn late(change: &Change, state: State) -> Failed {
+    let Change { name, timeout, .. } = change;
+    let seconds = Duration::as_secs_f64(timeout);
+    Failed::NotSo(format!(
+        "{name} is still {} after {seconds} s",
+        state.word()
+    ))
+}
+
+/// Whether that is what was wanted.
+fn judge(name: &str, state: State, wish: Wish) -> Result<(), Failed> {
+    let runs_or_ran = matches!(state, State::Ready | State::Done | State::Degraded);
+    let good = match wish {
+        Wish::Start | Wish::Restart => runs_or_ran,
+        Wish::Stop => matches!(state, State::Stopped | State::Done | State::Failed),
+    };
+    match good {
+        true => Ok(()),
+        false => Err(Failed::NotSo(format!("{name} is {}", state.word()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_wanted_and_what_was_not() {
+        for (state, wish, want) in [
+            (State::Ready, Wish::Start, None),
+            (State::Done, Wish::Restart, None),
+            (State::BackingOff, Wish::Start, Some("a is backing-off")),
+            (State::Failed, Wish::Restart, Some("a is failed")),
+            (State::Stopped, Wish::Start, Some("a is stopped")),
+            (State::Stopped, Wish::Stop, None),
+            (State::Ready, Wish::Stop, Some("a is ready")),
+        ] {
+            let error = judge("a", state, wish).err().map(|error| error.to_string());
+            assert_eq!(error.as_deref(), want, "{state:?} {wish:?}");
+        }
+    }
+
+    #[test]
+    fn only_the_services_own_events_count() {
+        let event = |service: Option<&str>, new_state| Event {
+            time: 0,
+            kind: EventKind::Service,
+            service: service.map(ToOwned::to_owned),
+            old_state: None,
+            new_state,
+            text: String::new(),
+        };
+        for (event, want) in [
+            (event(Some("a"), Some(State::Ready)), State::Ready),
+            (event(Some("b"), Some(State::Ready)), State::Starting),
+            (event(None, None), State::Starting),
+        ] {
+            assert_eq!(after(State::Starting, &event, "a"), want);
+        }
+    }
+}
