@@ -7,14 +7,17 @@
 mod attempt;
 mod checks;
 pub mod disk;
+pub mod examples;
 pub mod foreign;
 pub mod guest;
 mod image;
 mod scratch;
 mod slot;
 pub mod user_data;
+mod varlinkctl;
 
 pub use attempt::{on_machines, on_machines_of};
 pub use checks::Checks;
 pub use image::{image, image_with_test_services};
 pub use scratch::Scratch;
+pub use varlinkctl::Varlinkctl;

@@ -2,11 +2,13 @@
 
 mod access;
 mod control;
+mod metrics;
 mod network;
 mod watchdog;
 
 pub use access::{AuthorizedKey, Hostname};
 pub use control::{Control, Others};
+pub use metrics::Metrics;
 pub use network::{Cidr, Interface, Mtu, Network};
 pub use watchdog::{Watchdog, WatchdogTimeout};
 
@@ -30,6 +32,8 @@ pub struct Machine {
     pub watchdog: Watchdog,
     /// Who may ask what runs.
     pub control: Control,
+    /// Figures for monitoring.
+    pub metrics: Metrics,
     /// Changes to the image's services, by name.
     pub services: BTreeMap<String, Override>,
     /// Apps by name, each a Compose specification spelled in TOML.

@@ -39,6 +39,8 @@ pub const VARLINK_DESCRIPTION: &str = include_str!("org.varlink.service.varlink"
 pub const SOCKET: &str = "/run/tare/tare.sock";
 /// The directory that PID 1 shares with such services under this name.
 pub const SHARE: &str = "control";
+/// The directory with a socket of the same kind that tells how things are and changes nothing.
+pub const STATUS_SHARE: &str = "status";
 /// The socket's name there.
 pub const SOCKET_NAME: &str = "tare.sock";
 /// The group whose members may change what they like: `tare`.

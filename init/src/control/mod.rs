@@ -20,18 +20,18 @@ pub(crate) use question::{Known, Process, Question, Told};
 use crate::supervisor::Event;
 use conversation::Conversation;
 use nix::unistd::{Gid, chown};
-use peer::{Peer, Rights};
+use peer::{Entrance, Peer, Rights};
 use seats::Seats;
 use std::cell::Cell;
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 use tare_config::machine::Others;
 use tare_container::paths::shared;
-use tare_control::{GROUP, SHARE, SOCKET_NAME};
+use tare_control::{GROUP, SHARE, SOCKET_NAME, STATUS_SHARE};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::spawn_local;
@@ -51,21 +51,22 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    /// Opens the socket and answers whoever connects, by asking with `events`.
+    /// Opens the sockets and answers whoever connects, by asking with `events`.
     ///
     /// # Errors
-    /// If it cannot be made.
+    /// If one cannot be made.
     pub(crate) fn open(events: UnboundedSender<Event>) -> io::Result<Self> {
-        let folder = PathBuf::from(shared(SHARE));
-        fs::create_dir_all(&folder)?;
-        let path = folder.join(SOCKET_NAME);
-        let listener = UnixListener::bind(&path)?;
+        let (path, listener) = bind(SHARE)?;
         chown(&path, None, Some(Gid::from_raw(GROUP)))?;
+        let (status_path, status_listener) = bind(STATUS_SHARE)?;
+        set_mode(&status_path, 0o666)?;
         let others = Rc::default();
-        let door = Door::new(events, Rc::clone(&others));
-        spawn_local(async move { door.keep(listener).await });
         let control = Self { path, others };
         control.allow(Others::Nothing)?;
+        let door = Rc::new(Door::new(events, Rc::clone(&control.others)));
+        let same_door = Rc::clone(&door);
+        spawn_local(async move { door.keep(listener, Entrance::Control).await });
+        spawn_local(async move { same_door.keep(status_listener, Entrance::Status).await });
         Ok(control)
     }
 
@@ -75,8 +76,21 @@ impl Control {
     /// If the socket's mode cannot be set; what is asked over it is judged in any case.
     pub(crate) fn allow(&self, others: Others) -> io::Result<()> {
         self.others.set(others);
-        fs::set_permissions(&self.path, Permissions::from_mode(mode(others)))
+        set_mode(&self.path, mode(others))
     }
+}
+
+/// The socket that services share under `name`.
+fn bind(name: &str) -> io::Result<(PathBuf, UnixListener)> {
+    let folder = PathBuf::from(shared(name));
+    fs::create_dir_all(&folder)?;
+    let path = folder.join(SOCKET_NAME);
+    let listener = UnixListener::bind(&path)?;
+    Ok((path, listener))
+}
+
+fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
+    fs::set_permissions(path, Permissions::from_mode(mode))
 }
 
 /// Whoever may write to a socket may connect to it (`unix(7)`).
@@ -105,10 +119,10 @@ impl Door {
         }
     }
 
-    async fn keep(&self, listener: UnixListener) {
+    async fn keep(&self, listener: UnixListener, entrance: Entrance) {
         loop {
             match listener.accept().await {
-                Ok((stream, _)) => self.admit(stream),
+                Ok((stream, _)) => self.admit(stream, entrance),
                 Err(error) => {
                     log::warn!("control socket: accept: {error}");
                     sleep(RECOVER).await;
@@ -118,8 +132,8 @@ impl Door {
     }
 
     /// Talks to whoever is at the other end of `stream`; who nobody knows is not talked to.
-    fn admit(&self, stream: UnixStream) {
-        let peer = match Peer::of(&stream) {
+    fn admit(&self, stream: UnixStream, entrance: Entrance) {
+        let peer = match Peer::of(&stream, entrance) {
             Ok(peer) => peer,
             Err(error) => return log::warn!("control socket: who connects: {error}"),
         };

@@ -17,6 +17,16 @@ pub(super) struct Peer {
     pub(super) uid: u32,
     pub(super) gid: u32,
     pub(super) groups: Vec<u32>,
+    pub(super) entrance: Entrance,
+}
+
+/// Where somebody came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Entrance {
+    /// Where it matters who they are.
+    Control,
+    /// Where nobody may change anything, and who can reach it may see how things are.
+    Status,
 }
 
 /// What somebody may do.
@@ -30,16 +40,20 @@ pub(super) enum Rights {
 impl Peer {
     /// # Errors
     /// The kernel's.
-    pub(super) fn of(stream: &UnixStream) -> io::Result<Self> {
+    pub(super) fn of(stream: &UnixStream, entrance: Entrance) -> io::Result<Self> {
         let credentials = stream.peer_cred()?;
         Ok(Self {
             uid: credentials.uid(),
             gid: credentials.gid(),
             groups: groups(stream)?,
+            entrance,
         })
     }
 
     pub(super) fn rights(&self, others: Others) -> Rights {
+        if self.entrance == Entrance::Status {
+            return Rights::Status;
+        }
         if self.uid == 0 || self.gid == GROUP || self.groups.contains(&GROUP) {
             return Rights::Everything;
         }
@@ -92,6 +106,7 @@ mod tests {
             uid,
             gid,
             groups: groups.to_vec(),
+            entrance: Entrance::Control,
         };
         for (peer, with_nothing, with_status) in [
             (peer(0, 0, &[]), Rights::Everything, Rights::Everything),
@@ -107,6 +122,9 @@ mod tests {
         ] {
             let got = (peer.rights(Others::Nothing), peer.rights(Others::Status));
             assert_eq!(got, (with_nothing, with_status), "{peer:?}");
+            let entrance = Entrance::Status;
+            let peer = Peer { entrance, ..peer };
+            assert_eq!(peer.rights(Others::Nothing), Rights::Status);
         }
     }
 

@@ -17,11 +17,13 @@ const ROOT: Peer = Peer {
     uid: 0,
     gid: 0,
     groups: Vec::new(),
+    entrance: Entrance::Control,
 };
 const SOMEBODY: Peer = Peer {
     uid: 1000,
     gid: 1000,
     groups: Vec::new(),
+    entrance: Entrance::Control,
 };
 
 /// The server's side of a test, and how many services its machine has.

@@ -14,6 +14,9 @@ const HOME: &str = "\u{1b}[H";
 const CLEAR_LINE: &str = "\u{1b}[K";
 const CLEAR_REST: &str = "\u{1b}[J";
 
+/// The height of a terminal that does not say how high it is.
+const UNKNOWN_ROWS: usize = 24;
+
 /// The interrupt and end-of-file characters, which do not become signals here.
 const CTRL_C: u8 = 3;
 const CTRL_D: u8 = 4;
@@ -38,7 +41,7 @@ impl Screen {
         let before = tcgetattr(stdin())?;
         let mut raw = before.clone();
         raw.make_raw();
-        tcsetattr(stdin(), OptionalActions::Flush, &raw)?;
+        tcsetattr(stdin(), OptionalActions::Now, &raw)?;
         let screen = Self { before };
         write(ENTER)?;
         Ok(screen)
@@ -46,7 +49,10 @@ impl Screen {
 
     /// Shows `page`, as much of it as fits.
     pub(super) fn draw(&mut self, page: &str) -> io::Result<()> {
-        let rows = usize::from(tcgetwinsize(stdout())?.ws_row).max(1);
+        let rows = match tcgetwinsize(stdout())?.ws_row {
+            0 => UNKNOWN_ROWS,
+            rows => usize::from(rows),
+        };
         let lines: Vec<&str> = page.lines().take(rows).collect();
         let end = format!("{CLEAR_LINE}\r\n");
         write(&format!(
@@ -85,7 +91,7 @@ impl Drop for Screen {
     fn drop(&mut self) {
         // The terminal is gone, then: nothing is left to restore.
         let _ = write(LEAVE);
-        let _ = tcsetattr(stdin(), OptionalActions::Flush, &self.before);
+        let _ = tcsetattr(stdin(), OptionalActions::Now, &self.before);
     }
 }
 

@@ -35,6 +35,7 @@ pub(super) fn writable(mountinfo: &str) -> Writable {
             _ => writable.others.push(described(mount)),
         }
     }
+    writable.others.sort_by(|a, b| a.target.cmp(&b.target));
     writable
 }
 
@@ -55,10 +56,13 @@ fn parse(line: &str) -> Option<Mount<'_>> {
     })
 }
 
-/// Terminals and queues of its own, and processes: nothing in them outlives it or is another's.
+/// Nothing can be put there that outlives the service or is another's: terminals and queues of its own,
+/// processes, `/dev/null` over what it must not see; and the roots and networks of containers that it runs,
+/// which lie in its other mounts.
 fn is_harmless(mount: &Mount<'_>) -> bool {
     match mount.fstype {
-        "devpts" | "mqueue" => true,
+        "devpts" | "mqueue" | "nsfs" | "overlay" => true,
+        "tmpfs" | "devtmpfs" => mount.root == "/null",
         "proc" => mount
             .options
             .split(',')
@@ -90,6 +94,8 @@ mod tests {
 57 50 0:40 / /sys rw - sysfs sysfs ro
 58 50 0:41 / /covered rw - tmpfs tmpfs rw
 59 58 0:42 / /covered ro - tmpfs tmpfs ro
+60 51 0:43 /null /proc/keys rw - tmpfs tmpfs rw
+61 55 0:44 / /etc/ssh/keys/x rw - overlay overlay rw
 nonsense
 ";
 
@@ -103,9 +109,9 @@ nonsense
         let want = Writable {
             root: false,
             others: vec![
-                mount("/proc/sys", "proc", "/"),
                 mount("/dev", "tmpfs", "/"),
                 mount("/etc/ssh/keys", "ext4", "/volumes/ssh"),
+                mount("/proc/sys", "proc", "/"),
             ],
         };
         assert_eq!(writable(MOUNTINFO), want);
