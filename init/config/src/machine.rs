@@ -1,9 +1,11 @@
 //! A machine's configuration: what user-data may say.
 
 mod access;
+mod log;
 mod network;
 
 pub use access::{AuthorizedKey, Hostname};
+pub use log::{Forward, Log, Receiver, Transport};
 pub use network::{Cidr, Interface, Mtu, Network};
 
 use crate::Override;
@@ -22,6 +24,8 @@ pub struct Machine {
     pub network: Network,
     /// Where the time comes from.
     pub time: Time,
+    /// What the log keeps, and whom it tells.
+    pub log: Log,
     /// Changes to the image's services, by name.
     pub services: BTreeMap<String, Override>,
     /// Apps by name, each a Compose specification spelled in TOML.
