@@ -10,6 +10,7 @@ pub mod disk;
 pub mod foreign;
 pub mod guest;
 mod image;
+pub mod rsyslog;
 mod scratch;
 mod slot;
 pub mod user_data;

@@ -19,7 +19,9 @@ pub(crate) fn resolve(installed: &Services, machine: &Machine) -> Services {
         };
         (name.clone(), service)
     });
-    let mut enabled: Services = changed.filter(|(_, service)| service.enabled).collect();
+    let mut enabled: Services = changed
+        .filter(|(_, service)| service.runs_on(machine))
+        .collect();
     let names: BTreeSet<String> = enabled.keys().cloned().collect();
     for service in enabled.values_mut() {
         service

@@ -1,7 +1,8 @@
 //! Keeps what the services, the kernel and callers of `syslog(3)` say, in the format of the library.
 //!
-//! `tare-log FOLDER STATE CONFIG`: the files go to `FOLDER`, a volume; `STATE` is a folder of this service alone in
-//! memory that outlives it but not the boot; `CONFIG` is the section `[log]` of the machine's configuration.
+//! `tare-log FOLDER STATE CONFIG PSTORE`: the files go to `FOLDER`, a volume; `STATE` is a folder of this service alone in
+//! memory that outlives it but not the boot; `CONFIG` is the section `[log]` of the machine's configuration; in
+//! `PSTORE` the kernel leaves its last words ([`crash`]).
 //!
 //! # Sources
 //!
@@ -16,10 +17,12 @@
 //! the service bring everything there. While the disk is full or failing the last 512 KiB are kept in memory, and
 //! how many lines that cost is noted. A service that writes more than it may loses what is too much, and that is noted.
 
+mod crash;
 mod cut;
 mod desk;
 mod disk;
 mod handed;
+mod hash;
 mod kmsg;
 mod ledger;
 mod limit;
@@ -77,7 +80,7 @@ pub(crate) fn complain(text: &str) {
 
 /// Collects until SIGTERM or SIGINT.
 fn run() -> io::Result<()> {
-    let [folder, state, config] = arguments()?;
+    let [folder, state, config, pstore] = arguments()?;
     let stop = stop_signals()?;
     let log = configuration(&config);
     let handed = Handed::take();
@@ -91,6 +94,9 @@ fn run() -> io::Result<()> {
         sources.add(first, &mut desk);
     }
     sd_notify::notify(&[NotifyState::Ready])?;
+    if let Err(error) = crash::collect(&pstore, &folder, &state, &mut desk) {
+        complain(&format!("crash records: {error}"));
+    }
     collect(&mut sources, &mut desk, &stop)?;
     desk.begin();
     sources.drain(&mut desk);
@@ -130,12 +136,14 @@ fn lull(stop: &UnixStream) {
     let _ = poll(&mut polled, Some(&moment));
 }
 
-fn arguments() -> io::Result<[PathBuf; 3]> {
+fn arguments() -> io::Result<[PathBuf; 4]> {
     let arguments: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
     let count = arguments.len();
-    arguments
-        .try_into()
-        .map_err(|_| io::Error::other(format!("{count} arguments instead of FOLDER STATE CONFIG")))
+    arguments.try_into().map_err(|_| {
+        io::Error::other(format!(
+            "{count} arguments instead of FOLDER STATE CONFIG PSTORE"
+        ))
+    })
 }
 
 /// What the file at `path` says; what it does not say has a default.

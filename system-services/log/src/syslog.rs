@@ -8,6 +8,7 @@
 mod message;
 
 use crate::desk::Desk;
+use crate::hash::fnv1a;
 use crate::ledger::{Ledger, Mark};
 use message::{Message, NAMELESS};
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
@@ -164,14 +165,10 @@ fn at(sent: Duration, now: Moment) -> Moment {
     }
 }
 
-/// FNV-1a (draft-eastlake-fnv) of when and what.
+/// A number of when and what.
 fn number(sent: Duration, bytes: &[u8]) -> u64 {
     let time = sent.as_nanos().to_le_bytes();
-    time.iter()
-        .chain(bytes)
-        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-            (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-        })
+    fnv1a(time.iter().chain(bytes))
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ pub(crate) struct Machine {
 impl Machine {
     pub(crate) fn new(name: &str, config: &str, services: &[&str]) -> Self {
         let root = std::env::temp_dir().join(format!("tare-log-{}-{name}", std::process::id()));
-        for folder in ["log", "state"] {
+        for folder in ["log", "state", "pstore"] {
             fs::create_dir_all(root.join(folder)).unwrap();
         }
         fs::write(root.join("config"), config).unwrap();
@@ -59,7 +59,7 @@ impl Machine {
         // Descriptor 3 without a line of unsafe code.
         command.args(["-c", "exec 3<&0 </dev/null; exec \"$@\"", "sh"]);
         command.arg(env!("CARGO_BIN_EXE_tare-log"));
-        command.args(["log", "state", "config"].map(|name| self.root.join(name)));
+        command.args(["log", "state", "config", "pstore"].map(|name| self.root.join(name)));
         command.env("NOTIFY_SOCKET", self.root.join("notify"));
         let child = command.stdin(Stdio::from(theirs)).spawn().unwrap();
         for (name, read, _) in &self.pipes {
