@@ -11,6 +11,7 @@ pub mod examples;
 pub mod foreign;
 pub mod guest;
 mod image;
+pub mod rsyslog;
 mod scratch;
 mod slot;
 pub mod user_data;

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod duration;
+mod enabled;
 mod error;
 pub mod layers;
 pub mod machine;

@@ -2,12 +2,14 @@
 
 mod access;
 mod control;
+mod log;
 mod metrics;
 mod network;
 mod watchdog;
 
 pub use access::{AuthorizedKey, Hostname};
 pub use control::{Control, Others};
+pub use log::{Forward, Log, Receiver, Transport};
 pub use metrics::Metrics;
 pub use network::{Cidr, Interface, Mtu, Network};
 pub use watchdog::{Watchdog, WatchdogTimeout};
@@ -34,6 +36,8 @@ pub struct Machine {
     pub control: Control,
     /// Figures for monitoring.
     pub metrics: Metrics,
+    /// What the log keeps, and whom it tells.
+    pub log: Log,
     /// Changes to the image's services, by name.
     pub services: BTreeMap<String, Override>,
     /// Apps by name, each a Compose specification spelled in TOML.

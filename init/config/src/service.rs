@@ -36,6 +36,9 @@ pub struct Service {
     /// False keeps the service from ever starting.
     #[serde(default = "yes")]
     pub enabled: bool,
+    /// A key of the machine's configuration, dotted, without which the service does not start.
+    #[serde(default)]
+    pub enabled_with: Option<String>,
     /// What its root filesystem is made of.
     #[serde(default)]
     pub image: Image,

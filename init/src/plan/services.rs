@@ -26,7 +26,7 @@ pub(crate) fn resolve(installed: &Services, machine: &Machine) -> Resolved {
             complaints.push(format!("service {name}: {why}; it lives as the image says"));
             service.lifecycle.clone_from(&original.lifecycle);
         }
-        if service.enabled {
+        if service.runs_on(machine) {
             services.insert(name.clone(), service);
         }
     }

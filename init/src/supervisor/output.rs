@@ -2,15 +2,32 @@
 //!
 //! PID 1 holds both ends for as long as it runs, so a log service that is killed loses nothing:
 //! its next run gets the same pipes, with what was written meanwhile. PID 1 reads none of it.
+//! The socket behind `/dev/log` is kept in the same way.
 
+use crate::effect::files::make_directory;
 use nix::fcntl::OFlag;
+use nix::sys::socket::sockopt::{ReceiveTimestampns, SndBufForce};
 use nix::sys::socket::{
-    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, sendmsg, socketpair,
+    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, sendmsg, setsockopt,
+    socketpair,
 };
 use nix::unistd::pipe2;
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, IoSlice};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::sync::OnceLock;
+use tare_container::paths;
+
+/// The directory that services share to reach the log, and the socket in it.
+const LOG_SHARE: &str = "log";
+const DEV_LOG: &str = "dev-log";
+/// How many messages a socket holds while nobody reads it; the kernel's 10 would make callers of `syslog(3)` wait.
+const QUEUE: (&str, &str) = ("/proc/sys/net/unix/max_dgram_qlen", "512\n");
+/// Room for the messages about some thousand services, in bytes.
+const LINE_BUFFER: usize = 8 << 20;
 
 /// Both ends of one stream of a service.
 struct Pipe {
@@ -53,26 +70,68 @@ pub(super) fn kmsg() -> io::Result<(OwnedFd, OwnedFd)> {
 pub(super) struct Collector(OwnedFd);
 
 impl Collector {
-    /// A new line: our end, and the one for the service.
+    /// A new line: our end, and the one for the service. The boot's id and the socket behind `/dev/log` wait in it.
     pub(super) fn pair() -> io::Result<(Self, OwnedFd)> {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
-        Ok((Self(ours), theirs))
+        setsockopt(&ours, SndBufForce, &LINE_BUFFER)?;
+        let line = Self(ours);
+        let socket = dev_log().map(AsRawFd::as_raw_fd);
+        let streams: &[&str] = if socket.is_some() { &["syslog"] } else { &[] };
+        let first =
+            serde_json::json!({ "service": "syslog", "streams": streams, "boot": boot_id() });
+        line.send(&first.to_string(), socket.as_slice())?;
+        Ok((line, theirs))
     }
 
     /// Hands over the read ends of `output`.
     pub(super) fn hand_over(&self, service: &str, output: &Output) -> io::Result<()> {
-        self.send(service, "stdout", &output.stdout.read)?;
-        self.send(service, "stderr", &output.stderr.read)
+        let streams = ["stdout", "stderr"];
+        let message = serde_json::json!({ "service": service, "streams": streams });
+        let ends = [&output.stdout.read, &output.stderr.read].map(AsRawFd::as_raw_fd);
+        self.send(&message.to_string(), &ends)
     }
 
-    fn send(&self, service: &str, stream: &str, read: &OwnedFd) -> io::Result<()> {
-        let message = serde_json::json!({ "service": service, "stream": stream }).to_string();
-        let descriptors = [read.as_raw_fd()];
-        let control = [ControlMessage::ScmRights(&descriptors)];
+    fn send(&self, message: &str, descriptors: &[RawFd]) -> io::Result<()> {
+        let control = [ControlMessage::ScmRights(descriptors)];
+        let control = if descriptors.is_empty() {
+            &[]
+        } else {
+            &control[..]
+        };
         let payload = [IoSlice::new(message.as_bytes())];
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
-        sendmsg::<UnixAddr>(self.0.as_raw_fd(), &payload, &control, flags, None)?;
+        sendmsg::<UnixAddr>(self.0.as_raw_fd(), &payload, control, flags, None)?;
         Ok(())
     }
+}
+
+/// The kernel's id of this boot.
+fn boot_id() -> String {
+    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id");
+    id.unwrap_or_default().trim().to_owned()
+}
+
+/// The socket behind `/dev/log`, made once and kept for as long as PID 1 runs.
+fn dev_log() -> Option<&'static UnixDatagram> {
+    static SOCKET: OnceLock<Option<UnixDatagram>> = OnceLock::new();
+    let open = || {
+        let opened = open_dev_log(Path::new(&paths::shared(LOG_SHARE)));
+        opened
+            .inspect_err(|error| log::error!("{DEV_LOG}: {error}"))
+            .ok()
+    };
+    SOCKET.get_or_init(open).as_ref()
+}
+
+/// Open to all who see it. Every message carries the moment at which the kernel took it, by which the log
+/// service knows messages apart.
+fn open_dev_log(share: &Path) -> io::Result<UnixDatagram> {
+    make_directory(share, 0o755)?;
+    fs::write(QUEUE.0, QUEUE.1)?;
+    let path = share.join(DEV_LOG);
+    let socket = UnixDatagram::bind(&path)?;
+    fs::set_permissions(&path, Permissions::from_mode(0o666))?;
+    setsockopt(&socket, ReceiveTimestampns, &true)?;
+    Ok(socket)
 }

@@ -1,105 +1,182 @@
-//! Keeps what the services, the kernel and callers of `syslog(3)` say.
+//! Keeps what the services, the kernel and callers of `syslog(3)` say, in the format of the library.
 //!
-//! # Files
-//!
-//! `/var/log/tare/current.log`, and rotated ones before it as `NUMBER.log`, the highest number
-//! being the youngest. `LOG_FILE` (8 MiB) is the size at which a file is rotated, `LOG_TOTAL`
-//! (64 MiB) what all of them may take; the oldest go first. A line of them:
-//!
-//! ```text
-//! 2026-11-21T04:12:35.527Z 12.345678 ssh stderr Server listening on 0.0.0.0 port 22.
-//! ```
-//!
-//! the wall clock (RFC 3339, UTC), seconds since the boot, who, where, and the text. The wall
-//! clock may jump when the time is set; the seconds never do. Where is `stdout` or `stderr` for a
-//! service, and the severity (`err`, `info`, …) for `kernel` and `syslog`. Control characters are
-//! written as `\xNN`, as the kernel does in `/dev/kmsg`.
-//!
-//! # What is lost when
-//!
-//! Lines are written at least once a second; the kernel brings them to the disk within half a
-//! minute, and rotation and the end of the service bring them there at once. While the disk is
-//! full or failing the last 256 KiB are kept in memory, and how many lines that cost is noted.
+//! `tare-log FOLDER STATE CONFIG PSTORE`: the files go to `FOLDER`, a volume; `STATE` is a folder of this service alone in
+//! memory that outlives it but not the boot; `CONFIG` is the section `[log]` of the machine's configuration; in
+//! `PSTORE` the kernel leaves its last words ([`crash`]).
 //!
 //! # Sources
 //!
-//! PID 1 hands over the read end of each service's pipes on descriptor 3 ([`streams`]) and never
-//! reads them itself; it keeps them open, so that nothing is lost while this service restarts. The
-//! kernel's ring ([`kmsg`]) goes on after the last record that was kept.
+//! PID 1 hands over the read end of each service's pipes on descriptor 3 ([`handed`]) and never reads them itself;
+//! it keeps them open, so that nothing is lost while this service restarts. The kernel's ring ([`kmsg`]) goes on after
+//! the last record that was kept. Every write to the log and the step of its source that belongs to it are one
+//! ([`ledger`]): this process may be killed anywhere.
+//!
+//! # What is lost when
+//!
+//! A power cut costs what the kernel has not brought to the disk, half a minute at most; rotation and the end of
+//! the service bring everything there. While the disk is full or failing the last 512 KiB are kept in memory, and
+//! how many lines that cost is noted. A service that writes more than it may loses what is too much, and that is noted.
 
+mod crash;
+mod cut;
+mod desk;
+mod disk;
+mod handed;
+mod hash;
 mod kmsg;
-mod line;
+mod ledger;
+mod limit;
+mod pipe;
 mod sources;
+mod spill;
 mod store;
-mod streams;
 mod syslog;
+#[cfg(test)]
+mod testing;
 
+use desk::Desk;
+use disk::Limits;
+use handed::Handed;
+use limit::{Buckets, Rate};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
 use sd_notify::NotifyState;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use sources::Sources;
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
-use store::{Limits, Store};
-use tare_config::Bytes;
+use store::Store;
+use tare_config::machine::Log;
 
-/// Where the files go; a volume.
-const FOLDER: &str = "/var/log/tare";
-/// A directory shared with who calls `syslog(3)`; gone at power off.
-const SHARED: &str = "/run/log";
-/// How long a line waits at most before it is written.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How often open lines, memory and the disk are looked after while there is a reason.
+const TICK: Duration = Duration::from_secs(1);
+/// How often old files are looked for.
+const LOOK: Duration = Duration::from_secs(3600);
+/// Where less than this was read, in bytes, more may come soon, and is waited for: a wake-up for every line of a
+/// service that talks would cost more than the lines.
+const LITTLE: usize = 16 << 10;
+/// How long.
+const LULL: Duration = Duration::from_millis(10);
 
 fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{error}");
+            complain(&error.to_string());
             ExitCode::FAILURE
         }
     }
 }
 
+/// A line for people. This service's own output is the kernel's log, where a line is one write and begins with who
+/// writes it.
+pub(crate) fn complain(text: &str) {
+    let line = format!("<4>log: {text}\n");
+    // There is nobody else to tell.
+    let _ = io::stderr().write_all(line.as_bytes());
+}
+
 /// Collects until SIGTERM or SIGINT.
 fn run() -> io::Result<()> {
+    let [folder, state, config, pstore] = arguments()?;
     let stop = stop_signals()?;
-    let mut store = Store::new(Path::new(FOLDER), limits()?);
-    let mut sources = Sources::open(Path::new(SHARED));
-    sd_notify::notify(&[NotifyState::Ready])?;
-    let mut written = Instant::now();
-    while !wait(&stop, &sources, &store)? {
-        sources.read(&mut store);
-        if written.elapsed() >= PATIENCE || store.is_eager() {
-            sources.end_lines(&mut store);
-            store.write();
-            sources.remember();
-            written = Instant::now();
-        }
+    let log = configuration(&config);
+    let handed = Handed::take();
+    let first = handed.as_ref().and_then(Handed::first);
+    let boot = first.as_ref().and_then(|first| first.boot.clone());
+    let boot = boot.unwrap_or_else(boot_id);
+    let store = Store::open(&folder, &state, limits(&log), &boot)?;
+    let mut desk = Desk::new(store, Buckets::new(rate(&log)));
+    let mut sources = Sources::open(&state, &stop, handed)?;
+    if let Some(first) = first {
+        sources.add(first, &mut desk);
     }
-    sources.drain(&mut store);
-    store.close();
-    sources.remember();
+    sd_notify::notify(&[NotifyState::Ready])?;
+    if let Err(error) = crash::collect(&pstore, &folder, &state, &mut desk) {
+        complain(&format!("crash records: {error}"));
+    }
+    collect(&mut sources, &mut desk, &stop)?;
+    desk.begin();
+    sources.drain(&mut desk);
+    desk.store.close();
     Ok(())
 }
 
-/// `LOG_FILE` and `LOG_TOTAL` of the environment.
-fn limits() -> io::Result<Limits> {
-    Ok(Limits {
-        file: size("LOG_FILE", 8)?,
-        total: size("LOG_TOTAL", 64)?,
+fn collect(sources: &mut Sources, desk: &mut Desk, stop: &UnixStream) -> io::Result<()> {
+    let mut ticked = Instant::now();
+    loop {
+        let busy = sources.is_busy() || desk.store.waits();
+        let ready = sources.wait(Some(if busy { TICK } else { LOOK }))?;
+        if ready.stop {
+            return Ok(());
+        }
+        desk.begin();
+        let taken = sources.read(&ready, desk);
+        if ticked.elapsed() >= TICK {
+            sources.tick(desk);
+            desk.store.tick();
+            ticked = Instant::now();
+        }
+        if (1..LITTLE).contains(&taken) && !ready.is_urgent() {
+            lull(stop);
+        }
+    }
+}
+
+/// Waits a moment for more, or for the end.
+fn lull(stop: &UnixStream) {
+    let mut polled = [PollFd::new(stop, PollFlags::IN)];
+    let moment = Timespec {
+        tv_sec: 0,
+        tv_nsec: i64::from(LULL.subsec_nanos()),
+    };
+    // Whatever comes of it, the next wait tells.
+    let _ = poll(&mut polled, Some(&moment));
+}
+
+fn arguments() -> io::Result<[PathBuf; 4]> {
+    let arguments: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
+    let count = arguments.len();
+    arguments.try_into().map_err(|_| {
+        io::Error::other(format!(
+            "{count} arguments instead of FOLDER STATE CONFIG PSTORE"
+        ))
     })
 }
 
-fn size(variable: &str, default_mib: u64) -> io::Result<u64> {
-    let Ok(text) = std::env::var(variable) else {
-        return Ok(Bytes::mib(default_mib).0);
-    };
-    let size = Bytes::try_from(text).map(|size| size.0);
-    size.map_err(|error| io::Error::other(format!("{variable}: {error}")))
+/// What the file at `path` says; what it does not say has a default.
+fn configuration(path: &Path) -> Log {
+    let read = std::fs::read(path);
+    let log = read.and_then(|bytes| Ok(serde_json::from_slice(&bytes)?));
+    log.unwrap_or_else(|error| {
+        complain(&format!(
+            "{}: {error}; going on with defaults",
+            path.display()
+        ));
+        Log::default()
+    })
+}
+
+fn limits(log: &Log) -> Limits {
+    Limits {
+        file: log.file.0,
+        total: log.total.0,
+        age: log.age.0,
+    }
+}
+
+fn rate(log: &Log) -> Rate {
+    Rate {
+        lines: log.rate,
+        burst: log.burst,
+    }
+}
+
+/// Where PID 1 did not say it, as under another runtime.
+fn boot_id() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default()
 }
 
 /// A socket that can be read once the process is asked to end.
@@ -109,25 +186,4 @@ fn stop_signals() -> io::Result<UnixStream> {
         signal_hook::low_level::pipe::register(signal, write.try_clone()?)?;
     }
     Ok(read)
-}
-
-/// Waits until there is something to read, a second at most while something is to be written; true
-/// means that it is time to end.
-fn wait(stop: &UnixStream, sources: &Sources, store: &Store) -> io::Result<bool> {
-    let mut polled = vec![PollFd::new(stop, PollFlags::IN)];
-    polled.extend(
-        sources
-            .descriptors()
-            .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)),
-    );
-    let unwritten = sources.has_open_line() || !store.is_empty();
-    let patience = unwritten.then_some(Timespec {
-        tv_sec: PATIENCE.as_secs() as i64,
-        tv_nsec: 0,
-    });
-    match poll(&mut polled, patience.as_ref()) {
-        Ok(_) => Ok(!polled[0].revents().is_empty()),
-        Err(Errno::INTR) => Ok(false),
-        Err(error) => Err(error.into()),
-    }
 }

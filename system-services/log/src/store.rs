@@ -1,211 +1,239 @@
-//! The files, and the lines that wait to be written to them.
+//! Writes of lines, each of which brings a source forward: to the disk, or to memory while that is not possible.
 
-use crate::line::{Entry, Moment};
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use crate::complain;
+use crate::disk::{Disk, Limits};
+use crate::ledger::{Ledger, Mark, Note};
+use crate::spill::{Spill, count};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tare_log::{Moment, Priority, Stamp, push};
 
-const CURRENT: &str = "current.log";
-/// Bytes that wait before they are written without waiting for the second to end.
-const EAGER: usize = 64 << 10;
-/// Bytes kept while nothing can be written; beyond, the oldest lines are dropped.
-const KEPT: usize = 256 << 10;
+/// The ledger of what waited in memory; its mark is the last generation that was written.
+const WAITED: &str = "waited";
+/// Between two looks at how old lines are.
+const LOOKS: Duration = Duration::from_secs(3600);
 
-/// In bytes.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
-    pub(crate) file: u64,
-    pub(crate) total: u64,
-}
-
-/// Files in a folder, rotated, and what waits for them.
+/// The log as it is written.
 pub(crate) struct Store {
-    folder: PathBuf,
-    limits: Limits,
-    current: Option<Current>,
-    waiting: Vec<u8>,
-    lost: u64,
+    disk: Disk,
+    spill: Spill,
+    waited: Ledger,
+    boot: String,
+    sequence: u64,
     failing: bool,
-}
-
-/// The file that is written, and its length.
-struct Current {
-    file: File,
-    length: u64,
+    /// Lines for which there was neither disk nor memory.
+    lost: u64,
+    looked: Duration,
 }
 
 impl Store {
-    pub(crate) fn new(folder: &Path, limits: Limits) -> Self {
-        Self {
-            folder: folder.to_owned(),
-            limits,
-            current: None,
-            waiting: Vec::new(),
-            lost: 0,
+    /// Opens the log in `folder`, undoing the write that a kill of this process cut short. `state` holds all
+    /// ledgers.
+    ///
+    /// # Errors
+    /// When the ledgers cannot be read.
+    pub(crate) fn open(
+        folder: &Path,
+        state: &Path,
+        limits: Limits,
+        boot: &str,
+    ) -> io::Result<Self> {
+        let disk = Disk::new(folder, limits);
+        let sequence = settle(&disk, state)?;
+        let waited = Ledger::open(&state.join(WAITED))?;
+        Ok(Self {
+            disk,
+            spill: Spill::open(state, waited.mark().done)?,
+            waited,
+            boot: boot.to_owned(),
+            sequence,
             failing: false,
-        }
+            lost: 0,
+            looked: Moment::now().since_boot,
+        })
     }
 
-    /// Adds a line to what waits.
-    pub(crate) fn push(&mut self, entry: &Entry) {
-        if self.waiting.len() > KEPT {
-            self.drop_oldest();
-        }
-        entry.format(&mut self.waiting);
-        if self.waiting.len() > EAGER && !self.failing {
-            self.write();
-        }
+    /// What the records of a moment begin with.
+    pub(crate) fn stamp(&self, moment: Moment) -> Stamp {
+        Stamp::new(moment, &self.boot)
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
-    }
-
-    /// True once so much waits that it should be written now.
-    pub(crate) fn is_eager(&self) -> bool {
-        self.waiting.len() > EAGER && !self.failing
-    }
-
-    /// Writes what waits. What cannot be written goes on waiting, and the next call tries again.
-    pub(crate) fn write(&mut self) {
-        let written = self.try_write().and_then(|()| {
-            self.note_lost();
-            self.try_write()
-        });
-        match written {
-            Ok(()) => self.failing = false,
-            Err(error) => self.fail(&error),
-        }
-    }
-
-    /// Writes what waits and brings it to the disk.
-    pub(crate) fn close(mut self) {
-        self.write();
-        if let Some(current) = &self.current {
-            // Nobody is left to be told.
-            let _ = current.file.sync_data();
-        }
-    }
-
-    fn try_write(&mut self) -> io::Result<()> {
-        while !self.waiting.is_empty() {
-            let mut current = match self.current.take() {
-                Some(current) => current,
-                None => Current::open(&self.folder.join(CURRENT))?,
-            };
-            let count = current.file.write(&self.waiting)?;
-            self.waiting.drain(..count);
-            current.length += count as u64;
-            match current.length >= self.limits.file {
-                true => self.rotate(&current)?,
-                false => self.current = Some(current),
-            }
-        }
-        Ok(())
-    }
-
-    /// The first of a row of failures is reported, on this service's own stderr: it comes back
-    /// through its pipe and waits with the rest. A full disk may be our own doing, so the oldest
-    /// file goes.
-    fn fail(&mut self, error: &io::Error) {
-        self.current = None;
-        if !self.failing {
-            eprintln!("cannot write: {error}; keeping what fits in memory");
-        }
-        self.failing = true;
-        if error.kind() == io::ErrorKind::StorageFull {
-            let oldest = self
-                .rotated()
-                .ok()
-                .and_then(|files| files.into_iter().next());
-            if let Some((_, oldest, _)) = oldest {
-                // If this fails too there is nothing left to try.
-                let _ = fs::remove_file(oldest);
-            }
-        }
-    }
-
-    fn note_lost(&mut self) {
-        if self.lost == 0 {
+    /// Appends `lines` and brings the source of `ledger` to `after`: both, whenever this process is killed, or
+    /// neither.
+    pub(crate) fn commit(&mut self, ledger: &mut Ledger, after: Mark, lines: &[u8]) {
+        if lines.is_empty() {
+            self.sequence += 1;
+            // Only a kill in the very next moment would make something of it.
+            let _ = ledger.settle(self.sequence, after);
             return;
         }
-        let text = format!("{} lines lost while nothing could be written", self.lost);
-        self.lost = 0;
-        Entry {
-            at: Moment::now(),
-            who: "log",
-            place: "store",
-            text: text.as_bytes(),
-        }
-        .format(&mut self.waiting);
-    }
-
-    /// Drops a quarter of what waits, in whole lines.
-    fn drop_oldest(&mut self) {
-        let from = KEPT / 4;
-        let line_end = self.waiting[from..].iter().position(|byte| *byte == b'\n');
-        let end = line_end.map_or(self.waiting.len(), |at| from + at + 1);
-        let dropped = self.waiting.drain(..end).filter(|byte| *byte == b'\n');
-        self.lost += dropped.count() as u64;
-    }
-
-    /// Puts the current file, which is full, behind the others and makes room.
-    fn rotate(&self, current: &Current) -> io::Result<()> {
-        current.file.sync_data()?;
-        let last = self.rotated()?.last().map_or(0, |(number, ..)| *number);
-        let path = self.folder.join(format!("{:08}.log", last + 1));
-        fs::rename(self.folder.join(CURRENT), path)?;
-        self.make_room()
-    }
-
-    /// Removes the oldest files until a new one fits.
-    fn make_room(&self) -> io::Result<()> {
-        let files = self.rotated()?;
-        let mut total: u64 = files.iter().map(|(.., length)| length).sum();
-        for (_, path, length) in files {
-            if total + self.limits.file <= self.limits.total {
-                break;
+        if self.spill.is_empty() {
+            match write(&mut self.disk, &mut self.sequence, ledger, after, lines) {
+                Ok(()) => return,
+                Err(error) => self.fail(&error),
             }
-            fs::remove_file(path)?;
-            total -= length;
+        }
+        if write(&mut self.spill, &mut self.sequence, ledger, after, lines).is_err() {
+            self.lost += count(lines);
+            ledger.accept(after);
+        }
+    }
+
+    /// Tries again what could not be written, and looks after the files.
+    pub(crate) fn tick(&mut self) {
+        self.disk.check();
+        if self.waits()
+            && let Err(error) = self.write_waiting()
+        {
+            self.fail(&error);
+        }
+        let now = Moment::now();
+        if now.since_boot.saturating_sub(self.looked) > LOOKS {
+            self.looked = now.since_boot;
+            if let Err(error) = self.disk.expire(now) {
+                complain(&format!("old files: {error}"));
+            }
+        }
+    }
+
+    /// Whether lines wait for the disk.
+    pub(crate) fn waits(&self) -> bool {
+        !self.spill.is_empty() || self.lost > 0
+    }
+
+    /// Brings everything to the disk.
+    pub(crate) fn close(mut self) {
+        self.tick();
+        self.disk.sync();
+    }
+
+    fn write_waiting(&mut self) -> io::Result<()> {
+        let (dropped, waiting) = self.spill.contents()?;
+        let mut lines = Vec::new();
+        if dropped + self.lost > 0 {
+            let text = format!(
+                "{} lines lost while the disk took none",
+                dropped + self.lost
+            );
+            let stamp = self.stamp(Moment::now());
+            push(
+                &mut lines,
+                &stamp,
+                Priority::ERROR,
+                ["log", "dropped"],
+                text.as_bytes(),
+            );
+        }
+        lines.extend(waiting);
+        let after = Mark {
+            done: self.spill.generation(),
+            dropped: 0,
+        };
+        write(
+            &mut self.disk,
+            &mut self.sequence,
+            &mut self.waited,
+            after,
+            &lines,
+        )?;
+        self.spill.discard();
+        self.lost = 0;
+        if std::mem::take(&mut self.failing) {
+            complain("writing again");
         }
         Ok(())
     }
 
-    /// Number, path and length of each rotated file, the oldest first.
-    fn rotated(&self) -> io::Result<Vec<(u64, PathBuf, u64)>> {
-        let mut files = Vec::new();
-        for entry in fs::read_dir(&self.folder)? {
-            let entry = entry?;
-            let name = entry.file_name();
-            let number = name.to_str().and_then(|name| name.strip_suffix(".log"));
-            if let Some(number) = number.and_then(|number| number.parse().ok()) {
-                files.push((number, entry.path(), entry.metadata()?.len()));
-            }
+    /// The first of a row of failures is reported.
+    fn fail(&mut self, error: &io::Error) {
+        if !std::mem::replace(&mut self.failing, true) {
+            complain(&format!(
+                "cannot write: {error}; keeping what fits in memory"
+            ));
         }
-        files.sort();
-        Ok(files)
     }
 }
 
-impl Current {
-    /// Goes on with the file at `path`. A line that a crash cut off is ended.
-    fn open(path: &Path) -> io::Result<Self> {
-        let mut file = OpenOptions::new().create(true).append(true).open(path)?;
-        let mut length = file.metadata()?.len();
-        if length > 0 && last_byte(path, length)? != b'\n' {
-            file.write_all(b"\n")?;
-            length += 1;
-        }
-        Ok(Self { file, length })
+/// Somewhere to write to.
+trait Target {
+    fn place(&mut self, length: u64) -> io::Result<crate::ledger::Place>;
+    fn append(&mut self, lines: &[u8]) -> io::Result<()>;
+}
+
+impl Target for Disk {
+    fn place(&mut self, length: u64) -> io::Result<crate::ledger::Place> {
+        Disk::place(self, length)
+    }
+
+    fn append(&mut self, lines: &[u8]) -> io::Result<()> {
+        Disk::append(self, lines)
     }
 }
 
-fn last_byte(path: &Path, length: u64) -> io::Result<u8> {
-    use std::os::unix::fs::FileExt;
-    let mut byte = [0];
-    File::open(path)?.read_exact_at(&mut byte, length - 1)?;
-    Ok(byte[0])
+impl Target for Spill {
+    fn place(&mut self, length: u64) -> io::Result<crate::ledger::Place> {
+        Spill::place(self, length)
+    }
+
+    fn append(&mut self, lines: &[u8]) -> io::Result<()> {
+        Spill::append(self, lines)
+    }
+}
+
+/// Notes what is about to be written, and writes it.
+fn write(
+    target: &mut impl Target,
+    sequence: &mut u64,
+    ledger: &mut Ledger,
+    after: Mark,
+    lines: &[u8],
+) -> io::Result<()> {
+    let place = target.place(lines.len() as u64)?;
+    *sequence += 1;
+    // A write that is not noted would only be there twice if this process were killed now.
+    let _ = ledger.intend(*sequence, place, after);
+    if let Err(error) = target.append(lines) {
+        let _ = ledger.settle(*sequence, ledger.mark());
+        return Err(error);
+    }
+    ledger.accept(after);
+    Ok(())
+}
+
+/// Looks at the write that was noted last, the only one that may have been cut short, and if so undoes it. The
+/// highest sequence number comes back.
+fn settle(disk: &Disk, state: &Path) -> io::Result<u64> {
+    let Some((path, last)) = last_note(state)? else {
+        return Ok(0);
+    };
+    let finished = match Spill::open(state, 0)?.finished(last.place)? {
+        Some(finished) => finished,
+        // A disk that cannot be asked is taken as written to.
+        None => disk.finished(last.place).unwrap_or(true),
+    };
+    if !finished {
+        Ledger::open(&path)?.settle(last.sequence, last.before)?;
+    }
+    Ok(last.sequence)
+}
+
+fn last_note(state: &Path) -> io::Result<Option<(PathBuf, Note)>> {
+    let mut last: Option<(PathBuf, Note)> = None;
+    for entry in fs::read_dir(state)? {
+        let path = entry?.path();
+        let Some(note) = Ledger::look(&path) else {
+            continue;
+        };
+        if last
+            .as_ref()
+            .is_none_or(|(_, last)| last.sequence < note.sequence)
+        {
+            last = Some((path, note));
+        }
+    }
+    Ok(last)
 }
 
 #[cfg(test)]

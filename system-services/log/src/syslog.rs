@@ -1,139 +1,175 @@
-//! The socket behind `syslog(3)`: `dev-log` in the shared directory, which a service that wants
-//! it mounts and links as `/dev/log`.
+//! The socket behind `syslog(3)`, `/dev/log` where a service or container asked for it. PID 1 keeps it, as it keeps
+//! the pipes: messages wait in it while this service does not run.
+//!
+//! A message is looked at (`MSG_PEEK`), written, and only then taken. Its number, made of what it says and when
+//! the kernel took it (`SO_TIMESTAMPNS`), is the ledger's mark: a message that was written but not taken when this
+//! process was killed is known by it.
 
-use crate::line::{Entry, Moment};
-use crate::store::Store;
-use std::fs::{self, Permissions};
-use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixDatagram;
+mod message;
+
+use crate::desk::Desk;
+use crate::hash::fnv1a;
+use crate::ledger::{Ledger, Mark};
+use message::{Message, NAMELESS};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
+use nix::sys::time::TimeSpec;
+use std::io::{self, IoSliceMut};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::time::{Duration, SystemTime};
+use tare_log::{Moment, Priority, push};
 
-const SOCKET: &str = "dev-log";
+/// Its ledger.
+const LEDGER: &str = "syslog";
 /// The longest message that is taken; the rest of a longer one is dropped.
 const LONGEST: usize = 8192;
 /// Messages read at once, so that a flood does not keep others waiting.
 const AT_ONCE: usize = 256;
 
-/// The names of `syslog.h`, by number.
-const SEVERITIES: [&str; 8] = [
-    "emerg", "alert", "crit", "err", "warning", "notice", "info", "debug",
-];
-
-/// The name of the severity in a priority (RFC 5424, section 6.2.1).
-pub(crate) fn severity(priority: u32) -> &'static str {
-    SEVERITIES[(priority % 8) as usize]
+/// The socket.
+pub(crate) struct Syslog {
+    socket: OwnedFd,
+    ledger: Ledger,
+    noted: Duration,
 }
 
-/// The socket, open to all who see it.
-pub(crate) struct Syslog(UnixDatagram);
-
 impl Syslog {
-    /// Makes the socket anew in the directory `shared`.
+    /// Goes on with `socket`; the ledger is in the folder `state`.
     ///
     /// # Errors
-    /// When it cannot be made.
-    pub(crate) fn open(shared: &Path) -> io::Result<Self> {
-        let path = shared.join(SOCKET);
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
+    /// When the ledger cannot be opened.
+    pub(crate) fn new(socket: OwnedFd, state: &Path) -> io::Result<Self> {
+        let syslog = Self {
+            socket,
+            ledger: Ledger::open(&state.join(LEDGER))?,
+            noted: Duration::ZERO,
+        };
+        let mut bytes = [0; LONGEST];
+        let written = syslog.ledger.mark().done;
+        if syslog
+            .receive(&mut bytes, true)
+            .is_some_and(|found| found.number == written)
+        {
+            syslog.receive(&mut bytes, false);
         }
-        let socket = UnixDatagram::bind(&path)?;
-        fs::set_permissions(&path, Permissions::from_mode(0o666))?;
-        socket.set_nonblocking(true)?;
-        Ok(Self(socket))
+        Ok(syslog)
     }
 
-    /// Takes the messages that are there; false if there may be more.
-    pub(crate) fn read(&self, store: &mut Store) -> bool {
-        let mut message = [0; LONGEST];
-        let at = Moment::now();
+    /// Takes the messages that are there, up to a bound; how many bytes they have comes back.
+    pub(crate) fn read(&mut self, desk: &mut Desk) -> usize {
+        let mut bytes = [0; LONGEST];
+        let mut taken = 0;
         for _ in 0..AT_ONCE {
-            let Ok(length) = self.0.recv(&mut message) else {
-                return true;
+            let Some(found) = self.receive(&mut bytes, true) else {
+                break;
             };
-            let (priority, text) = parse(&message[..length]);
-            let place = severity(priority);
-            for line in text.split(|byte| *byte == b'\n') {
-                store.push(&Entry {
-                    at,
-                    who: "syslog",
-                    place,
-                    text: line,
-                });
+            taken += found.length.max(1);
+            self.keep(&found, &bytes[..found.length], desk);
+            self.receive(&mut bytes, false);
+        }
+        taken
+    }
+
+    /// Whether [`Self::tick`] has anything to do.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.ledger.mark().dropped > 0
+    }
+
+    /// Tells what was dropped.
+    pub(crate) fn tick(&mut self, desk: &mut Desk) {
+        let mut after = self.ledger.mark();
+        desk.output.clear();
+        desk.note_dropped(NAMELESS, &mut after, &mut self.noted);
+        if after != self.ledger.mark() {
+            desk.store.commit(&mut self.ledger, after, &desk.output);
+        }
+    }
+
+    fn keep(&mut self, found: &Found, bytes: &[u8], desk: &mut Desk) {
+        let message = Message::parse(bytes);
+        let mut after = Mark {
+            done: found.number,
+            ..self.ledger.mark()
+        };
+        desk.output.clear();
+        desk.note_dropped(NAMELESS, &mut after, &mut self.noted);
+        let stamp = desk.store.stamp(at(found.sent, desk.now));
+        let bucket = desk.buckets.of(NAMELESS, desk.now.since_boot);
+        for line in message.text.split(|byte| *byte == b'\n') {
+            if bucket.take(line.len()) {
+                let priority = Priority::of(message.priority);
+                push(
+                    &mut desk.output,
+                    &stamp,
+                    priority,
+                    [message.tag, "syslog"],
+                    line,
+                );
+            } else {
+                after.dropped += 1;
             }
         }
-        false
+        desk.store.commit(&mut self.ledger, after, &desk.output);
+    }
+
+    /// The next message, which stays there if it is only looked at.
+    fn receive(&self, bytes: &mut [u8], look: bool) -> Option<Found> {
+        let mut space = nix::cmsg_space!(TimeSpec);
+        let mut flags = MsgFlags::MSG_DONTWAIT;
+        flags.set(MsgFlags::MSG_PEEK, look);
+        let mut buffers = [IoSliceMut::new(bytes)];
+        let received = recvmsg::<()>(
+            self.socket.as_raw_fd(),
+            &mut buffers,
+            Some(&mut space),
+            flags,
+        )
+        .ok()?;
+        let length = received.bytes;
+        let mut messages = received.cmsgs().ok()?;
+        let sent = messages.find_map(|message| match message {
+            ControlMessageOwned::ScmTimestampns(time) => Some(Duration::from(time)),
+            _ => None,
+        });
+        let sent = sent.unwrap_or_default();
+        let number = number(sent, &bytes[..length]);
+        Some(Found {
+            length,
+            sent,
+            number,
+        })
     }
 }
 
 impl AsFd for Syslog {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.socket.as_fd()
     }
 }
 
-/// Priority and text of what `syslog(3)` sends: `<PRIORITY>Mmm dd hh:mm:ss TEXT`. Its time is
-/// left out, having neither year nor zone. Without a priority: user.notice (RFC 3164, section
-/// 4.3.3).
-fn parse(message: &[u8]) -> (u32, &[u8]) {
-    const USER_NOTICE: u32 = 13;
-    let message = message.trim_ascii_end();
-    let message = message.strip_suffix(b"\0").unwrap_or(message);
-    let (priority, text) = priority(message).unwrap_or((USER_NOTICE, message));
-    (priority, without_time(text))
+/// A message in the socket.
+struct Found {
+    length: usize,
+    /// When the kernel took it, since 1970.
+    sent: Duration,
+    number: u64,
 }
 
-fn priority(message: &[u8]) -> Option<(u32, &[u8])> {
-    let rest = message.strip_prefix(b"<")?;
-    let end = rest.iter().take(4).position(|byte| *byte == b'>')?;
-    let number = std::str::from_utf8(&rest[..end]).ok()?.parse().ok()?;
-    Some((number, &rest[end + 1..]))
+/// The moment at which the wall clock showed `sent`, as far as it has not been set since.
+fn at(sent: Duration, now: Moment) -> Moment {
+    let wall = SystemTime::UNIX_EPOCH + sent;
+    let ago = now.wall.duration_since(wall).unwrap_or_default();
+    Moment {
+        wall,
+        since_boot: now.since_boot.saturating_sub(ago),
+    }
 }
 
-fn without_time(text: &[u8]) -> &[u8] {
-    /// A digit or blank where there is a `0`, a letter where there is an `a`.
-    const SHAPE: &[u8; 16] = b"aaa 00 00:00:00 ";
-    let fits = |(byte, shape): (&u8, &u8)| match shape {
-        b'a' => byte.is_ascii_alphabetic(),
-        b'0' => byte.is_ascii_digit() || *byte == b' ',
-        other => byte == other,
-    };
-    let has_time = text.len() >= SHAPE.len() && text.iter().zip(SHAPE).all(fits);
-    if has_time { &text[SHAPE.len()..] } else { text }
+/// A number of when and what.
+fn number(sent: Duration, bytes: &[u8]) -> u64 {
+    let time = sent.as_nanos().to_le_bytes();
+    fnv1a(time.iter().chain(bytes))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn messages() {
-        for (message, want) in [
-            ("<30>Nov  1 04:12:35 cron[9]: run", (30, "cron[9]: run")),
-            ("<11>logger: no time", (11, "logger: no time")),
-            ("plain\n", (13, "plain")),
-            ("<3>zero\0", (3, "zero")),
-            ("<99999>x", (13, "<99999>x")),
-            ("<>x", (13, "<>x")),
-            ("", (13, "")),
-        ] {
-            let (priority, text) = parse(message.as_bytes());
-            assert_eq!(
-                (priority, str::from_utf8(text).unwrap()),
-                want,
-                "{message:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn severities() {
-        assert_eq!(
-            (severity(0), severity(30), severity(191)),
-            ("emerg", "info", "debug")
-        );
-    }
-}
+mod tests;

@@ -17,10 +17,12 @@ mod disk;
 mod ext4;
 mod gpt;
 mod grow;
+mod say;
 mod tools;
 
 use disk::Partition;
 use ext4::Contents;
+use say::say;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -30,13 +32,13 @@ const DEVICE: &str = "STATE_DEVICE";
 
 fn main() -> ExitCode {
     let Some(device) = std::env::var_os(DEVICE).map(PathBuf::from) else {
-        eprintln!("{DEVICE} is not set");
+        say(&format!("{DEVICE} is not set"));
         return ExitCode::FAILURE;
     };
     match prepare(&device) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{}: {error}", device.display());
+            say(&format!("{}: {error}", device.display()));
             ExitCode::FAILURE
         }
     }
@@ -84,6 +86,6 @@ fn leave_clean(device: &Path, contents: Contents) -> io::Result<()> {
 /// without one.
 fn tolerate<T>(what: &str, result: io::Result<T>) -> Option<T> {
     result
-        .inspect_err(|error| eprintln!("cannot {what}: {error}"))
+        .inspect_err(|error| say(&format!("cannot {what}: {error}")))
         .ok()
 }

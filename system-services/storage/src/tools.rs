@@ -1,9 +1,11 @@
 //! The programs of e2fsprogs. Their output goes to the log.
 
 use crate::ext4::{self, Backup};
-use std::io;
+use crate::say::say;
+use std::ffi::OsStr;
+use std::io::{self, BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, ExitStatus};
+use std::process::{Command, ExitStatus, Stdio};
 
 /// Exit status of `e2fsck(8)`, a sum of bits: nothing to do, corrected, corrected and must be
 /// mounted anew. Above: errors are left, or it could not work.
@@ -39,7 +41,7 @@ pub(crate) fn check(device: &Path) -> io::Result<()> {
     match e2fsck(device, &["-p"]) {
         Ok(()) => sound(device),
         Err(error) => {
-            eprintln!("{error}; correcting all that it can");
+            say(&format!("{error}; correcting all that it can"));
             repair(device, None)
         }
     }
@@ -54,7 +56,9 @@ pub(crate) fn repair(device: &Path, backup: Option<Backup>) -> io::Result<()> {
         None => e2fsck(device, &["-y"])?,
         Some(backup) => {
             let (block, size) = (backup.block.to_string(), backup.block_size.to_string());
-            eprintln!("the superblock is damaged: taking the backup at block {block}");
+            say(&format!(
+                "the superblock is damaged: taking the backup at block {block}"
+            ));
             e2fsck(device, &["-y", "-b", &block, "-B", &size])?;
         }
     }
@@ -80,7 +84,35 @@ fn sound(device: &Path) -> io::Result<()> {
 }
 
 fn run(command: &mut Command) -> io::Result<ExitStatus> {
-    command
-        .status()
-        .map_err(|error| io::Error::other(format!("{}: {error}", command.get_program().display())))
+    let failed =
+        |program: &OsStr, error| io::Error::other(format!("{}: {error}", program.display()));
+    let (output, end) = io::pipe()?;
+    command.stdout(end.try_clone()?).stderr(end);
+    let mut child = command
+        .spawn()
+        .map_err(|error| failed(command.get_program(), error))?;
+    // Ours of the pipe's ends, or the pipe would never end.
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let lines = BufReader::new(output).split(b'\n').map_while(Result::ok);
+    lines.for_each(|line| say(&String::from_utf8_lossy(&line)));
+    child
+        .wait()
+        .map_err(|error| failed(command.get_program(), error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tool_that_talks_much_ends_with_its_status() {
+        let script = "yes line | head -n 20000; echo >&2 error; exit 3";
+        let status = run(Command::new("sh").args(["-c", script])).unwrap();
+        assert_eq!(status.code(), Some(3));
+        let error = run(&mut Command::new("/no/such/tool")).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "/no/such/tool: No such file or directory (os error 2)"
+        );
+    }
 }

@@ -164,8 +164,7 @@ fn sockets(vm: &Vm, checks: &mut Checks) {
         );
         let said = vm.ssh_within(&all, secs(40))?;
         ensure!(said == "echo 1 hello\n".repeat(10), "{said}");
-        ensure!(runs(vm, "t-echo")? == 2);
-        Ok(())
+        wait_runs(vm, "t-echo", 2)
     });
 }
 

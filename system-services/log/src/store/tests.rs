@@ -1,131 +1,99 @@
 use super::*;
-use std::time::{Duration, SystemTime};
+use crate::testing::Folder;
 
-/// A folder of its own, removed at the end.
-struct Folder(PathBuf);
+const LIMITS: Limits = Limits {
+    file: 1 << 20,
+    total: 4 << 20,
+    age: Duration::from_secs(3600),
+};
 
-impl Folder {
-    fn new(name: &str) -> Self {
-        let folder = std::env::temp_dir().join(format!("tare-log-{}-{name}", std::process::id()));
-        fs::create_dir(&folder).unwrap();
-        Self(folder)
-    }
-
-    fn store(&self, file: u64, total: u64) -> Store {
-        Store::new(&self.0, Limits { file, total })
-    }
-
-    fn files(&self) -> Vec<String> {
-        let entries = fs::read_dir(&self.0).unwrap();
-        let mut names: Vec<String> = entries
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
-        names.sort();
-        names
-    }
-
-    fn read(&self, name: &str) -> String {
-        fs::read_to_string(self.0.join(name)).unwrap()
-    }
+fn store(folder: &Folder) -> Store {
+    let (log, state) = (folder.path("log"), folder.folder("state"));
+    Store::open(&log, &state, LIMITS, "3f2a90c1").unwrap()
 }
 
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
+fn ledger(folder: &Folder) -> Ledger {
+    Ledger::open(&folder.folder("state").join("a.stdout")).unwrap()
 }
 
-fn entry(text: &[u8]) -> Entry<'_> {
-    Entry {
-        at: Moment {
-            wall: SystemTime::UNIX_EPOCH,
-            since_boot: Duration::ZERO,
-        },
-        who: "a",
-        place: "stdout",
-        text,
-    }
-}
-
-const HEAD: &str = "1970-01-01T00:00:00.000Z 0.000000 a stdout ";
-
-#[test]
-fn lines_are_appended_over_restarts() {
-    let folder = Folder::new("append");
-    for text in ["one", "two"] {
-        let mut store = folder.store(1000, 4000);
-        store.push(&entry(text.as_bytes()));
-        store.close();
-    }
-    assert_eq!(folder.read(CURRENT), format!("{HEAD}one\n{HEAD}two\n"));
+fn mark(done: u64) -> Mark {
+    Mark { done, dropped: 0 }
 }
 
 #[test]
-fn a_line_that_was_cut_off_is_ended() {
-    let folder = Folder::new("cut");
-    fs::write(folder.0.join(CURRENT), "half a li").unwrap();
-    let mut store = folder.store(1000, 4000);
-    store.push(&entry(b"next"));
-    store.close();
-    assert_eq!(folder.read(CURRENT), format!("half a li\n{HEAD}next\n"));
-}
-
-#[test]
-fn files_are_rotated_and_the_oldest_go() {
-    let folder = Folder::new("rotate");
-    let mut store = folder.store(100, 400);
-    for number in 0..20 {
-        store.push(&entry(format!("{number:057}").as_bytes()));
-        store.write();
+fn a_write_and_its_step_are_one() {
+    for (there, want) in [("one\ntw", 1), ("one\n", 1), ("one\ntwo\n", 2)] {
+        let folder = Folder::new("store-one");
+        folder.folder("log");
+        let (mut store, mut ledger) = (store(&folder), ledger(&folder));
+        store.commit(&mut ledger, mark(1), b"one\n");
+        store.commit(&mut ledger, mark(2), b"two\n");
+        // As a kill in the second write leaves it.
+        let log = folder.path("log").join("current.log");
+        fs::File::options()
+            .write(true)
+            .open(&log)
+            .unwrap()
+            .set_len(there.len() as u64)
+            .unwrap();
+        let mut store = self::store(&folder);
+        let mut ledger = self::ledger(&folder);
+        assert_eq!(ledger.mark(), mark(want), "{there:?}");
+        store.commit(&mut ledger, mark(3), b"three\n");
+        let kept = ["one\n", "two\n"][..want as usize].concat();
+        assert_eq!(folder.read("log/current.log"), format!("{kept}three\n"));
     }
-    // A line is 101 bytes: each fills a file, and of four one is kept free for the next.
-    assert_eq!(folder.files(), ["00000019.log", "00000020.log"]);
-    assert!(folder.read("00000020.log").ends_with("0019\n"));
 }
 
 #[test]
-fn what_is_not_ours_is_left_alone() {
-    let folder = Folder::new("others");
-    fs::write(folder.0.join("notes.log"), "mine").unwrap();
-    let mut store = folder.store(10, 10);
-    store.push(&entry(b"text"));
-    store.close();
-    assert_eq!(folder.files(), ["notes.log"]);
+fn only_the_last_write_can_have_been_cut_short() {
+    let folder = Folder::new("store-last");
+    folder.folder("log");
+    let (mut store, mut first) = (store(&folder), ledger(&folder));
+    let mut second = Ledger::open(&folder.path("state").join("b.stdout")).unwrap();
+    store.commit(&mut first, mark(1), b"a long line\n");
+    store.commit(&mut second, mark(1), b"b\n");
+    // Somebody cut the file, and nothing was being written.
+    fs::write(folder.path("log").join("current.log"), "").unwrap();
+    self::store(&folder);
+    assert_eq!(ledger(&folder).mark(), mark(1));
 }
 
 #[test]
-fn lines_wait_in_bounded_memory_until_they_can_be_written() {
-    let folder = Folder::new("wait");
-    let gone = folder.0.join("not-yet");
-    let mut store = Store::new(
-        &gone,
-        Limits {
-            file: 1 << 20,
-            total: 4 << 20,
-        },
-    );
+fn lines_wait_for_the_disk_over_restarts() {
+    let folder = Folder::new("store-wait");
+    let (mut store, mut ledger) = (store(&folder), ledger(&folder));
+    store.commit(&mut ledger, mark(1), b"one\n");
+    store.tick();
+    assert!(store.waits());
+    let mut store = self::store(&folder);
+    store.commit(&mut ledger, mark(2), b"two\n");
+    folder.folder("log");
+    store.commit(&mut ledger, mark(3), b"three\n");
+    store.tick();
+    assert!(!store.waits());
+    store.commit(&mut ledger, mark(4), b"four\n");
+    assert_eq!(folder.read("log/current.log"), "one\ntwo\nthree\nfour\n");
+    assert_eq!(folder.path("state").read_dir().unwrap().count(), 2);
+}
+
+#[test]
+fn what_does_not_fit_in_memory_is_counted() {
+    let folder = Folder::new("store-lost");
+    let (mut store, mut ledger) = (store(&folder), ledger(&folder));
     for number in 0..20_000 {
-        store.push(&entry(format!("{number}").as_bytes()));
+        store.commit(
+            &mut ledger,
+            mark(number),
+            format!("{number:099}\n").as_bytes(),
+        );
     }
-    store.write();
-    assert!(store.waiting.len() <= KEPT + 100);
-    let lost = store.lost;
-    fs::create_dir(&gone).unwrap();
-    store.write();
-    let text = fs::read_to_string(gone.join(CURRENT)).unwrap();
-    let note = format!("log store {lost} lines lost while nothing could be written\n");
-    assert!(text.ends_with(&note), "{}", text.lines().last().unwrap());
-    assert_eq!(text.lines().count() as u64 - 1 + lost, 20_000);
-    assert!(text.contains(&format!("{HEAD}19999\n")));
-}
-
-#[test]
-fn a_full_disk_costs_the_oldest_file() {
-    let folder = Folder::new("full");
-    fs::write(folder.0.join("00000001.log"), "old").unwrap();
-    fs::write(folder.0.join("00000002.log"), "young").unwrap();
-    folder
-        .store(100, 400)
-        .fail(&io::ErrorKind::StorageFull.into());
-    assert_eq!(folder.files(), ["00000002.log"]);
+    folder.folder("log");
+    store.tick();
+    let text = folder.read("log/current.log");
+    let (note, kept) = text.split_once('\n').unwrap();
+    let lost = 20_000 - kept.lines().count();
+    let want = format!(" 3f2a90c1 3 log dropped {lost} lines lost while the disk took none");
+    assert!(note.ends_with(&want), "{note}");
+    assert!(kept.ends_with("19999\n"));
 }

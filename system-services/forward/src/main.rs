@@ -1,0 +1,110 @@
+//! Sends every record of the log to a receiver of syslog: RFC 5424 over UDP (RFC 5426), TCP (RFC 6587, octet
+//! counting) or TLS (RFC 5425).
+//!
+//! `tare-forward LOG STATE CONFIG`: the log's folder, the folder that remembers how far the receiver has
+//! everything, and the section `[log]` of the machine's configuration.
+//!
+//! The log itself is the buffer while the receiver is away: nothing is kept twice, and what the log still has when
+//! the receiver comes back is sent.
+
+mod link;
+mod message;
+mod progress;
+mod pump;
+mod tls;
+
+use progress::Progress;
+use pump::Pump;
+use sd_notify::NotifyState;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+use tare_config::machine::{Forward, Log};
+
+/// Waits between two tries: doubled from the least to the most.
+const LEAST: Duration = Duration::from_secs(1);
+const MOST: Duration = Duration::from_secs(60);
+/// How often a wait looks whether it is time to end.
+const LOOK: Duration = Duration::from_millis(200);
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("<3>{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Sends until SIGTERM or SIGINT.
+fn run() -> io::Result<()> {
+    let [log, state, config] = arguments()?;
+    let end = Arc::new(AtomicBool::new(false));
+    for signal in [SIGTERM, SIGINT] {
+        signal_hook::flag::register(signal, Arc::clone(&end))?;
+    }
+    let forward = configuration(&config)?;
+    let mut pump = Pump::new(log, Progress::open(state.join("position.json")), hostname());
+    sd_notify::notify(&[NotifyState::Ready])?;
+    keep_sending(&forward, &mut pump, &end);
+    Ok(())
+}
+
+/// Connects again and again. A failure is reported when it is another than the last one: each would be a line to send.
+fn keep_sending(forward: &Forward, pump: &mut Pump, end: &AtomicBool) {
+    let receiver = String::from(forward.to.clone());
+    let (mut wait, mut reported) = (LEAST, String::new());
+    while !end.load(Ordering::Relaxed) {
+        let connected = link::connect(forward).and_then(|link| {
+            eprintln!("<5>{receiver}: connected");
+            (wait, reported) = (LEAST, String::new());
+            pump.run(link, end)
+        });
+        if let Err(error) = connected.map_err(|error| error.to_string())
+            && reported != error
+        {
+            eprintln!("<4>{receiver}: {error}; trying again");
+            reported = error;
+        }
+        pause(wait, end);
+        wait = (wait * 2).min(MOST);
+    }
+}
+
+fn pause(wait: Duration, end: &AtomicBool) {
+    let until = Instant::now() + wait;
+    while Instant::now() < until && !end.load(Ordering::Relaxed) {
+        sleep(LOOK.min(wait));
+    }
+}
+
+fn arguments() -> io::Result<[PathBuf; 3]> {
+    let arguments: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
+    let count = arguments.len();
+    arguments
+        .try_into()
+        .map_err(|_| io::Error::other(format!("{count} arguments instead of LOG STATE CONFIG")))
+}
+
+fn configuration(path: &PathBuf) -> io::Result<Forward> {
+    let located = |error: String| io::Error::other(format!("{}: {error}", path.display()));
+    let bytes = std::fs::read(path).map_err(|error| located(error.to_string()))?;
+    let log: Log = serde_json::from_slice(&bytes).map_err(|error| located(error.to_string()))?;
+    log.forward
+        .ok_or_else(|| located("names no receiver".to_owned()))
+}
+
+/// The host's, by what PID 1 says; `-` is the protocol's word for one that is not known.
+fn hostname() -> String {
+    let name = std::fs::read_to_string("/run/host/hostname").unwrap_or_default();
+    match name.trim() {
+        "" => "-".to_owned(),
+        name => name.to_owned(),
+    }
+}

@@ -1,0 +1,95 @@
+//! A record as a message of syslog (RFC 5424, section 6).
+
+use std::io::Write;
+use tare_log::Record;
+
+/// Facilities (section 6.2.1): the kernel, and system daemons.
+const KERNEL: u8 = 0;
+const DAEMON: u8 = 3;
+/// The longest APP-NAME.
+const APP_NAME: usize = 48;
+/// The largest SEQUENCEID (section 7.3.1); it goes on with 1.
+const LAST_SEQUENCE: u32 = 2_147_483_647;
+
+/// Numbers messages of one connection, so that a receiver can see what is missing.
+#[derive(Debug, Default)]
+pub(crate) struct Sequence(u32);
+
+impl Sequence {
+    fn next(&mut self) -> u32 {
+        self.0 = if self.0 == LAST_SEQUENCE {
+            1
+        } else {
+            self.0 + 1
+        };
+        self.0
+    }
+}
+
+/// Appends `record` to `out`. The service is the APP-NAME, the stream the MSGID.
+pub(crate) fn write(
+    out: &mut Vec<u8>,
+    record: &Record<'_>,
+    hostname: &str,
+    sequence: &mut Sequence,
+) {
+    let facility = if record.service == "kernel" {
+        KERNEL
+    } else {
+        DAEMON
+    };
+    let priority = facility * 8 + record.priority.number();
+    let name = &record.service[..record.service.len().min(APP_NAME)];
+    let (wall, stream, number) = (record.wall, record.stream, sequence.next());
+    let uptime = centiseconds(record.since_boot);
+    // Writing to a vector does not fail.
+    let _ = write!(
+        out,
+        "<{priority}>1 {wall} {hostname} {name} - {stream} [meta sequenceId=\"{number}\" sysUpTime=\"{uptime}\"] "
+    );
+    out.extend_from_slice(record.text);
+}
+
+/// Seconds with decimals in hundredths (section 7.3.3).
+fn centiseconds(seconds: &str) -> u64 {
+    let (whole, decimals) = seconds.split_once('.').unwrap_or((seconds, "00"));
+    let hundredths = decimals.get(..2).unwrap_or("0");
+    let number = |digits: &str| digits.parse::<u64>().unwrap_or(0);
+    number(whole) * 100 + number(hundredths)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages() {
+        let long = "a".repeat(60);
+        let short = "a".repeat(48);
+        for (record, want) in [
+            (
+                "2026-11-21T04:12:35.527Z 12.345678 3f2a90c1 4 ssh stderr caf\u{e9} \\x1b".to_owned(),
+                "<28>1 2026-11-21T04:12:35.527Z edge-17 ssh - stderr [meta sequenceId=\"1\" sysUpTime=\"1234\"] caf\u{e9} \\x1b".to_owned(),
+            ),
+            (
+                "2026-11-21T04:12:35.527Z 0.000000 3f2a90c1 6 kernel kmsg ".to_owned(),
+                "<6>1 2026-11-21T04:12:35.527Z edge-17 kernel - kmsg [meta sequenceId=\"1\" sysUpTime=\"0\"] ".to_owned(),
+            ),
+            (
+                format!("2026-11-21T04:12:35.527Z 0.000000 3f2a90c1 6 {long} syslog x"),
+                format!("<30>1 2026-11-21T04:12:35.527Z edge-17 {short} - syslog [meta sequenceId=\"1\" sysUpTime=\"0\"] x"),
+            ),
+        ] {
+            let mut out = Vec::new();
+            let record = Record::parse(record.as_bytes()).unwrap();
+            write(&mut out, &record, "edge-17", &mut Sequence::default());
+            assert_eq!(String::from_utf8(out).unwrap(), want);
+        }
+    }
+
+    #[test]
+    fn numbers_begin_anew_at_the_last() {
+        let mut sequence = Sequence(LAST_SEQUENCE - 1);
+        assert_eq!([sequence.next(), sequence.next()], [LAST_SEQUENCE, 1]);
+    }
+}

@@ -1,0 +1,109 @@
+//! From the log to the receiver.
+
+use crate::link::Link;
+use crate::message::{self, Sequence};
+use crate::progress::Progress;
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use tare_log::Reader;
+
+/// Sent at once, in bytes.
+const AT_ONCE: usize = 64 << 10;
+/// How long a wait for new lines is while the receiver has not everything yet, and otherwise.
+const SOON: Duration = Duration::from_millis(100);
+const LATER: Duration = Duration::from_secs(1);
+
+/// What sends.
+#[derive(Debug)]
+pub(crate) struct Pump {
+    log: PathBuf,
+    progress: Progress,
+    hostname: String,
+}
+
+impl Pump {
+    pub(crate) fn new(log: PathBuf, progress: Progress, hostname: String) -> Self {
+        Self {
+            log,
+            progress,
+            hostname,
+        }
+    }
+
+    /// Sends over `link` from where the receiver is, until it is time to end.
+    ///
+    /// # Errors
+    /// When the connection breaks or the log cannot be read.
+    pub(crate) fn run(&mut self, mut link: Link, end: &AtomicBool) -> io::Result<()> {
+        let mut reader = self.reader()?;
+        reader.watch()?;
+        let mut sequence = Sequence::default();
+        let (mut framed, mut all_sent) = (Vec::new(), false);
+        loop {
+            let ending = end.load(Ordering::Relaxed);
+            self.fill(&mut reader, &link, &mut sequence, &mut framed)?;
+            if !framed.is_empty() {
+                link.send(&framed)?;
+                all_sent = false;
+            }
+            let taken = link.is_taken()?;
+            let now = Instant::now();
+            if taken && !all_sent {
+                self.progress.taken(reader.position()?, now);
+                all_sent = true;
+            }
+            self.progress.settle(now);
+            match (framed.is_empty(), ending && taken) {
+                (true, true) => break,
+                (true, false) => reader.wait(Some(self.patience(taken)))?,
+                (false, _) => {}
+            }
+        }
+        self.progress.finish();
+        link.close();
+        Ok(())
+    }
+
+    fn patience(&self, taken: bool) -> Duration {
+        match taken && !self.progress.is_pending() {
+            true => LATER,
+            false => SOON,
+        }
+    }
+
+    /// From where the receiver is; from the oldest record if the log does not reach back so far any more.
+    fn reader(&mut self) -> io::Result<Reader> {
+        match Reader::resume(&self.log, self.progress.begin())? {
+            Some(reader) => Ok(reader),
+            None => {
+                eprintln!("<4>the receiver was away for longer than the log reaches back");
+                Reader::open(&self.log, &tare_log::Filter::default())
+            }
+        }
+    }
+
+    /// Fills `framed` anew with what is to be sent next.
+    fn fill(
+        &self,
+        reader: &mut Reader,
+        link: &Link,
+        sequence: &mut Sequence,
+        framed: &mut Vec<u8>,
+    ) -> io::Result<()> {
+        let mut message = Vec::new();
+        framed.clear();
+        while framed.len() < AT_ONCE
+            && let Some(record) = reader.next()?
+        {
+            message.clear();
+            message::write(&mut message, &record, &self.hostname, sequence);
+            link.frame(&message, framed);
+            if !link.is_stream() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,89 @@
+//! What every source writes with: the store, the limits, the time, and buffers that are used again.
+
+use crate::ledger::Mark;
+use crate::limit::{Bucket, Buckets};
+use crate::store::Store;
+use std::time::Duration;
+use tare_log::{Moment, Priority, Stamp, push};
+
+/// Between two records of how much was dropped.
+const NOTES: Duration = Duration::from_secs(1);
+
+/// The same for all sources.
+pub(crate) struct Desk {
+    pub(crate) store: Store,
+    pub(crate) buckets: Buckets,
+    /// When this round began.
+    pub(crate) now: Moment,
+    stamp: Stamp,
+    /// Bytes of a source.
+    pub(crate) input: Vec<u8>,
+    /// Records to be written.
+    pub(crate) output: Vec<u8>,
+}
+
+/// A place for the lines of one source.
+pub(crate) struct Page<'a> {
+    stamp: &'a Stamp,
+    bucket: &'a mut Bucket,
+    output: &'a mut Vec<u8>,
+}
+
+impl Desk {
+    pub(crate) fn new(store: Store, buckets: Buckets) -> Self {
+        let now = Moment::now();
+        Self {
+            stamp: store.stamp(now),
+            store,
+            buckets,
+            now,
+            input: Vec::new(),
+            output: Vec::new(),
+        }
+    }
+
+    /// A new round: what is read in it has been read now.
+    pub(crate) fn begin(&mut self) {
+        self.now = Moment::now();
+        self.stamp = self.store.stamp(self.now);
+    }
+
+    /// A place for lines that are `service`'s.
+    pub(crate) fn page(&mut self, service: &str) -> Page<'_> {
+        Page {
+            stamp: &self.stamp,
+            bucket: self.buckets.of(service, self.now.since_boot),
+            output: &mut self.output,
+        }
+    }
+
+    /// Writes down how many lines of `service` were dropped, unless that was `noted` less than a second ago.
+    pub(crate) fn note_dropped(&mut self, service: &str, mark: &mut Mark, noted: &mut Duration) {
+        let now = self.now.since_boot;
+        if mark.dropped == 0 || now.saturating_sub(*noted) < NOTES {
+            return;
+        }
+        let (lines, rate) = (std::mem::take(&mut mark.dropped), self.buckets.rate());
+        let text = format!("{lines} lines dropped: more than {rate} a second");
+        let name = [service, "dropped"];
+        push(
+            &mut self.output,
+            &self.stamp,
+            Priority::WARNING,
+            name,
+            text.as_bytes(),
+        );
+        *noted = now;
+    }
+}
+
+impl Page<'_> {
+    /// Writes a line down; false if it is one too many.
+    pub(crate) fn write(&mut self, priority: Priority, name: [&str; 2], text: &[u8]) -> bool {
+        let may = self.bucket.take(text.len());
+        if may {
+            push(self.output, self.stamp, priority, name, text);
+        }
+        may
+    }
+}

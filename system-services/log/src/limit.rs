@@ -1,0 +1,138 @@
+//! How much a service may write: a token bucket each.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// A line of so many bytes counts as one, a longer one as several.
+const LINE: usize = 1024;
+
+/// What everybody may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Rate {
+    /// Lines a second for long; 0: no limit.
+    pub(crate) lines: u32,
+    /// Lines at once.
+    pub(crate) burst: u32,
+}
+
+/// A bucket for each who writes.
+#[derive(Debug)]
+pub(crate) struct Buckets {
+    rate: Rate,
+    buckets: BTreeMap<String, Bucket>,
+}
+
+/// What somebody may still write: tokens, a line each, in nanoseconds of filling so that none is lost to rounding.
+#[derive(Debug)]
+pub(crate) struct Bucket {
+    rate: Rate,
+    tokens: u64,
+    filled: Duration,
+}
+
+impl Buckets {
+    pub(crate) fn new(rate: Rate) -> Self {
+        Self {
+            rate,
+            buckets: BTreeMap::new(),
+        }
+    }
+
+    /// Lines a second.
+    pub(crate) fn rate(&self) -> u32 {
+        self.rate.lines
+    }
+
+    /// The bucket of `who` as it is at `now`.
+    pub(crate) fn of(&mut self, who: &str, now: Duration) -> &mut Bucket {
+        let rate = self.rate;
+        let bucket = self.buckets.entry(who.to_owned());
+        let bucket = bucket.or_insert_with(|| Bucket::full(rate, now));
+        bucket.fill(now);
+        bucket
+    }
+}
+
+impl Bucket {
+    /// Nanoseconds in which one token comes.
+    fn cost(&self) -> u64 {
+        1_000_000_000 / u64::from(self.rate.lines.max(1))
+    }
+
+    fn full(rate: Rate, now: Duration) -> Self {
+        let mut bucket = Self {
+            rate,
+            tokens: 0,
+            filled: now,
+        };
+        bucket.tokens = bucket.cost() * u64::from(rate.burst);
+        bucket
+    }
+
+    fn fill(&mut self, now: Duration) {
+        let passed = now.saturating_sub(self.filled).as_nanos();
+        let most = self.cost() * u64::from(self.rate.burst);
+        let passed = u64::try_from(passed).unwrap_or(u64::MAX);
+        self.tokens = self.tokens.saturating_add(passed).min(most);
+        self.filled = now;
+    }
+
+    /// Whether a line of `length` bytes may be written.
+    pub(crate) fn take(&mut self, length: usize) -> bool {
+        if self.rate.lines == 0 {
+            return true;
+        }
+        let price = self.cost() * (1 + (length / LINE) as u64);
+        let may = self.tokens >= price;
+        self.tokens -= if may { price } else { 0 };
+        may
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many of `lines` lines may be written at `millis`.
+    fn taken(buckets: &mut Buckets, who: &str, millis: u64, lines: usize) -> usize {
+        let bucket = buckets.of(who, Duration::from_millis(millis));
+        (0..lines).filter(|_| bucket.take(80)).count()
+    }
+
+    #[test]
+    fn a_burst_then_the_rate_each_for_itself() {
+        let rate = Rate {
+            lines: 10,
+            burst: 100,
+        };
+        let mut buckets = Buckets::new(rate);
+        for (who, millis, lines, want) in [
+            ("a", 0, 150, 100),
+            ("b", 0, 50, 50),
+            ("a", 50, 9, 0),
+            ("a", 100, 9, 1),
+            ("a", 1_100, 99, 10),
+            // Never more than the burst, however long it was silent.
+            ("a", 1_000_000, 999, 100),
+            ("b", 1_000_000, 999, 100),
+        ] {
+            assert_eq!(
+                taken(&mut buckets, who, millis, lines),
+                want,
+                "{who} {millis}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_long_line_counts_as_several_and_no_limit_is_none() {
+        let mut buckets = Buckets::new(Rate { lines: 1, burst: 4 });
+        let bucket = buckets.of("a", Duration::ZERO);
+        assert_eq!(
+            [3000, 3000, 10].map(|length| bucket.take(length)),
+            [true, false, true]
+        );
+        let mut buckets = Buckets::new(Rate { lines: 0, burst: 1 });
+        assert_eq!(taken(&mut buckets, "a", 0, 10_000), 10_000);
+    }
+}

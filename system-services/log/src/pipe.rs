@@ -1,0 +1,202 @@
+//! One stream of one service: a pipe that PID 1 keeps, and of which this service has a copy of the read end.
+
+use crate::complain;
+use crate::cut::{cut, prioritised};
+use crate::desk::Desk;
+use crate::ledger::{Ledger, Mark};
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Read at once, in bytes: as much as a pipe holds, so that a service that never stops talking does not keep others
+/// waiting.
+const AT_ONCE: usize = 64 << 10;
+/// Memory that is given back without waiting for a pause, in bytes.
+const FREED_AT_ONCE: u64 = 256 << 10;
+
+/// A stream.
+pub(crate) struct Pipe {
+    service: String,
+    stream: String,
+    pipe: OwnedFd,
+    path: PathBuf,
+    /// Made when it says its first word.
+    ledger: Option<Ledger>,
+    /// How many bytes it has given.
+    given: u64,
+    /// Up to where memory has been given back.
+    freed: u64,
+    /// What it had given when it was looked at last.
+    seen: u64,
+    /// When it was noted that lines are dropped.
+    noted: Duration,
+}
+
+/// What came of reading a pipe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Taken {
+    pub(crate) bytes: usize,
+    /// Lines were dropped.
+    pub(crate) flooded: bool,
+}
+
+impl Pipe {
+    /// The stream `stream` of `service`, whose ledger is in the folder `state`.
+    ///
+    /// # Errors
+    /// When an earlier run left a ledger that cannot be read.
+    pub(crate) fn new(
+        service: &str,
+        stream: &str,
+        pipe: OwnedFd,
+        state: &Path,
+    ) -> io::Result<Self> {
+        let path = state.join(format!("{service}.{stream}"));
+        let ledger = path.exists().then(|| Ledger::open(&path)).transpose()?;
+        let given = ledger.as_ref().map_or(Ok(0), Ledger::given)?;
+        Ok(Self {
+            service: service.to_owned(),
+            stream: stream.to_owned(),
+            pipe,
+            path,
+            ledger,
+            given,
+            freed: 0,
+            // No line has been open yet as far as this run knows.
+            seen: u64::MAX,
+            noted: Duration::ZERO,
+        })
+    }
+
+    /// Writes what an earlier run took and did not write.
+    pub(crate) fn resume(&mut self, desk: &mut Desk) {
+        self.write(desk, false);
+    }
+
+    /// Whether this is that stream.
+    pub(crate) fn is(&self, service: &str, stream: &str) -> bool {
+        self.service == service && self.stream == stream
+    }
+
+    /// Takes what is there.
+    ///
+    /// # Errors
+    /// `BrokenPipe` when nobody has the other end any more.
+    pub(crate) fn read(&mut self, desk: &mut Desk) -> io::Result<Taken> {
+        let bytes = match self.fill() {
+            Ok(0) => return Err(ErrorKind::BrokenPipe.into()),
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
+            Err(error) => return Err(error),
+        };
+        let flooded = bytes > 0 && self.write(desk, false);
+        if self.done() - self.freed >= FREED_AT_ONCE {
+            self.free();
+        }
+        Ok(Taken { bytes, flooded })
+    }
+
+    /// Ends a line that has been open for a while, gives back memory, and tells what was dropped.
+    pub(crate) fn tick(&mut self, desk: &mut Desk) {
+        if !self.is_busy() {
+            return;
+        }
+        self.write(desk, self.seen == self.given);
+        self.seen = self.given;
+        self.free();
+    }
+
+    /// Whether [`Self::tick`] has anything to do.
+    pub(crate) fn is_busy(&self) -> bool {
+        let mark = self.mark();
+        mark.dropped > 0 || self.given > mark.done || self.freed < mark.done
+    }
+
+    /// Takes all that is there and ends a line that is open: nobody will read on.
+    pub(crate) fn drain(&mut self, desk: &mut Desk) {
+        /// More than a flood can add while it is read.
+        const ROUNDS: usize = 64;
+        for _ in 0..ROUNDS {
+            if !self.read(desk).is_ok_and(|taken| taken.bytes > 0) {
+                break;
+            }
+        }
+        self.noted = Duration::ZERO;
+        self.write(desk, true);
+    }
+
+    /// The stream is gone for good.
+    pub(crate) fn close(mut self, desk: &mut Desk) {
+        self.drain(desk);
+        // A ledger that stays would be gone on with, which is right as well.
+        let _ = fs::remove_file(&self.path);
+    }
+
+    fn mark(&self) -> Mark {
+        self.ledger.as_ref().map_or(Mark::default(), Ledger::mark)
+    }
+
+    fn done(&self) -> u64 {
+        self.mark().done
+    }
+
+    /// Moves bytes from the pipe to the ledger.
+    fn fill(&mut self) -> io::Result<usize> {
+        let ledger = match self.ledger.take() {
+            Some(ledger) => ledger,
+            None => Ledger::open(&self.path)?,
+        };
+        let ledger = self.ledger.insert(ledger);
+        let moved = ledger.take(&self.pipe, self.given, AT_ONCE)?;
+        self.given += moved as u64;
+        Ok(moved)
+    }
+
+    /// Writes the lines that are complete, and the open one if it is the `last`. True if some were dropped.
+    fn write(&mut self, desk: &mut Desk, last: bool) -> bool {
+        let Some(ledger) = &mut self.ledger else {
+            return false;
+        };
+        let before = ledger.mark();
+        desk.input.resize((self.given - before.done) as usize, 0);
+        if let Err(error) = ledger.read(&mut desk.input, before.done) {
+            complain(&format!("{}: {error}", self.path.display()));
+            return false;
+        }
+        let mut after = before;
+        desk.output.clear();
+        desk.note_dropped(&self.service, &mut after, &mut self.noted);
+        let kept = after.dropped;
+        let (name, input) = (
+            [&*self.service, &*self.stream],
+            std::mem::take(&mut desk.input),
+        );
+        let mut page = desk.page(&self.service);
+        after.done += cut(&input, last, |line| {
+            let (priority, text) = prioritised(line);
+            after.dropped += u64::from(!page.write(priority, name, text));
+        }) as u64;
+        desk.input = input;
+        desk.store.commit(ledger, after, &desk.output);
+        after.dropped > kept
+    }
+
+    fn free(&mut self) {
+        if let Some(ledger) = &self.ledger {
+            // What cannot be given back is given back next time.
+            let _ = ledger.free();
+            self.freed = ledger.mark().done;
+        }
+    }
+}
+
+impl AsFd for Pipe {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.pipe.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,233 @@
+//! Reads the folder from the oldest record to the youngest, and follows it.
+
+mod filter;
+mod lines;
+
+pub use filter::{Boot, Filter, since};
+
+use crate::files::Files;
+use crate::record::Record;
+use filter::Wanted;
+use lines::Lines;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::inotify;
+use rustix::io::Errno;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind};
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::Duration;
+
+/// Where a reader stands: a file, known by its first line whatever it is called by now, and an offset.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Position {
+    /// The first line of the file; empty before there is one.
+    pub file: String,
+    /// Up to where it has been read, in bytes.
+    pub offset: u64,
+}
+
+/// Reads records, oldest first, over all files.
+///
+/// Lines that are no records, cut off by a crash or written by somebody else, are passed over.
+#[derive(Debug)]
+pub struct Reader {
+    files: Files,
+    wanted: Wanted,
+    lines: Option<Lines>,
+    line: Vec<u8>,
+    changes: Option<OwnedFd>,
+}
+
+impl Reader {
+    /// Reads what `filter` lets through, from the oldest.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn open(folder: &Path, filter: &Filter) -> io::Result<Self> {
+        let files = Files::of(folder);
+        let mut reader = Self::unfiltered(files.clone());
+        reader.wanted = Wanted::resolve(filter, || boots(&files))?;
+        Ok(reader)
+    }
+
+    /// Goes on where another reader stood, with all records. `None` if that file is gone by now.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn resume(folder: &Path, position: &Position) -> io::Result<Option<Self>> {
+        let mut reader = Self::unfiltered(Files::of(folder));
+        if position.file.is_empty() {
+            return Ok(Some(reader));
+        }
+        for mut lines in open_all(&reader.files)? {
+            if lines.first()? == position.file {
+                lines.seek(position.offset)?;
+                reader.lines = Some(lines);
+                return Ok(Some(reader));
+            }
+        }
+        Ok(None)
+    }
+
+    fn unfiltered(files: Files) -> Self {
+        Self {
+            files,
+            wanted: Wanted::default(),
+            lines: None,
+            line: Vec::new(),
+            changes: None,
+        }
+    }
+
+    /// The next record; `None` when there is none yet.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    #[allow(clippy::should_implement_trait)] // a record borrows from the reader
+    pub fn next(&mut self) -> io::Result<Option<Record<'_>>> {
+        while self.next_line()? {
+            if Record::parse(&self.line).is_some_and(|record| self.wanted.lets(&record)) {
+                return Ok(Record::parse(&self.line));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Behind the last record that was read.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn position(&mut self) -> io::Result<Position> {
+        let Some(lines) = &mut self.lines else {
+            return Ok(Position::default());
+        };
+        Ok(Position {
+            file: lines.first()?,
+            offset: lines.offset(),
+        })
+    }
+
+    /// Waits until something may have been written, `patience` at most.
+    ///
+    /// # Errors
+    /// When the folder cannot be watched.
+    pub fn wait(&mut self, patience: Option<Duration>) -> io::Result<()> {
+        let changes = self.watch()?;
+        let mut polled = [PollFd::new(changes, PollFlags::IN)];
+        let timeout = patience.map(|patience| Timespec {
+            tv_sec: patience.as_secs() as i64,
+            tv_nsec: i64::from(patience.subsec_nanos()),
+        });
+        match poll(&mut polled, timeout.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let mut space = [MaybeUninit::uninit(); 4096];
+        let mut events = inotify::Reader::new(changes, &mut space);
+        // What happened is of no interest: the files tell.
+        while events.next().is_ok() {}
+        Ok(())
+    }
+
+    /// Watches from before the first read on, so that nothing written between a read and a wait is missed.
+    ///
+    /// # Errors
+    /// When the folder cannot be watched.
+    pub fn watch(&mut self) -> io::Result<&OwnedFd> {
+        use inotify::{CreateFlags, WatchFlags};
+        let changes = match self.changes.take() {
+            Some(changes) => changes,
+            None => {
+                let changes = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
+                let written = WatchFlags::MODIFY | WatchFlags::CREATE | WatchFlags::MOVE;
+                inotify::add_watch(&changes, self.files.folder(), written)?;
+                changes
+            }
+        };
+        Ok(self.changes.insert(changes))
+    }
+
+    /// Reads a line into `line`; false when there is none yet.
+    fn next_line(&mut self) -> io::Result<bool> {
+        loop {
+            if let Some(lines) = &mut self.lines
+                && lines.next(&mut self.line)?
+            {
+                return Ok(true);
+            }
+            let Some(next) = self.next_file()? else {
+                return Ok(false);
+            };
+            // What was written between the last read and the rotation.
+            if let Some(lines) = &mut self.lines
+                && lines.next(&mut self.line)?
+            {
+                return Ok(true);
+            }
+            self.lines = Some(next);
+        }
+    }
+
+    /// The file behind the one that is read; the first one if none is.
+    fn next_file(&self) -> io::Result<Option<Lines>> {
+        let Some(now) = &self.lines else {
+            return Ok(open_all(&self.files)?.into_iter().next());
+        };
+        if fs::metadata(self.files.current()).is_ok_and(|file| file.ino() == now.inode()) {
+            return Ok(None);
+        }
+        let open_files = open_all(&self.files)?;
+        let place = open_files
+            .iter()
+            .position(|lines| lines.inode() == now.inode());
+        // A file that is gone was older than all that are left.
+        Ok(open_files
+            .into_iter()
+            .nth(place.map_or(0, |place| place + 1)))
+    }
+}
+
+/// Opens all files, the oldest first, none left out that a rotation gives another name meanwhile.
+fn open_all(files: &Files) -> io::Result<Vec<Lines>> {
+    loop {
+        let rotated = files.rotated()?;
+        let paths = rotated.iter().map(|file| file.path.clone());
+        let opened: io::Result<Vec<Option<Lines>>> = paths
+            .chain([files.current()])
+            .map(|path| open(&path))
+            .collect();
+        let opened = opened?;
+        if files.rotated()? == rotated {
+            return Ok(opened.into_iter().flatten().collect());
+        }
+    }
+}
+
+fn open(path: &Path) -> io::Result<Option<Lines>> {
+    match File::open(path) {
+        Ok(file) => {
+            let inode = file.metadata()?.ino();
+            Ok(Some(Lines::of(file, inode)))
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The boots of which there are records, in their order.
+fn boots(files: &Files) -> io::Result<Vec<String>> {
+    let mut boots: Vec<String> = Vec::new();
+    let mut reader = Reader::unfiltered(files.clone());
+    while let Some(record) = reader.next()? {
+        if boots.last().is_none_or(|last| last != record.boot) {
+            boots.push(record.boot.to_owned());
+        }
+    }
+    Ok(boots)
+}
+
+#[cfg(test)]
+mod tests;

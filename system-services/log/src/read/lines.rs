@@ -1,0 +1,104 @@
+//! Lines of one file.
+
+use crate::record::LONGEST_LINE;
+use memchr::memchr;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+/// Read at once, in bytes.
+const AT_ONCE: usize = 128 << 10;
+
+/// A file that may still grow, read line by line.
+#[derive(Debug)]
+pub(super) struct Lines {
+    file: File,
+    inode: u64,
+    /// Where in the file `buffer` begins.
+    base: u64,
+    buffer: Vec<u8>,
+    /// How much of `buffer` has been handed out.
+    used: usize,
+    /// Inside a line that is longer than any of ours.
+    skipping: bool,
+    first: String,
+}
+
+impl Lines {
+    pub(super) fn of(file: File, inode: u64) -> Self {
+        Self {
+            file,
+            inode,
+            base: 0,
+            buffer: Vec::new(),
+            used: 0,
+            skipping: false,
+            first: String::new(),
+        }
+    }
+
+    pub(super) fn inode(&self) -> u64 {
+        self.inode
+    }
+
+    /// Behind the last line that was handed out.
+    pub(super) fn offset(&self) -> u64 {
+        self.base + self.used as u64
+    }
+
+    pub(super) fn seek(&mut self, offset: u64) -> io::Result<()> {
+        // A file that was cut since is read on from its end.
+        self.base = offset.min(self.file.metadata()?.len());
+        self.buffer.clear();
+        self.used = 0;
+        Ok(())
+    }
+
+    /// The first line, by which the file is known; empty while it is not complete.
+    pub(super) fn first(&mut self) -> io::Result<String> {
+        if self.first.is_empty() {
+            let mut bytes = vec![0; LONGEST_LINE];
+            let length = self.file.read_at(&mut bytes, 0)?;
+            let end = memchr(b'\n', &bytes[..length]).unwrap_or(0);
+            self.first = String::from_utf8_lossy(&bytes[..end]).into_owned();
+        }
+        Ok(self.first.clone())
+    }
+
+    /// Replaces `line` by the next complete line, without its end; false when there is none yet.
+    pub(super) fn next(&mut self, line: &mut Vec<u8>) -> io::Result<bool> {
+        loop {
+            let rest = &self.buffer[self.used..];
+            if let Some(end) = memchr(b'\n', rest) {
+                line.clear();
+                line.extend_from_slice(&rest[..end]);
+                self.used += end + 1;
+                if !std::mem::take(&mut self.skipping) {
+                    return Ok(true);
+                }
+                continue;
+            }
+            if rest.len() > LONGEST_LINE {
+                self.skipping = true;
+                self.used = self.buffer.len();
+            }
+            if !self.fill()? {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// Reads on; false at the end of what has been written.
+    fn fill(&mut self) -> io::Result<bool> {
+        self.buffer.drain(..self.used);
+        self.base += self.used as u64;
+        self.used = 0;
+        let kept = self.buffer.len();
+        self.buffer.resize(kept + AT_ONCE, 0);
+        let read = self
+            .file
+            .read_at(&mut self.buffer[kept..], self.base + kept as u64);
+        self.buffer.truncate(kept + *read.as_ref().unwrap_or(&0));
+        Ok(read? > 0)
+    }
+}

@@ -1,0 +1,206 @@
+//! A real receiver of syslog: Debian's rsyslog, taken from its packages and run where it lies.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+
+use anyhow::{Context, Result, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tare_image::apt::Apt;
+use tare_image::cache;
+use tare_image::progress::Progress;
+use tare_qemu::target;
+
+const PACKAGES: [&str; 2] = ["rsyslog", "rsyslog-openssl"];
+/// What is for machines that rsyslog is installed on.
+const ASSUMED: [&str; 6] = [
+    "debconf",
+    "adduser",
+    "init-system-helpers",
+    "libsystemd0",
+    "logrotate",
+    "ucf",
+];
+
+/// How it is sent to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// RFC 5426.
+    Udp,
+    /// RFC 6587.
+    Tcp,
+    /// RFC 5425.
+    Tls,
+}
+
+/// A receiver on this host, which keeps what it receives over stops and starts.
+#[derive(Debug)]
+pub struct Rsyslog {
+    folder: PathBuf,
+    root: PathBuf,
+    /// `to` of `[log.forward]`, as it is reached from this host.
+    port: u16,
+    transport: Transport,
+    running: Option<Child>,
+}
+
+impl Rsyslog {
+    /// Unpacks one in `folder`, with a certificate for `host` that is signed by [`Rsyslog::ca`].
+    ///
+    /// # Errors
+    /// The packages cannot be downloaded, or there is no certificate to be had.
+    pub fn new(folder: &Path, transport: Transport, host: &str, port: u16) -> Result<Self> {
+        let root = unpack(folder)?;
+        let rsyslog = Self {
+            folder: folder.to_owned(),
+            root,
+            port,
+            transport,
+            running: None,
+        };
+        rsyslog.make_certificates(host)?;
+        fs::write(folder.join("rsyslog.conf"), rsyslog.configuration())?;
+        Ok(rsyslog)
+    }
+
+    /// Who signed its certificate, in PEM.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn ca(&self) -> Result<String> {
+        Ok(fs::read_to_string(self.folder.join("ca.pem"))?)
+    }
+
+    /// # Errors
+    /// It does not start.
+    pub fn start(&mut self) -> Result<()> {
+        // Debian's own linker and libraries: the host's may be older.
+        let linker = self.root.join("usr/lib64/ld-linux-x86-64.so.2");
+        let libraries = self.root.join("usr/lib/x86_64-linux-gnu");
+        let mut command = Command::new(linker);
+        command.arg("--library-path").arg(&libraries);
+        command.arg(self.root.join("usr/sbin/rsyslogd"));
+        command.arg("-n").arg("-i").arg(self.folder.join("pid"));
+        command.arg("-f").arg(self.folder.join("rsyslog.conf"));
+        command.arg("-M").arg(libraries.join("rsyslog"));
+        self.running = Some(command.spawn().context("start rsyslogd")?);
+        Ok(())
+    }
+
+    /// Ends it as a system does.
+    ///
+    /// # Errors
+    /// It does not end.
+    pub fn stop(&mut self) -> Result<()> {
+        let mut running = self.running.take().context("it does not run")?;
+        kill(Pid::from_raw(running.id().try_into()?), Signal::SIGTERM)?;
+        running.wait()?;
+        Ok(())
+    }
+
+    /// What it has received, a line each: `APP-NAME MSGID SEVERITY HOSTNAME TIMESTAMP MSG`.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn received(&self) -> Result<Vec<String>> {
+        match fs::read_to_string(self.folder.join("received")) {
+            Ok(text) => Ok(text.lines().map(str::to_owned).collect()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn configuration(&self) -> String {
+        let (folder, port) = (self.folder.display(), self.port);
+        let input = match self.transport {
+            Transport::Udp => format!(
+                "module(load=\"imudp\")\ninput(type=\"imudp\" address=\"127.0.0.1\" port=\"{port}\")"
+            ),
+            Transport::Tcp => format!(
+                "module(load=\"imtcp\")\ninput(type=\"imtcp\" address=\"127.0.0.1\" port=\"{port}\")"
+            ),
+            Transport::Tls => format!(
+                "module(load=\"imtcp\" StreamDriver.Name=\"ossl\" StreamDriver.Mode=\"1\" StreamDriver.AuthMode=\"anon\")\n\
+                 input(type=\"imtcp\" address=\"127.0.0.1\" port=\"{port}\")"
+            ),
+        };
+        format!(
+            "global(workDirectory=\"{folder}\" maxMessageSize=\"64k\" DefaultNetstreamDriverCAFile=\"{folder}/ca.pem\" \
+             DefaultNetstreamDriverCertFile=\"{folder}/receiver.pem\" DefaultNetstreamDriverKeyFile=\"{folder}/receiver.key\")\n\
+             {input}\n\
+             template(name=\"fields\" type=\"string\" \
+             string=\"%app-name% %msgid% %syslogseverity% %hostname% %timestamp:::date-rfc3339% %msg%\\n\")\n\
+             action(type=\"omfile\" file=\"{folder}/received\" template=\"fields\")\n"
+        )
+    }
+
+    fn make_certificates(&self, host: &str) -> Result<()> {
+        let name = match host.parse::<std::net::IpAddr>() {
+            Ok(_) => format!("subjectAltName=IP:{host}"),
+            Err(_) => format!("subjectAltName=DNS:{host}"),
+        };
+        let new = [
+            "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "3650",
+        ];
+        let authority = ["-subj", "/CN=tests", "-keyout", "ca.key", "-out", "ca.pem"];
+        self.openssl(&[&new[..], &authority].concat())?;
+        let signed = [
+            "-CA",
+            "ca.pem",
+            "-CAkey",
+            "ca.key",
+            "-addext",
+            "basicConstraints=critical,CA:FALSE",
+        ];
+        let receiver = [
+            "-subj",
+            "/CN=receiver",
+            "-addext",
+            &name,
+            "-keyout",
+            "receiver.key",
+            "-out",
+            "receiver.pem",
+        ];
+        self.openssl(&[&new[..], &signed, &receiver].concat())
+    }
+
+    fn openssl(&self, words: &[&str]) -> Result<()> {
+        let mut openssl = Command::new("openssl");
+        let made = openssl.args(words).current_dir(&self.folder).output();
+        let made = made.context("openssl is not installed")?;
+        let said = String::from_utf8_lossy(&made.stderr);
+        ensure!(made.status.success(), "openssl {}: {said}", words.join(" "));
+        Ok(())
+    }
+}
+
+impl Drop for Rsyslog {
+    fn drop(&mut self) {
+        if let Some(running) = &mut self.running {
+            // It may have ended by itself.
+            let _ = running.kill();
+            let _ = running.wait();
+        }
+    }
+}
+
+fn unpack(folder: &Path) -> Result<PathBuf> {
+    let root = folder.join("root");
+    for name in ["bin", "sbin", "lib", "lib64"] {
+        fs::create_dir_all(root.join("usr").join(name))?;
+        symlink(format!("usr/{name}"), root.join(name))?;
+    }
+    let progress = Progress::new(&target().join("log"));
+    progress.stage("rsyslog", |stage| {
+        let debs = Apt::open(&cache::root()?, stage)?
+            .download(&PACKAGES.map(String::from), &ASSUMED.map(String::from))?;
+        debs.iter().try_for_each(|deb| {
+            let mut command = Command::new("dpkg-deb");
+            stage.run(command.arg("--extract").arg(&deb.path).arg(&root))
+        })
+    })?;
+    Ok(root)
+}
