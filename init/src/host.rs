@@ -190,7 +190,6 @@ impl Host {
     async fn configure(&mut self) {
         let names = self.installed.names();
         self.machine = config::load(&names.iter().map(String::as_str).collect::<Vec<_>>());
-        plan::metrics::switch(&mut self.machine);
         self.set_watchdogs();
         self.machine_id = state::machine_id().unwrap_or_else(|error| {
             log::error!("machine-id: {error}");
