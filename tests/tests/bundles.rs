@@ -6,8 +6,8 @@ use tare_tests::{Checks, Scratch, foreign, on_machines};
 
 /// Every service of the image. All of their namespaces allow it: they are either new or the host's, and a
 /// runtime that is root on its host can give both.
-const SERVICES: [&str; 8] = [
-    "apps", "console", "dhcp", "engine", "log", "ssh", "storage", "time",
+const SERVICES: [&str; 10] = [
+    "apps", "console", "dhcp", "engine", "forward", "log", "metrics", "ssh", "storage", "time",
 ];
 
 /// What PID 1 may have on disk, in bytes.

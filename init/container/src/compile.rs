@@ -52,7 +52,7 @@ pub fn compile(name: &str, service: &Service, users: &Users) -> Result<Spec, Com
         .set_annotations(None)
         .set_process(Some(process::process(name, service, user)?))
         .set_mounts(Some(mounts::mounts(name, service, user)))
-        .set_linux(Some(linux::linux(name, service)));
+        .set_linux(Some(linux::linux(name, service, user)));
     Ok(spec)
 }
 

@@ -1,5 +1,6 @@
 //! What separates a service from the host.
 
+use super::Service;
 use serde::{Deserialize, Serialize};
 
 /// The walls around a service. The default is every wall we have.
@@ -51,6 +52,15 @@ impl Sandbox {
     }
 }
 
+impl Service {
+    /// True if it runs in a user namespace of its own, whose only user is the one that it runs as. In one, a
+    /// capability is worth nothing on the host: whoever names any lives without.
+    #[must_use]
+    pub fn has_own_users(&self) -> bool {
+        self.process.capabilities.is_empty() && !self.sandbox.joins(Namespace::User)
+    }
+}
+
 /// A namespace that a service may share with the host. Its mount namespace is always its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -65,6 +75,8 @@ pub enum Namespace {
     Ipc,
     /// Hostname.
     Uts,
+    /// Users: only a service that names a capability needs the host's, and has them.
+    User,
 }
 
 /// Which system calls a service may make.

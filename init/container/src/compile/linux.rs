@@ -1,9 +1,11 @@
 //! The `linux` object of the spec (runtime-spec, config-linux.md).
 
+use super::User;
 use crate::paths;
 use crate::seccomp;
 use oci_spec::runtime::{
-    Linux, LinuxDeviceCgroup, LinuxNamespace, LinuxNamespaceType, LinuxResources,
+    Linux, LinuxDeviceCgroup, LinuxIdMapping, LinuxIdMappingBuilder, LinuxNamespace,
+    LinuxNamespaceType, LinuxResources,
 };
 use std::collections::HashMap;
 use tare_config::Service;
@@ -31,8 +33,16 @@ const READ_ONLY_PROC: &[&str] = &[
     "/proc/sysrq-trigger",
 ];
 
-pub(super) fn linux(name: &str, service: &Service) -> Linux {
+/// Debian's `nobody` and `nogroup`.
+const NOBODY: u32 = 65534;
+
+pub(super) fn linux(name: &str, service: &Service, user: &User) -> Linux {
     let mut linux = Linux::default();
+    if service.has_own_users() {
+        linux
+            .set_uid_mappings(Some(only(user.uid)))
+            .set_gid_mappings(Some(only(user.gid)));
+    }
     linux
         .set_namespaces(Some(namespaces(service)))
         .set_cgroups_path(Some(format!("{}/{name}", paths::SERVICES_CGROUP).into()))
@@ -55,10 +65,28 @@ fn namespaces(service: &Service) -> Vec<LinuxNamespace> {
     let own = shareable
         .into_iter()
         .filter(|(shared, _)| !service.sandbox.joins(*shared));
+    let users = service.has_own_users().then_some(LinuxNamespaceType::User);
     std::iter::once(LinuxNamespaceType::Mount)
         .chain(own.map(|(_, typ)| typ))
+        .chain(users)
         .map(namespace)
         .collect()
+}
+
+/// A user namespace where `id` is the only one. `runc` wants its container to have a root, to set it up:
+/// one that is nobody on the host. Our own launch needs none and maps only `id`.
+fn only(id: u32) -> Vec<LinuxIdMapping> {
+    match id {
+        0 => vec![mapping(0, 0)],
+        _ => vec![mapping(0, NOBODY), mapping(id, id)],
+    }
+}
+
+fn mapping(inside: u32, outside: u32) -> LinuxIdMapping {
+    let mapping = LinuxIdMappingBuilder::default();
+    let one = mapping.container_id(inside).host_id(outside).size(1u32);
+    // No field is required, so building cannot fail; there are no setters to do without.
+    one.build().unwrap_or_default()
 }
 
 fn namespace(typ: LinuxNamespaceType) -> LinuxNamespace {

@@ -86,21 +86,23 @@ fn devices(service: &Service) -> Vec<Mount> {
         return vec![mount("bind", "/dev", "/dev", &["rbind", "rprivate"])];
     }
     let named = service.sandbox.devices.iter();
-    let mut mounts = own_dev();
+    let mut mounts = own_dev(service);
     mounts.extend(named.map(|node| mount("bind", node, node, &["bind", "rprivate", "noexec"])));
     mounts
 }
 
-/// Group 5 is `tty` on Debian (base-passwd), who may write to terminals.
-fn own_dev() -> Vec<Mount> {
-    let pts = [
+/// Group 5 is `tty` on Debian (base-passwd), who may write to terminals; there is none among users of its own.
+fn own_dev(service: &Service) -> Vec<Mount> {
+    let mut pts = vec![
         "nosuid",
         "noexec",
         "newinstance",
         "ptmxmode=0666",
         "mode=0620",
-        "gid=5",
     ];
+    if !service.has_own_users() {
+        pts.push("gid=5");
+    }
     let shm = ["nosuid", "nodev", "noexec", "mode=1777", "size=64m"];
     let queues = ["nosuid", "nodev", "noexec"];
     vec![

@@ -1,6 +1,7 @@
 //! The child, from `clone3` to `execve`. It decides nothing: the plan was made before.
 
 use super::failure::{Failure, Step};
+use super::identity::Users;
 use super::plan::Plan;
 use super::{Launch, devices, identity, rootfs};
 use crate::sys;
@@ -24,7 +25,11 @@ pub(super) fn become_program(
     descriptors: &Descriptors<'_>,
     pid_variables: &[&str],
 ) -> Failure {
-    let done = make_container(plan).and_then(|()| run(plan, descriptors, pid_variables));
+    let users = match plan.user_namespace {
+        true => Users::Own,
+        false => Users::Ours,
+    };
+    let done = make_container(plan).and_then(|()| run(plan, users, descriptors, pid_variables));
     match done {
         Err(failure) => failure,
     }
@@ -38,7 +43,11 @@ pub(super) fn join_program(
     descriptors: &Descriptors<'_>,
     pidfd: BorrowedFd<'_>,
 ) -> Failure {
-    let done = join_container(plan, pidfd).and_then(|()| run(plan, descriptors, &[]));
+    let users = match plan.user_namespace {
+        true => Users::Of(pidfd),
+        false => Users::Ours,
+    };
+    let done = join_container(plan, pidfd).and_then(|()| run(plan, users, descriptors, &[]));
     match done {
         Err(failure) => failure,
     }
@@ -58,7 +67,7 @@ fn make_container(plan: &Plan) -> Result<(), Failure> {
     rootfs::close_paths(plan)
 }
 
-/// All namespaces of a process at once (`setns(2)` with a pidfd, Linux 5.8).
+/// All namespaces of a process but its users at once (`setns(2)` with a pidfd, Linux 5.8).
 fn join_container(plan: &Plan, pidfd: BorrowedFd<'_>) -> Result<(), Failure> {
     setsid().step("setsid")?;
     let mut namespaces = plan.namespaces - CloneFlags::CLONE_NEWPID;
@@ -71,13 +80,14 @@ fn join_container(plan: &Plan, pidfd: BorrowedFd<'_>) -> Result<(), Failure> {
 /// What is the same for every program of a container, however it came there.
 fn run(
     plan: &Plan,
+    users: Users<'_>,
     descriptors: &Descriptors<'_>,
     pid_variables: &[&str],
 ) -> Result<Infallible, Failure> {
     umask(UMASK);
     limit(plan)?;
     chdir(&*plan.working_directory).step_on("chdir", &plan.working_directory)?;
-    identity::assume(&plan.identity, plan.filter.as_deref())?;
+    identity::assume(&plan.identity, users, plan.filter.as_deref())?;
     reset_signals()?;
     descriptors.arrange()?;
     let program = &plan.argv[0];
@@ -96,17 +106,9 @@ fn limit(plan: &Plan) -> Result<(), Failure> {
         setrlimit(*resource, *soft, *hard).step("setrlimit")?;
     }
     match &plan.oom_score_adj {
-        Some(score) => write_file("/proc/self/oom_score_adj", score),
+        Some(score) => identity::write_file("/proc/self/oom_score_adj", score),
         None => Ok(()),
     }
-}
-
-fn write_file(path: &str, text: &str) -> Result<(), Failure> {
-    let written = nix::fcntl::open(path, OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty())
-        .and_then(|file| nix::unistd::write(file, text.as_bytes()));
-    written
-        .map(drop)
-        .map_err(|source| Failure::new(format!("write {text} to {path}"), source))
 }
 
 /// `clone3` has taken our handlers away, but what is ignored or blocked stays so over `execve`.

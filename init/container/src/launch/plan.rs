@@ -22,6 +22,8 @@ pub(super) struct Plan {
     /// Entered by the child: `clone3` would root it in the cgroup of the parent, not in that of
     /// `CLONE_INTO_CGROUP` (`copy_cgroup_ns` in kernel/cgroup/namespace.c).
     pub(super) cgroup_namespace: bool,
+    /// Entered last of all: until then the child needs its rights on the host.
+    pub(super) user_namespace: bool,
     pub(super) rootfs: CString,
     pub(super) read_only_rootfs: bool,
     pub(super) mounts: Vec<PlannedMount>,
@@ -79,6 +81,7 @@ impl Plan {
         Ok(Self {
             namespaces: namespaces(linux)?,
             cgroup_namespace: has_namespace(linux, LinuxNamespaceType::Cgroup),
+            user_namespace: has_namespace(linux, LinuxNamespaceType::User),
             rootfs: c_path(&bundle.path.join(root.path()))?,
             read_only_rootfs: root.readonly() == Some(true),
             own_dev: mounts.iter().any(PlannedMount::is_own_dev),
@@ -159,7 +162,7 @@ fn namespaces(linux: &Linux) -> Result<CloneFlags, LaunchError> {
             LinuxNamespaceType::Pid => CloneFlags::CLONE_NEWPID,
             LinuxNamespaceType::Ipc => CloneFlags::CLONE_NEWIPC,
             LinuxNamespaceType::Uts => CloneFlags::CLONE_NEWUTS,
-            LinuxNamespaceType::Cgroup => CloneFlags::empty(),
+            LinuxNamespaceType::Cgroup | LinuxNamespaceType::User => CloneFlags::empty(),
             other => return Err(invalid(format!("namespace {other} is not supported"))),
         };
     }

@@ -25,9 +25,13 @@ const PROBE: &str = "/bin/probe";
 
 type Test = (&'static str, fn(&Host));
 
-const TESTS: [Test; 8] = [
+const TESTS: [Test; 9] = [
     ("a service has nothing it did not name", nothing_unnamed),
     ("a user keeps its capabilities", a_user_keeps_capabilities),
+    (
+        "a service without capabilities has its own users",
+        users_of_its_own,
+    ),
     ("what stops a launch is named", failures_are_named),
     (
         "a link in a shared directory leads nowhere",
@@ -68,6 +72,8 @@ CapBnd: 0000000000000000
 CapAmb: 0000000000000000
 NoNewPrivs: 1
 Seccomp: 2
+users: 0 0 1
+groups: 0 0 1
 pid: 1
 cgroup: 0::/
 write to /: read-only filesystem or storage medium
@@ -84,7 +90,12 @@ unshare: Err(EPERM)";
 
 /// The same facts as its first process, but for its id; and the container ends it.
 fn second_program(host: &Host) {
-    let rest = "user = 'daemon'\ncapabilities = ['CAP_SYS_TIME']";
+    let user = "user = 'daemon'";
+    second_program_of(host, &format!("{user}\ncapabilities = ['CAP_SYS_TIME']"));
+    second_program_of(host, user);
+}
+
+fn second_program_of(host: &Host, rest: &str) {
     let bundle = host.bundle("second", rest);
     let running = start(&bundle, Some("wait"), None);
     let first = host.run("second-alone", rest, None);
@@ -125,6 +136,29 @@ fn a_user_keeps_capabilities(host: &Host) {
         "CapAmb: 0000000002000000",
     ];
     assert_eq!(facts, want);
+}
+
+/// Who names no capability has no user but its own, unless it wants the host's.
+fn users_of_its_own(host: &Host) {
+    let user = "user = 'daemon'";
+    let joins = "[sandbox]\nhost-namespaces = ['user']";
+    for (name, rest, want) in [
+        (
+            "own-users",
+            user.to_owned(),
+            "users: 1 1 1\ngroups: 1 1 1\n",
+        ),
+        (
+            "host-users",
+            format!("{user}\n{joins}"),
+            "users: 0 0 4294967295\ngroups: 0 0 4294967295\n",
+        ),
+    ] {
+        let said = host.run(name, &rest, None);
+        assert!(said.starts_with("Uid: 1 1 1 1\nGid: 1 1 1 1\n"), "{said}");
+        assert!(said.contains(want), "{said}");
+        assert!(said.contains("CapEff: 0000000000000000\n"), "{said}");
+    }
 }
 
 fn failures_are_named(host: &Host) {

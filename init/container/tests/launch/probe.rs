@@ -19,6 +19,8 @@ pub(crate) fn main(what: Option<&str>) {
 fn facts() -> Vec<String> {
     let mut facts = status();
     facts.extend([
+        format!("users: {}", words(&read("/proc/self/uid_map"))),
+        format!("groups: {}", words(&read("/proc/self/gid_map"))),
         format!("pid: {}", std::process::id()),
         format!("cgroup: {}", cgroup()),
         format!("write to /: {}", outcome(fs::write("/x", ""))),
@@ -49,6 +51,10 @@ fn status() -> Vec<String> {
     lines
         .map(|line| line.replace(":\t", ": ").replace('\t', " "))
         .collect()
+}
+
+fn words(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// The path of version 2; a machine that has version 1 too lists that first.
