@@ -16,13 +16,16 @@ use tare_tests::{Checks, Varlinkctl, examples, on_machines, user_data};
 const PAGE: &str = include_str!("../../docs/tare-command.md");
 /// What every service of the demo machine may do.
 const RIGHTS: &str = include_str!("control/rights.txt");
+/// What the services that are off by default are for.
+const ALL_SERVICES: &str = "\
+    [metrics]\nlisten = '127.0.0.1:9100'\n[log.forward]\nto = 'udp://127.0.0.1:514'\n";
 /// Runs what follows as somebody who is not root.
 const SOMEBODY: &str = "setpriv --reuid 1000 --regid 1000 --clear-groups";
 
 #[test]
 fn the_command_and_its_socket() -> Result<()> {
     on_machines(|image| {
-        let vm = boot(image, user_data::DEMO)?;
+        let vm = boot(image, &format!("{}{ALL_SERVICES}", user_data::DEMO))?;
         wait_apps(&vm)?;
         let mut checks = Checks::default();
         checks.check("status as JSON", || status(&vm));
