@@ -1,6 +1,7 @@
 //! The machine: its configuration, network and services, and what an event means to them.
 
 mod control;
+mod exec;
 mod installed;
 mod network;
 mod watchdogs;

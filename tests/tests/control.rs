@@ -42,6 +42,7 @@ fn the_command_and_its_socket() -> Result<()> {
         });
         checks.check("what services may do", || rights(&vm));
         checks.check("exit statuses", || exit_statuses(&vm));
+        checks.check("programs in containers", || exec(&vm));
         checks.check("others may nothing", || others_may_nothing(&vm));
         checks.check("colours on a terminal only", || colors(&vm));
         checks.check("top on a terminal", || top(&vm));
@@ -217,6 +218,43 @@ fn exit_statuses(vm: &Vm) -> Result<()> {
         )?;
     }
     Ok(())
+}
+
+/// With the service's rights, on our own input and output; who hangs up ends it.
+fn exec(vm: &Vm) -> Result<()> {
+    for (command, want) in [
+        ("echo in | tare service exec ssh -- cat", "in\n"),
+        (
+            "tare service exec ssh -- sh -c 'echo err >&2' 2>&1",
+            "err\n",
+        ),
+        (
+            "tare service exec ssh --env A=b -- sh -c 'echo $A; exit 7'; echo $?",
+            "b\n7\n",
+        ),
+        (
+            "tare service exec ssh -- sh -c 'kill -9 $$'; echo $?",
+            "137\n",
+        ),
+        (
+            "tare service exec apps -- true 2>&1; echo $?",
+            "tare: apps does not run\n1\n",
+        ),
+        (
+            "tare service exec time -- touch /x >/dev/null 2>&1; echo $?",
+            "1\n",
+        ),
+    ] {
+        says(vm, command, want)?;
+    }
+    mentions(
+        vm,
+        "tare service exec ssh -- /nothing 2>&1 || true",
+        "/nothing",
+    )?;
+    let hang_up = "timeout 2 tare service exec ssh -- sleep 4321; \
+        while pgrep -f 'sleep 432[1]' >/dev/null; do sleep 0.1; done";
+    vm.ssh_within(hang_up, secs(30)).map(drop)
 }
 
 /// By the socket's mode, so that PID 1 does not even hear of it; members of the group may everything.

@@ -24,7 +24,8 @@ Exit status:
   2  the command was not understood
   3  PID 1 cannot be reached, or its answer is not understood
   4  permission denied
-  5  status --check: the machine is not ready";
+  5  status --check: the machine is not ready
+`service exec` ends as its program does, with 128 and the signal's number where one ended it.";
 
 /// What every command takes.
 #[derive(Debug, Args)]
@@ -105,6 +106,17 @@ pub enum ServiceCommand {
     Stop(Change),
     /// Stops and starts a service and waits until it is ready or done
     Restart(Change),
+    /// Runs a program in a service's container, with the service's rights, and ends as it does
+    Exec {
+        /// Which
+        name: String,
+        /// Add to the environment
+        #[arg(short, long, value_name = "KEY=VALUE")]
+        env: Vec<String>,
+        /// The program and its arguments, after `--`
+        #[arg(last = true, required = true)]
+        command: Vec<String>,
+    },
     /// Shows what services may do, as the kernel says, and how much that is: 0 is nothing, 100 everything
     Audit {
         /// One service, with all details

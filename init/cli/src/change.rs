@@ -77,6 +77,12 @@ fn settle(
     while !state.is_settled() {
         events.wait_at_most(deadline.saturating_duration_since(Instant::now()))?;
         match events.next() {
+            Some(Ok(Monitor { event })) if has_run(state, &event, &change.name) => {
+                return match event.text.as_str() {
+                    "" | "status 0" => Ok(State::Done),
+                    exit => Err(Failed::NotSo(format!("{} ended with {exit}", change.name))),
+                };
+            }
             Some(Ok(Monitor { event })) => state = after(state, &event, &change.name),
             Some(Err(error)) if is_late(&error) => return Err(late(change, state)),
             Some(Err(error)) => return Err(error.into()),
@@ -91,6 +97,12 @@ fn after(state: State, event: &Event, name: &str) -> State {
         Some(new) if event.service.as_deref() == Some(name) => new,
         _ => state,
     }
+}
+
+/// Whether the service has run and now waits for its next time.
+fn has_run(state: State, event: &Event, name: &str) -> bool {
+    let waits = event.new_state == Some(State::Waiting) && event.service.as_deref() == Some(name);
+    waits && state != State::Waiting
 }
 
 fn is_late(error: &CallError) -> bool {

@@ -17,6 +17,9 @@ pub enum Failed {
     /// The machine is not ready; the status has said so.
     #[error("")]
     NotReady,
+    /// The program that was run has ended so; it has said why itself.
+    #[error("")]
+    Program(u8),
     /// The output cannot be written.
     #[error("write: {0}")]
     Output(#[from] io::Error),
@@ -36,6 +39,7 @@ impl Failed {
             }
             Self::Call(_) => 3,
             Self::NotReady => 5,
+            Self::Program(status) => *status,
             // Whoever read it has seen enough.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
             Self::Output(_) => 1,

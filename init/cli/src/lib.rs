@@ -10,6 +10,7 @@ mod audit;
 mod boot;
 mod change;
 mod events;
+mod exec;
 mod exit;
 mod list;
 mod run;

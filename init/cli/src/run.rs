@@ -3,7 +3,7 @@
 use crate::args::{Arguments, BootCommand, Command, ServiceCommand};
 use crate::change::Wish;
 use crate::style::Style;
-use crate::{Failed, audit, boot, change, events, list, show, status, top};
+use crate::{Failed, audit, boot, change, events, exec, list, show, status, top};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::io::{self, Write};
@@ -82,6 +82,7 @@ fn service(context: &Context, command: &ServiceCommand) -> Result<(), Failed> {
         ServiceCommand::Start(change) => change::change(context, change, Wish::Start),
         ServiceCommand::Stop(change) => change::change(context, change, Wish::Stop),
         ServiceCommand::Restart(change) => change::change(context, change, Wish::Restart),
+        ServiceCommand::Exec { name, env, command } => exec::exec(context, name, env, command),
         ServiceCommand::Audit { name } => audit::audit(context, name.as_deref()),
     }
 }

@@ -63,6 +63,16 @@ pub enum Method {
         /// Which.
         name: String,
     },
+    /// Runs a program in a service's container; the call brings its three descriptors.
+    #[serde(rename = "org.tare.Control.ExecInService")]
+    ExecInService {
+        /// Which service.
+        name: String,
+        /// The program and its arguments.
+        args: Vec<String>,
+        /// Added to the environment, each `KEY=VALUE`.
+        environment: Option<Vec<String>>,
+    },
     /// What services may do.
     #[serde(rename = "org.tare.Control.AuditServices")]
     AuditServices {
@@ -133,6 +143,9 @@ fn service(method: &str, parameters: &mut Parameters) -> Result<Option<Call>, Fa
 }
 
 fn control(method: &str, parameters: &mut Parameters) -> Result<Option<Method>, Failure> {
+    if method == "ExecInService" {
+        return exec(parameters).map(Some);
+    }
     let mut name = || parameters.take("name");
     Ok(Some(match method {
         "GetStatus" => Method::GetStatus {},
@@ -152,6 +165,18 @@ fn control(method: &str, parameters: &mut Parameters) -> Result<Option<Method>, 
         "Reboot" => Method::Reboot {},
         _ => return Ok(None),
     }))
+}
+
+fn exec(parameters: &mut Parameters) -> Result<Method, Failure> {
+    let args: Vec<String> = parameters.take("args")?;
+    if args.is_empty() {
+        return Err(invalid("args"));
+    }
+    Ok(Method::ExecInService {
+        name: parameters.take("name")?,
+        args,
+        environment: parameters.take("environment")?,
+    })
 }
 
 /// The parameters of a call that were not taken yet.

@@ -1,11 +1,14 @@
 //! The calling end: a command waits for one answer at a time, so it may block.
 
 use crate::{Failure, Method};
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, IoSlice, Read, Write};
 use std::marker::PhantomData;
+use std::mem::MaybeUninit;
+use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -104,10 +107,29 @@ impl Client {
         })
     }
 
+    /// Calls `method` with three descriptors and waits for its answer, however long that takes.
+    ///
+    /// # Errors
+    /// Every one but [`CallError::Connect`].
+    pub fn call_with<T: DeserializeOwned>(
+        &mut self,
+        method: &Method,
+        descriptors: [BorrowedFd<'_>; 3],
+    ) -> Result<T, CallError> {
+        let message = message(method, false)?;
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
+        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+        ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
+        let stream = self.0.get_mut();
+        let slices = [IoSlice::new(&message)];
+        let sent = sendmsg(&*stream, &slices, &mut ancillary, SendFlags::NOSIGNAL);
+        stream.write_all(&message[sent.map_err(io::Error::from)?..])?;
+        stream.set_read_timeout(None)?;
+        Ok(serde_json::from_value(self.receive()?.parameters)?)
+    }
+
     fn send(&mut self, method: &Method, more: bool) -> Result<(), CallError> {
-        let mut message = serde_json::to_vec(&Outgoing { method, more })?;
-        message.push(0);
-        Ok(self.0.get_mut().write_all(&message)?)
+        Ok(self.0.get_mut().write_all(&message(method, more)?)?)
     }
 
     fn receive(&mut self) -> Result<Incoming, CallError> {
@@ -122,6 +144,12 @@ impl Client {
             Some(error) => Err(refusal(error, incoming.parameters)),
         }
     }
+}
+
+fn message(method: &Method, more: bool) -> Result<Vec<u8>, CallError> {
+    let mut message = serde_json::to_vec(&Outgoing { method, more })?;
+    message.push(0);
+    Ok(message)
 }
 
 fn refusal(error: String, parameters: Value) -> CallError {

@@ -14,6 +14,20 @@ pub enum Failure {
         /// The name.
         name: String,
     },
+    /// The service does not run.
+    #[error("{name} does not run")]
+    #[serde(rename = "org.tare.Control.ServiceNotRunning")]
+    ServiceNotRunning {
+        /// Which.
+        name: String,
+    },
+    /// The program cannot be run.
+    #[error("{reason}")]
+    #[serde(rename = "org.tare.Control.ExecFailed")]
+    ExecFailed {
+        /// Why not.
+        reason: String,
+    },
     /// The machine is about to power off or to reboot.
     #[error("the machine is about to end")]
     #[serde(rename = "org.tare.Control.MachineEnding")]

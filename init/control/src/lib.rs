@@ -22,7 +22,7 @@ pub use call::{Call, Method, RawCall};
 pub use client::{CallError, Client, Replies};
 pub use event::{Event, EventKind, Monitor};
 pub use failure::Failure;
-pub use service::{Dependency, ListServices, Service, ShowService, State};
+pub use service::{Dependency, ExecInService, ListServices, Service, ShowService, State};
 pub use status::{Address, Disk, GetStatus, Health, Memory};
 pub use timeline::{GetBootTimeline, Span, SpanKind};
 pub use wire::Nothing;

@@ -73,6 +73,16 @@ wire! {
     }
 
     Type:
+    /// The reply to `ExecInService`.
+    #[derive(Copy)]
+    pub struct ExecInService {
+        /// Its exit status; none where a signal ended it.
+        pub status: Option<i32>,
+        /// The number of that signal.
+        pub signal: Option<i32>,
+    }
+
+    Type:
     /// The reply to `ShowService`.
     pub struct ShowService {
         /// How it is.

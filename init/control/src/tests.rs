@@ -63,7 +63,8 @@ fn fields(reply: &IdlType<'static>) -> Vec<String> {
 
 #[test]
 fn the_file_describes_our_replies() {
-    let replies: [(&str, &IdlType<'static>); 6] = [
+    let replies: [(&str, &IdlType<'static>); 7] = [
+        ("ExecInService", ExecInService::TYPE),
         ("GetStatus", GetStatus::TYPE),
         ("ListServices", ListServices::TYPE),
         ("ShowService", ShowService::TYPE),
@@ -81,6 +82,7 @@ fn the_file_describes_our_replies() {
 fn example(ty: &IdlType<'_>) -> serde_json::Value {
     match ty.to_string().trim_start_matches('?') {
         "bool" => true.into(),
+        "[]string" => vec!["x"].into(),
         _ => "x".into(),
     }
 }
@@ -111,6 +113,8 @@ fn every_error_of_the_file_is_ours() {
         errors,
         [
             "error ServiceNotFound (name: string)",
+            "error ServiceNotRunning (name: string)",
+            "error ExecFailed (reason: string)",
             "error MachineEnding ()"
         ]
     );

@@ -3,11 +3,13 @@
 use super::question::Told;
 use super::{audit, machine, usage};
 use crate::supervisor::ServiceStatus;
+use crate::supervisor::reap::Outcome;
 use crate::timeline::micros;
 use serde::Serialize;
 use tare_control::{
-    AuditServices, DESCRIPTION, Dependency, Failure, GetBootTimeline, GetStatus, INTERFACE,
-    ListServices, Nothing, Service, ShowService, State, VARLINK_DESCRIPTION, VARLINK_INTERFACE,
+    AuditServices, DESCRIPTION, Dependency, ExecInService, Failure, GetBootTimeline, GetStatus,
+    INTERFACE, ListServices, Nothing, Service, ShowService, State, VARLINK_DESCRIPTION,
+    VARLINK_INTERFACE,
 };
 use tokio::task::yield_now;
 
@@ -23,6 +25,7 @@ pub(super) enum Answer {
     Service(Box<ShowService>),
     Audits(AuditServices),
     Timeline(GetBootTimeline),
+    Outcome(ExecInService),
 }
 
 /// Who answers (`org.varlink.service.GetInfo`).
@@ -54,11 +57,20 @@ pub(super) fn description(interface: String) -> Result<Answer, Failure> {
     Ok(Answer::Description { description })
 }
 
+/// How a program has ended.
+pub(super) fn outcome(outcome: Outcome) -> Answer {
+    let (status, signal) = match outcome {
+        Outcome::Status(status) => (Some(status), None),
+        Outcome::Signal(signal) => (None, Some(signal as i32)),
+    };
+    Answer::Outcome(ExecInService { status, signal })
+}
+
 /// Adds what the kernel knows. A turn of the loop for each service: whoever asks about a thousand holds
 /// up nobody.
 pub(super) async fn complete(told: Told) -> Answer {
     match told {
-        Told::Nothing | Told::Events(..) => Answer::Nothing(Nothing {}),
+        Told::Nothing | Told::Events(..) | Told::Program(_) => Answer::Nothing(Nothing {}),
         Told::Status(known) => Answer::Status(machine::status(known)),
         Told::Timeline(timeline) => Answer::Timeline(machine::boot_loader(timeline)),
         Told::Service(status, configuration) => Answer::Service(Box::new(ShowService {

@@ -6,11 +6,12 @@ use super::question::{Question, Told};
 use super::seats::Seat;
 use super::stream::{Incoming, Outgoing, Stream};
 use crate::clock::since_boot;
-use crate::supervisor::Event;
+use crate::supervisor::{Ended, Event};
 use crate::timeline::micros;
 use serde::Serialize;
 use std::cell::Cell;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
 use tare_config::machine::Others;
@@ -51,7 +52,11 @@ impl Conversation {
         others: Rc<Cell<Others>>,
         events: UnboundedSender<Event>,
     ) -> Self {
-        let (read, write) = Connection::new(Stream(Rc::new(stream))).split();
+        let stream = Stream {
+            stream: Rc::new(stream),
+            takes_descriptors: peer.rights(others.get()) == Rights::Everything,
+        };
+        let (read, write) = Connection::new(stream).split();
         let talk = Talk {
             write: write.into_write_half(),
             peer,
@@ -64,14 +69,16 @@ impl Conversation {
     /// Answers one call after the other until the peer is gone or breaks the rules: varlink has no
     /// error for what is no message.
     pub(super) async fn hold(mut self, seat: &Seat) {
-        while let Ok((call, _)) = self.read.receive_call::<RawCall>().await {
+        while let Ok((call, descriptors)) = self.read.receive_call::<RawCall>().await {
             seat.set_busy(true);
-            let events = match self.talk.answer(call).await {
-                Ok(events) => events,
+            let lasting = match self.talk.answer(call, descriptors).await {
+                Ok(lasting) => lasting,
                 Err(error) => return log::debug!("control socket: {error}"),
             };
-            if let Some(events) = events {
-                return self.tell(events).await;
+            if let Some(lasting) = lasting
+                && !self.stay(lasting).await
+            {
+                return;
             }
             seat.set_busy(false);
             if self.talk.rights() != Rights::Everything {
@@ -80,8 +87,33 @@ impl Conversation {
         }
     }
 
+    /// Waits for what lasts; false if the peer was gone before.
+    async fn stay(&mut self, lasting: Lasting) -> bool {
+        match lasting {
+            Lasting::Program(ended) => self.await_end(ended).await,
+            Lasting::Events(events) => {
+                self.tell(events).await;
+                false
+            }
+        }
+    }
+
+    /// Replies when a program has ended; false if the peer was gone before, which ends the program.
+    async fn await_end(&mut self, ended: oneshot::Receiver<Ended>) -> bool {
+        let ended = tokio::select! {
+            ended = ended => Some(ended),
+            _ = self.read.receive_call::<RawCall>() => None,
+        };
+        let Some(ended) = ended else {
+            // The receiver is dropped by now.
+            let _ = self.talk.events.send(Event::ProbeLate);
+            return false;
+        };
+        self.talk.tell_end(ended).await.is_ok()
+    }
+
     /// Passes events on until the peer is gone, or says something: nobody would answer it.
-    async fn tell(mut self, events: Events) {
+    async fn tell(&mut self, events: Events) {
         tokio::select! {
             _ = self.read.receive_call::<RawCall>() => {}
             result = self.talk.tell(events) => {
@@ -98,15 +130,19 @@ impl Talk {
         self.peer.rights(self.others.get())
     }
 
-    /// Replies to `call`, or hands out the events that it wants.
-    async fn answer(&self, call: Message<RawCall>) -> io::Result<Option<Events>> {
+    /// Replies to `call`, or hands out what has to be waited for.
+    async fn answer(
+        &self,
+        call: Message<RawCall>,
+        descriptors: Vec<OwnedFd>,
+    ) -> io::Result<Option<Lasting>> {
         let (more, oneway) = (call.more(), call.oneway());
         let result = match Call::try_from(call.method().clone()) {
-            Ok(call) => self.find_out(call, more && !oneway).await,
+            Ok(call) => self.find_out(call, descriptors, more && !oneway).await,
             Err(failure) => Err(failure),
         };
         match result {
-            Ok(Found::Events(events)) => return Ok(Some(events)),
+            Ok(Found::Lasting(lasting)) => return Ok(Some(lasting)),
             _ if oneway => {}
             Ok(Found::Answer(answer)) => self.send(&Reply::new(Some(answer))).await?,
             Err(failure) => self.send(&failure).await?,
@@ -114,7 +150,12 @@ impl Talk {
         Ok(None)
     }
 
-    async fn find_out(&self, call: Call, more: bool) -> Result<Found, Failure> {
+    async fn find_out(
+        &self,
+        call: Call,
+        descriptors: Vec<OwnedFd>,
+        more: bool,
+    ) -> Result<Found, Failure> {
         let method = match call {
             _ if self.rights() == Rights::Nothing => return Err(Failure::PermissionDenied {}),
             Call::GetInfo => return Ok(Found::answer(answer::info())),
@@ -129,16 +170,29 @@ impl Talk {
         if matches!(method, Method::Monitor { .. }) && !more {
             return Err(Failure::ExpectedMore {});
         }
-        match self.ask(method).await? {
-            Told::Events(recent, events) => Ok(Found::Events((recent, events))),
-            told => Ok(Found::answer(answer::complete(told).await)),
+        Ok(match self.ask(method, descriptors).await? {
+            Told::Events(recent, events) => Found::Lasting(Lasting::Events((recent, events))),
+            Told::Program(ended) => Found::Lasting(Lasting::Program(ended)),
+            told => Found::answer(answer::complete(told).await),
+        })
+    }
+
+    async fn tell_end(&self, ended: Result<Ended, oneshot::error::RecvError>) -> io::Result<()> {
+        match ended {
+            Ok(Ok(outcome)) => self.send(&Reply::new(Some(answer::outcome(outcome)))).await,
+            Ok(Err(reason)) => self.send(&Failure::ExecFailed { reason }).await,
+            Err(_) => self.send(&Failure::MachineEnding {}).await,
         }
     }
 
     /// Asks PID 1's loop; that there is none any more is the machine's end.
-    async fn ask(&self, method: Method) -> Result<Told, Failure> {
+    async fn ask(&self, method: Method, descriptors: Vec<OwnedFd>) -> Result<Told, Failure> {
         let (answer, told) = oneshot::channel();
-        let question = Event::Asked(Question { method, answer });
+        let question = Event::Asked(Question {
+            method,
+            descriptors,
+            answer,
+        });
         let asked = self.events.send(question);
         asked.map_err(|_| Failure::MachineEnding {})?;
         told.await.unwrap_or(Err(Failure::MachineEnding {}))
@@ -177,7 +231,13 @@ impl Talk {
 /// What a call leads to.
 enum Found {
     Answer(Box<Answer>),
+    Lasting(Lasting),
+}
+
+/// What is waited for while the peer stays.
+enum Lasting {
     Events(Events),
+    Program(oneshot::Receiver<Ended>),
 }
 
 impl Found {

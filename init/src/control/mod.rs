@@ -7,6 +7,7 @@
 mod answer;
 mod audit;
 mod conversation;
+mod descriptors;
 mod machine;
 mod peer;
 mod question;

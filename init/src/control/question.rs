@@ -1,15 +1,18 @@
 //! What a connection asks PID 1's loop, and what that tells it.
 
-use crate::supervisor::ServiceStatus;
+use crate::supervisor::{Ended, ServiceStatus};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use tare_control::{Address, Event, Failure, GetBootTimeline, Health, Method};
-use tokio::sync::broadcast;
 use tokio::sync::oneshot::Sender;
+use tokio::sync::{broadcast, oneshot};
 
 /// A call that somebody who may has made.
 #[derive(Debug)]
 pub(crate) struct Question {
     pub(crate) method: Method,
+    /// What came with it.
+    pub(crate) descriptors: Vec<OwnedFd>,
     /// Where the answer goes; who asked may be gone.
     pub(crate) answer: Sender<Result<Told, Failure>>,
 }
@@ -24,6 +27,8 @@ pub(crate) enum Told {
     Service(Box<ServiceStatus>, serde_json::Value),
     Processes(Vec<Process>),
     Timeline(GetBootTimeline),
+    /// A program runs; how it ends.
+    Program(oneshot::Receiver<Ended>),
     /// Those that have been, the oldest first, and those to come.
     Events(Vec<Event>, broadcast::Receiver<Event>),
 }

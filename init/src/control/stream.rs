@@ -1,10 +1,12 @@
 //! A connection's bytes, within bounds.
 
+use super::descriptors::{self, MAX_DESCRIPTORS};
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::time::Duration;
 use tare_control::MAX_MESSAGE;
+use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::time::{Instant, timeout, timeout_at};
 use zlink_core::connection::PassedCredentials;
@@ -13,9 +15,16 @@ use zlink_core::connection::socket::{ReadHalf, ReadResult, Socket, WriteHalf};
 /// How long the rest of a message may take once it has begun, and a reply until it is read.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How many bytes came, and the descriptors with them.
+type Received = (usize, Vec<OwnedFd>);
+
 /// A connection.
 #[derive(Debug)]
-pub(super) struct Stream(pub(super) Rc<UnixStream>);
+pub(super) struct Stream {
+    pub(super) stream: Rc<UnixStream>,
+    /// Whether descriptors are taken that come with messages.
+    pub(super) takes_descriptors: bool,
+}
 
 impl Socket for Stream {
     type ReadHalf = Incoming;
@@ -23,10 +32,12 @@ impl Socket for Stream {
 
     fn split(self) -> (Incoming, Outgoing) {
         let incoming = Incoming {
-            stream: Rc::clone(&self.0),
+            stream: Rc::clone(&self.stream),
+            takes_descriptors: self.takes_descriptors,
             begun: None,
+            descriptors: 0,
         };
-        (incoming, Outgoing(self.0))
+        (incoming, Outgoing(self.stream))
     }
 }
 
@@ -34,25 +45,48 @@ impl Socket for Stream {
 #[derive(Debug)]
 pub(super) struct Incoming {
     stream: Rc<UnixStream>,
+    takes_descriptors: bool,
+    /// How many have come since a message ended.
+    descriptors: usize,
     /// Length of the message that has begun and not ended, and when it must have.
     begun: Option<(usize, Instant)>,
 }
 
 impl Incoming {
-    async fn read_some(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+    async fn read_some(&mut self, buffer: &mut [u8]) -> io::Result<Received> {
         loop {
             match self.begun {
                 Some((_, deadline)) => timeout_at(deadline, self.stream.readable()).await??,
                 None => self.stream.readable().await?,
             }
-            match self.stream.try_read(buffer) {
+            let received = match self.takes_descriptors {
+                true => self.receive(buffer),
+                false => self.stream.try_read(buffer).map(|length| (length, vec![])),
+            };
+            match received {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                read => return self.count(&buffer[..read?]),
+                Err(error) => return Err(error),
+                Ok((length, descriptors)) => {
+                    self.count(&buffer[..length], descriptors.len())?;
+                    return Ok((length, descriptors));
+                }
             }
         }
     }
 
-    fn count(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    fn receive(&self, buffer: &mut [u8]) -> io::Result<Received> {
+        let receive = || descriptors::receive(&self.stream, buffer);
+        self.stream.try_io(Interest::READABLE, receive)
+    }
+
+    fn count(&mut self, bytes: &[u8], descriptors: usize) -> io::Result<()> {
+        self.descriptors += descriptors;
+        if self.descriptors > MAX_DESCRIPTORS {
+            return Err(io::ErrorKind::QuotaExceeded.into());
+        }
+        if bytes.contains(&0) {
+            self.descriptors = 0;
+        }
         let (before, deadline) = self.begun.unwrap_or_else(|| (0, Instant::now() + PATIENCE));
         let to_end = bytes.iter().take_while(|byte| **byte != 0).count();
         if before + to_end > MAX_MESSAGE {
@@ -63,13 +97,14 @@ impl Incoming {
             all if all == bytes.len() => Some((before + all, deadline)),
             of_next => Some((of_next, Instant::now() + PATIENCE)),
         };
-        Ok(bytes.len())
+        Ok(())
     }
 }
 
 impl ReadHalf for Incoming {
     async fn read(&mut self, buffer: &mut [u8]) -> zlink_core::Result<ReadResult> {
-        Ok(ReadResult::new(self.read_some(buffer).await?))
+        let (length, descriptors) = self.read_some(buffer).await?;
+        Ok(ReadResult::new(length).set_fds(descriptors))
     }
 }
 

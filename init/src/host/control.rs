@@ -7,6 +7,7 @@ use crate::effect::power::Ending;
 use crate::supervisor::{Change, RequestError, ServiceStatus};
 use crate::timeline::micros;
 use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
 use tare_control::{Address, Event, EventKind, Failure, Health, Method, State};
 use tokio::sync::broadcast;
 
@@ -49,12 +50,12 @@ impl Host {
 
     /// Answers a question of the control socket.
     pub(super) fn asked(&mut self, question: Question) {
-        let answer = self.answer(question.method);
+        let answer = self.answer(question.method, &question.descriptors);
         // Who asked may be gone.
         let _ = question.answer.send(answer);
     }
 
-    fn answer(&mut self, method: Method) -> Result<Told, Failure> {
+    fn answer(&mut self, method: Method, descriptors: &[OwnedFd]) -> Result<Told, Failure> {
         match method {
             Method::GetStatus {} => Ok(Told::Status(self.known())),
             Method::ListServices {} => Ok(Told::Services(self.supervisor.snapshot())),
@@ -62,6 +63,11 @@ impl Host {
             Method::StartService { name } => done(self.supervisor.start(&name)),
             Method::StopService { name } => done(self.supervisor.stop(&name)),
             Method::RestartService { name } => done(self.supervisor.restart(&name)),
+            Method::ExecInService {
+                name,
+                args,
+                environment,
+            } => self.exec(name, args, &environment.unwrap_or_default(), descriptors),
             Method::AuditServices { name } => self.processes(name),
             Method::GetBootTimeline {} => Ok(Told::Timeline(self.timeline.tell())),
             Method::Monitor { recent } => Ok(self.events(recent == Some(true))),

@@ -1,5 +1,6 @@
 //! What PID 1's loop waits for.
 
+use super::execs::Ended;
 use super::state;
 use crate::control::Question;
 use crate::effect::power::Ending;
@@ -32,8 +33,8 @@ pub(crate) enum Event {
         service: String,
         run: u64,
         args: Vec<String>,
-        /// Whether it ended well; whoever waits no longer has dropped the other end.
-        done: oneshot::Sender<bool>,
+        /// How it ended; whoever waits no longer has dropped the other end.
+        done: oneshot::Sender<Ended>,
     },
     /// Somebody waits for such a program no longer.
     ProbeLate,

@@ -1,18 +1,21 @@
-//! Programs that PID 1 runs in the containers of services, to ask them how they are.
+//! Programs that PID 1 runs in the containers of services: to ask them how they are, and for people.
 
 use super::reap::Outcome;
 use super::run::Supervisor;
 use std::collections::BTreeMap;
 use std::time::Duration;
-use tare_container::{Exec, Starting};
+use tare_container::{Exec, LaunchError, Starting};
 use tokio::sync::oneshot;
+
+/// How a program has ended, or why it was none.
+pub(crate) type Ended = Result<Outcome, String>;
 
 /// Such a program while it runs.
 #[derive(Debug)]
 struct Running {
     service: String,
     starting: Starting,
-    done: oneshot::Sender<bool>,
+    done: oneshot::Sender<Ended>,
 }
 
 /// All of them, by process id.
@@ -25,10 +28,14 @@ impl Execs {
         let Some(running) = self.0.remove(&pid) else {
             return false;
         };
-        if let Err(error) = running.starting.finish(Duration::ZERO) {
-            log::debug!("{}: probe: {error}", running.service);
-        }
-        let _ = running.done.send(outcome.is_success());
+        let ended = match running.starting.finish(Duration::ZERO) {
+            Ok(_) => Ok(outcome),
+            Err(error) => {
+                log::debug!("{}: {error}", running.service);
+                Err(error.to_string())
+            }
+        };
+        let _ = running.done.send(ended);
         true
     }
 
@@ -47,30 +54,41 @@ impl Supervisor {
         name: &str,
         run: u64,
         args: &[String],
-        done: oneshot::Sender<bool>,
+        done: oneshot::Sender<Ended>,
     ) {
-        let unit = self.units.get(name).filter(|unit| unit.run == run);
-        let Some((unit, running)) = unit.and_then(|unit| Some((unit, unit.running.as_ref()?)))
-        else {
+        if self.units.get(name).is_none_or(|unit| unit.run != run) {
             return;
-        };
+        }
         let options = Exec {
             args,
             stdio: [None; 3],
             environment: &[],
         };
-        match tare_container::exec(&unit.bundle, running, &options) {
-            Ok(starting) => {
-                let service = name.to_owned();
-                let running = Running {
-                    service,
-                    starting,
-                    done,
-                };
-                self.execs.0.insert(running.starting.pid(), running);
-            }
-            Err(error) => log::warn!("{name}: probe: {error}"),
+        if let Some(Err(error)) = self.exec(name, &options, done) {
+            log::warn!("{name}: probe: {error}");
         }
+    }
+
+    /// Runs a program in the container of a service; none if that does not run. `done` is told how it
+    /// ends; it is ended when nobody waits for that any more.
+    pub(crate) fn exec(
+        &mut self,
+        name: &str,
+        options: &Exec<'_>,
+        done: oneshot::Sender<Ended>,
+    ) -> Option<Result<(), LaunchError>> {
+        let unit = self.units.get(name)?;
+        let running = unit.running.as_ref().filter(|_| unit.life.is_running())?;
+        let started = tare_container::exec(&unit.bundle, running, options);
+        Some(started.map(|starting| {
+            let service = name.to_owned();
+            let running = Running {
+                service,
+                starting,
+                done,
+            };
+            self.execs.0.insert(running.starting.pid(), running);
+        }))
     }
 
     /// Ends the programs that nobody waits for any more.

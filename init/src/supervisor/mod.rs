@@ -30,6 +30,7 @@ mod words;
 
 pub(crate) use changes::Change;
 pub(crate) use event::Event;
+pub(crate) use execs::Ended;
 pub(crate) use notice::values;
 pub(crate) use run::Supervisor;
 pub(crate) use status::{RequestError, ServiceStatus};

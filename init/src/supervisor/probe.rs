@@ -95,7 +95,7 @@ impl Asker {
             args: args.to_vec(),
             done,
         });
-        ended.await.unwrap_or(false)
+        matches!(ended.await, Ok(Ok(outcome)) if outcome.is_success())
     }
 }
 

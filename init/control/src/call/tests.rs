@@ -16,6 +16,11 @@ fn a_method_is_read_as_it_was_written() {
         Method::RestartService { name: name() },
         Method::AuditServices { name: Some(name()) },
         Method::AuditServices { name: None },
+        Method::ExecInService {
+            name: name(),
+            args: vec!["ls".to_owned()],
+            environment: None,
+        },
         Method::GetBootTimeline {},
         Method::Monitor { recent: Some(true) },
         Method::Monitor { recent: None },

@@ -1,0 +1,94 @@
+//! Programs, and the descriptors that come with the wish to run one.
+
+use super::*;
+use crate::supervisor::Ended;
+use crate::supervisor::reap::Outcome;
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
+use std::fs::File;
+use std::io::{IoSlice, Read, Write, pipe};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+
+/// Writes its arguments to its standard output and ends with 3; with `sleep` it waits until nobody cares.
+pub(super) async fn play_program(
+    args: Vec<String>,
+    descriptors: Vec<OwnedFd>,
+    mut done: oneshot::Sender<Ended>,
+) {
+    if args[0] == "sleep" {
+        return done.closed().await;
+    }
+    let output = descriptors.into_iter().nth(1).map(File::from);
+    output
+        .unwrap()
+        .write_all(args.join(" ").as_bytes())
+        .unwrap();
+    done.send(Ok(Outcome::Status(3))).unwrap();
+}
+
+/// Sends `bytes` with `descriptors`.
+fn send_with(client: &Client, bytes: &[u8], descriptors: &[RawFd]) {
+    let rights = [ControlMessage::ScmRights(descriptors)];
+    let slices = [IoSlice::new(bytes)];
+    let socket = client.0.as_raw_fd();
+    sendmsg::<()>(socket, &slices, &rights, MsgFlags::empty(), None).unwrap();
+}
+
+fn exec(args: &[&str]) -> Vec<u8> {
+    let parameters = json!({"name": "a", "args": args});
+    let method = "org.tare.Control.ExecInService";
+    format!("{}\0", json!({"method": method, "parameters": parameters})).into_bytes()
+}
+
+#[test]
+fn a_program_has_the_descriptors_that_came() {
+    with_server(0, async |server| {
+        let (mut read, write) = pipe().unwrap();
+        let mut client = Client::connect(&server, ROOT);
+        let descriptors = [read.as_raw_fd(), write.as_raw_fd(), write.as_raw_fd()];
+        send_with(&client, &exec(&["hello", "you"]), &descriptors);
+        let reply = client.receive().await.unwrap();
+        assert_eq!(reply["parameters"], json!({"status": 3, "signal": null}));
+        drop(write);
+        let mut said = String::new();
+        read.read_to_string(&mut said).unwrap();
+        assert_eq!(said, "hello you");
+        // The connection goes on.
+        assert!(client.call(call("GetStatus")).await.is_some());
+    });
+}
+
+/// The pipe ends only when its last writer is closed.
+#[test]
+fn who_hangs_up_leaves_nothing_open() {
+    with_server(0, async |server| {
+        let (mut read, write) = pipe().unwrap();
+        let client = Client::connect(&server, ROOT);
+        send_with(&client, &exec(&["sleep"]), &[write.as_raw_fd(); 3]);
+        sleep(Duration::from_secs(1)).await;
+        drop((client, write));
+        sleep(Duration::from_secs(1)).await;
+        let mut said = String::new();
+        read.read_to_string(&mut said).unwrap();
+        assert_eq!(said, "");
+    });
+}
+
+#[test]
+fn descriptors_are_counted() {
+    with_server(0, async |server| {
+        let (_, write) = pipe().unwrap();
+        let three = [write.as_raw_fd(); 3];
+        let mut greedy = Client::connect(&server, ROOT);
+        send_with(&greedy, b" ", &three);
+        sleep(Duration::from_secs(1)).await;
+        send_with(&greedy, b" ", &three);
+        assert_eq!(greedy.receive().await, None);
+        // From others none are taken.
+        server.others.set(Others::Status);
+        let mut somebody = Client::connect(&server, SOMEBODY);
+        for _ in 0..3 {
+            send_with(&somebody, b" ", &three);
+        }
+        assert!(somebody.call(call("GetStatus")).await.is_some());
+    });
+}
