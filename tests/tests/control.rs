@@ -89,6 +89,7 @@ fn others_may_see_the_status() -> Result<()> {
             }
             Ok(())
         });
+        checks.check("a required service that is stopped", || degraded(&vm));
         checks.check("reboot", || reboot(&vm));
         checks.verdict()
     })
@@ -126,6 +127,14 @@ fn boot(image: &Image, user_data: &str) -> Result<Vm> {
     vm.wait_ready()?;
     vm.wait_ssh(secs(10))?;
     Ok(vm)
+}
+
+fn degraded(vm: &Vm) -> Result<()> {
+    says(vm, "tare service stop engine", "engine is stopped\n")?;
+    says(vm, "tare status --check >/dev/null; echo $?", "5\n")?;
+    mentions(vm, "tare status", "  engine is stopped, and required\n")?;
+    says(vm, "tare service start engine", "engine is ready\n")?;
+    says(vm, "tare status --check >/dev/null; echo $?", "0\n")
 }
 
 fn reboot(vm: &Vm) -> Result<()> {
@@ -252,7 +261,7 @@ fn exec(vm: &Vm) -> Result<()> {
         "tare service exec ssh -- /nothing 2>&1 || true",
         "/nothing",
     )?;
-    let hang_up = "timeout 2 tare service exec ssh -- sleep 4321; \
+    let hang_up = "timeout 2 tare service exec ssh -- sleep $((4000 + 321)); \
         while pgrep -f 'sleep 432[1]' >/dev/null; do sleep 0.1; done";
     vm.ssh_within(hang_up, secs(30)).map(drop)
 }
@@ -272,21 +281,20 @@ fn others_may_nothing(vm: &Vm) -> Result<()> {
 fn colors(vm: &Vm) -> Result<()> {
     let count = |command: &str| format!("{command} | grep -c '\u{1b}' || true");
     says(vm, &count("tare status"), "0\n")?;
-    says(vm, &count("tare --color always status | head -n 1"), "1\n")
+    says(vm, &count("tare --color always status | head -n 1"), "1\n")?;
+    for (environment, want) in [("", true), ("NO_COLOR=1", false), ("TERM=dumb", false)] {
+        let screen = on_terminal(vm, &format!("{environment} tare status"), b"")?;
+        ensure!(
+            screen.contains('\u{1b}') == want,
+            "{environment}: {screen:?}"
+        );
+    }
+    Ok(())
 }
 
 /// With a terminal, over ssh; the key ends it.
 fn top(vm: &Vm) -> Result<()> {
-    let mut ssh = ssh(vm)
-        .args(["-tt", "tare", "TERM=xterm timeout --foreground 60 tare top"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()?;
-    let mut input = ssh.stdin.take().context("ssh's input")?;
-    input.write_all(b"mq")?;
-    let output = ssh.wait_with_output()?;
-    let screen = String::from_utf8_lossy(&output.stdout);
-    ensure!(output.status.success(), "{}: {screen}", output.status);
+    let screen = on_terminal(vm, "timeout --foreground 60 tare top", b"mq")?;
     for part in ["\u{1b}[?1049h", "SERVICE", "engine", "\u{1b}[?1049l"] {
         ensure!(
             screen.contains(part),
@@ -296,10 +304,23 @@ fn top(vm: &Vm) -> Result<()> {
     Ok(())
 }
 
-fn ssh(vm: &Vm) -> Command {
-    let mut ssh = Command::new("ssh");
-    ssh.arg("-F").arg(vm.machine().folder().join("ssh-config"));
-    ssh
+/// What `command` shows on a terminal when `keys` are typed there.
+fn on_terminal(vm: &Vm, command: &str, keys: &[u8]) -> Result<String> {
+    let mut ssh = Command::new("ssh")
+        .arg("-F")
+        .arg(vm.machine().folder().join("ssh-config"))
+        .args(["-tt", "tare", &format!("TERM=xterm {command}")])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    // Held open until the end: a terminal that hangs up would end the command.
+    let mut input = ssh.stdin.take().context("ssh's input")?;
+    input.write_all(keys)?;
+    let output = ssh.wait_with_output()?;
+    drop(input);
+    let screen = String::from_utf8_lossy(&output.stdout);
+    ensure!(output.status.success(), "{}: {screen}", output.status);
+    Ok(screen.into_owned())
 }
 
 fn over_the_socket(vm: &Vm) -> Result<()> {
@@ -350,6 +371,7 @@ fn introspect_and_call(varlinkctl: &Varlinkctl) -> Result<()> {
 fn hostile(vm: &Vm, varlinkctl: &Varlinkctl) -> Result<()> {
     let connect = || UnixStream::connect(varlinkctl.socket()).context("connect");
     let call = b"{\"method\":\"org.tare.Control.ListServices\"}\0";
+    let before = starts(vm)?;
     // Endless, broken, half and unread messages, all at once.
     let mut endless = connect()?;
     let _ = endless.write_all(&[b' '; 1 << 20]);
@@ -375,8 +397,12 @@ fn hostile(vm: &Vm, varlinkctl: &Varlinkctl) -> Result<()> {
     let mut answer = [0; 14];
     last.read_exact(&mut answer)?;
     ensure!(&answer == b"{\"parameters\":", "{answer:?}");
-    mentions(vm, "tare service list", "ssh")?;
-    let restarts = vm.ssh("tare service list --json | grep -c '\"starts\": 1,'")?;
-    println!("{} services have been started once", restarts.trim());
+    let after = starts(vm)?;
+    ensure!(after == before, "starts were {before} and are {after}");
     Ok(())
+}
+
+/// How often each service was started.
+fn starts(vm: &Vm) -> Result<String> {
+    vm.ssh("tare service list --json | grep -E '\"(name|starts)\"'")
 }

@@ -39,9 +39,11 @@ pub(crate) fn change(context: &Context, change: &Change, wish: Wish) -> Result<(
     // Before the call, so that nothing of what follows it is missed.
     let mut events = monitor(context)?;
     let mut client = context.connect()?;
+    let before = state(&mut client, &change.name)?;
     client.call::<Nothing>(&method)?;
     let now = state(&mut client, &change.name)?;
-    let state = settle(now, &mut events, change)?;
+    let started = wish == Wish::Start && before == State::Starting;
+    let state = settle(now, started, &mut events, change)?;
     judge(&change.name, state, wish)?;
     let service = name();
     context.show(&Outcome { service, state }, |outcome, _| {
@@ -67,9 +69,11 @@ fn state(client: &mut Client, name: &str) -> Result<State, Failed> {
     found.map(|service| service.state).ok_or_else(gone)
 }
 
-/// The state that the service comes to, beginning with `state`, unless somebody changes it again.
+/// The state that the service comes to, beginning with `state`, unless somebody changes it again. `started` says
+/// whether the run that is waited for has begun before the first of `events`.
 fn settle(
     mut state: State,
+    mut started: bool,
     events: &mut Replies<Monitor>,
     change: &Change,
 ) -> Result<State, Failed> {
@@ -77,13 +81,13 @@ fn settle(
     while !state.is_settled() {
         events.wait_at_most(deadline.saturating_duration_since(Instant::now()))?;
         match events.next() {
-            Some(Ok(Monitor { event })) if has_run(state, &event, &change.name) => {
-                return match event.text.as_str() {
-                    "" | "status 0" => Ok(State::Done),
-                    exit => Err(Failed::NotSo(format!("{} ended with {exit}", change.name))),
-                };
+            Some(Ok(Monitor { event })) => {
+                if started && has_run(&event, &change.name) {
+                    return how_it_ran(&event, &change.name);
+                }
+                state = after(state, &event, &change.name);
+                started |= state == State::Starting;
             }
-            Some(Ok(Monitor { event })) => state = after(state, &event, &change.name),
             Some(Err(error)) if is_late(&error) => return Err(late(change, state)),
             Some(Err(error)) => return Err(error.into()),
             None => return Err(Failed::NotSo("events have ended".to_owned())),
@@ -99,10 +103,19 @@ fn after(state: State, event: &Event, name: &str) -> State {
     }
 }
 
-/// Whether the service has run and now waits for its next time.
-fn has_run(state: State, event: &Event, name: &str) -> bool {
-    let waits = event.new_state == Some(State::Waiting) && event.service.as_deref() == Some(name);
-    waits && state != State::Waiting
+/// Whether a run of the service has ended and it waits for its next time; or to be started again at once, if
+/// that run is not the one that is waited for.
+fn has_run(event: &Event, name: &str) -> bool {
+    let states = (event.old_state, event.new_state);
+    let waits = states == (Some(State::Stopping), Some(State::Waiting));
+    waits && event.service.as_deref() == Some(name)
+}
+
+fn how_it_ran(event: &Event, name: &str) -> Result<State, Failed> {
+    match event.text.as_str() {
+        "" | "status 0" => Ok(State::Done),
+        exit => Err(Failed::NotSo(format!("{name} ended with {exit}"))),
+    }
 }
 
 fn is_late(error: &CallError) -> bool {
@@ -149,6 +162,26 @@ mod tests {
         ] {
             let error = judge("a", state, wish).err().map(|error| error.to_string());
             assert_eq!(error.as_deref(), want, "{state:?} {wish:?}");
+        }
+    }
+
+    #[test]
+    fn a_run_that_ended_is_told_from_a_start() {
+        let event = |old, new| Event {
+            time: 0,
+            kind: EventKind::Service,
+            service: Some("a".to_owned()),
+            old_state: Some(old),
+            new_state: Some(new),
+            text: String::new(),
+        };
+        for (old, new, want) in [
+            (State::Stopped, State::Waiting, false),
+            (State::Stopping, State::Waiting, true),
+            (State::Stopping, State::Stopped, false),
+        ] {
+            assert_eq!(has_run(&event(old, new), "a"), want, "{old:?} {new:?}");
+            assert!(!has_run(&event(old, new), "b"));
         }
     }
 

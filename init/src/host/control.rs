@@ -130,11 +130,9 @@ impl Host {
 
     fn problems(&self) -> Vec<String> {
         let statuses = self.supervisor.snapshot();
+        let due = self.late || self.ready;
+        let problem = |status| problem(status, due);
         let mut problems: Vec<String> = statuses.iter().filter_map(problem).collect();
-        if self.late && !self.ready {
-            let missing = self.supervisor.missing().join(", ");
-            problems.push(format!("required and not ready: {missing}"));
-        }
         if self.volatile == Some(true) {
             problems.push("the state is in memory: it is lost at power off".to_owned());
         }
@@ -201,12 +199,16 @@ fn service_event(change: Change) -> Event {
     }
 }
 
-/// What is wrong with a service, if something is.
-fn problem(status: &ServiceStatus) -> Option<String> {
-    let bad = matches!(status.state, "failed" | "backing-off" | "degraded");
+/// What is wrong with a service, if something is; `due` is when required ones should be ready.
+fn problem(status: &ServiceStatus, due: bool) -> Option<String> {
+    let ServiceStatus { name, state, .. } = status;
     let exit = status.last_exit.as_ref();
     let why = exit.map_or(String::new(), |exit| format!(": ended with {exit}"));
-    bad.then(|| format!("{} is {}{why}", status.name, status.state))
+    match *state {
+        "failed" | "backing-off" | "degraded" => Some(format!("{name} is {state}{why}")),
+        "ready" | "done" => None,
+        _ => (due && status.required).then(|| format!("{name} is {state}, and required")),
+    }
 }
 
 /// The addresses of the fact of that name, a line each: link and address.
@@ -223,6 +225,47 @@ fn addresses(fact: &str) -> Vec<Address> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_wrong_with_a_service() {
+        for (state, exit, required, due, want) in [
+            ("ready", None, true, true, None),
+            ("done", Some("status 0"), true, true, None),
+            (
+                "failed",
+                Some("status 1"),
+                false,
+                false,
+                Some("a is failed: ended with status 1"),
+            ),
+            ("degraded", None, false, false, Some("a is degraded")),
+            (
+                "stopped",
+                None,
+                true,
+                true,
+                Some("a is stopped, and required"),
+            ),
+            ("stopped", None, false, true, None),
+            ("starting", None, true, false, None),
+        ] {
+            let status = ServiceStatus {
+                name: "a".to_owned(),
+                description: String::new(),
+                state,
+                since: std::time::Duration::ZERO,
+                runs: 1,
+                pid: None,
+                cgroup: "/x".into(),
+                text: String::new(),
+                last_exit: exit.map(ToOwned::to_owned),
+                after: vec![],
+                lacks: vec![],
+                required,
+            };
+            assert_eq!(problem(&status, due).as_deref(), want, "{state}");
+        }
+    }
 
     #[test]
     fn addresses_of_the_fact() {
