@@ -85,11 +85,12 @@ fn run(
     pid_variables: &[&str],
 ) -> Result<Infallible, Failure> {
     umask(UMASK);
-    limit(plan)?;
+    score(plan)?;
     chdir(&*plan.working_directory).step_on("chdir", &plan.working_directory)?;
     identity::assume(&plan.identity, users, plan.filter.as_deref())?;
     reset_signals()?;
     descriptors.arrange()?;
+    limit(plan)?;
     let program = &plan.argv[0];
     let mut environment = plan.envp.clone();
     environment.extend(pid_variables.iter().filter_map(|name| pid_variable(name)));
@@ -101,14 +102,20 @@ fn pid_variable(name: &str) -> Option<CString> {
     CString::new(format!("{name}={}", nix::unistd::getpid())).ok()
 }
 
-fn limit(plan: &Plan) -> Result<(), Failure> {
-    for (resource, soft, hard) in &plan.rlimits {
-        setrlimit(*resource, *soft, *hard).step("setrlimit")?;
-    }
+/// How soon the kernel ends it when memory is short.
+fn score(plan: &Plan) -> Result<(), Failure> {
     match &plan.oom_score_adj {
         Some(score) => identity::write_file("/proc/self/oom_score_adj", score),
         None => Ok(()),
     }
+}
+
+/// Last of all: until `execve` it has the parent's descriptors, which may be more than it is allowed.
+fn limit(plan: &Plan) -> Result<(), Failure> {
+    for (resource, soft, hard) in &plan.rlimits {
+        setrlimit(*resource, *soft, *hard).step("setrlimit")?;
+    }
+    Ok(())
 }
 
 /// `clone3` has taken our handlers away, but what is ignored or blocked stays so over `execve`.

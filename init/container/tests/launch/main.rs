@@ -16,7 +16,7 @@ use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{Pid, Uid};
 use probe::{names, read};
-use std::fs;
+use std::fs::{self, File};
 use std::path::Path;
 use tare_container::{Launch, launch};
 
@@ -38,6 +38,7 @@ const TESTS: [Test; 9] = [
         links_stay_inside,
     ),
     ("a second program has the same walls", second_program),
+    ("a launcher may have much open", much_is_open),
     ("kill ends everything", kill_ends_everything),
     ("nothing is left behind", nothing_is_left),
     // Last: a thread that was joined may be there for a moment longer.
@@ -205,6 +206,15 @@ target = '/data/link'";
     assert!(inside.contains("tmpfs /etc tmpfs"), "{inside}");
     let outside = read("/proc/self/mounts");
     assert!(!outside.contains("tmpfs /etc tmpfs"), "{outside}");
+}
+
+/// More than the program may have.
+fn much_is_open(host: &Host) {
+    let few = "[resources]\nopen-files = 64";
+    let want = host.run("much", few, None);
+    let open: Vec<File> = (0..100).map(|_| File::open("/dev/null").unwrap()).collect();
+    assert_eq!(host.run("much", few, None), want);
+    drop(open);
 }
 
 fn kill_ends_everything(host: &Host) {
