@@ -2,15 +2,24 @@
 
 use crate::clock::since_boot;
 use crate::effect::power::{self, Ending};
-use crate::effect::{button, cgroups, modules, mounts, uevents};
+use crate::effect::uevents::Uevents;
+use crate::effect::{button, cgroups, limits, modules, mounts};
 use crate::host::Host;
 use crate::supervisor::Event;
 use crate::timeline::Timeline;
 use crate::{kmsg, plan, shutdown};
 use std::path::PathBuf;
+use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::{LocalSet, spawn_local};
+use tokio::time::sleep;
+
+/// As many events are taken at once where there are so many: what follows from all of them is found only once.
+const BATCH: usize = 64;
+
+/// After something could not be done for want of descriptors, processes or memory.
+const RECOVER: Duration = Duration::from_secs(1);
 
 /// What asks PID 1 to end the machine: systemd's signals for it (`systemd(1)`, SIGNALS), and those
 /// that anybody would try. The kernel's ctrl-alt-del is a SIGINT.
@@ -28,6 +37,7 @@ pub(crate) fn boot() -> ! {
         Err(error) => give_up(&error.to_string()),
     }
     report("kernel log", kmsg::lift_limit());
+    report("open files", limits::lift_open_files());
     report("cgroups", tare_container::cgroup::prepare());
     report("cgroups", cgroups::protect());
     report("ctrl-alt-del", power::take_ctrl_alt_del());
@@ -65,8 +75,9 @@ async fn run(timeline: Timeline) -> ! {
     };
     report("cold plug", modules::start_coldplug());
     host.begin().await;
-    while let Some(event) = inbox.recv().await {
-        if let Some(ending) = host.handle(event).await {
+    let mut batch = Vec::new();
+    while inbox.recv_many(&mut batch, BATCH).await > 0 {
+        if let Some(ending) = host.handle(batch.drain(..)).await {
             host.leave_watchdogs();
             shutdown::finish(ending);
         }
@@ -98,13 +109,28 @@ fn forward(kind: SignalKind, events: &UnboundedSender<Event>, event: fn() -> Eve
 
 /// Devices that come from now on get their modules.
 fn watch_uevents() {
-    match uevents::Uevents::listen() {
-        Ok(uevents) => drop(spawn_local(async move {
-            while let Ok(alias) = uevents.next_alias().await {
-                report("modprobe", modules::start_loading(&alias));
-            }
-        })),
+    match Uevents::listen() {
+        Ok(uevents) => drop(spawn_local(load_for_ever(uevents))),
         Err(error) => log::error!("uevents: {error}"),
+    }
+}
+
+/// What is missed or cannot be done now is found again by a cold plug, which an empty alias asks for.
+async fn load_for_ever(uevents: Uevents) {
+    loop {
+        let mut alias = match uevents.next_alias().await {
+            Ok(alias) => alias,
+            Err(error) => {
+                log::error!("uevents: {error}");
+                sleep(RECOVER).await;
+                String::new()
+            }
+        };
+        while let Err(error) = modules::start_loading(&alias) {
+            log::error!("modprobe: {error}");
+            sleep(RECOVER).await;
+            alias.clear();
+        }
     }
 }
 
@@ -115,9 +141,13 @@ fn watch_buttons(events: &UnboundedSender<Event>) {
 }
 
 async fn watch_button(device: PathBuf, events: UnboundedSender<Event>) {
-    while button::pressed(&device).await.is_ok() {
-        if events.send(Event::End(Ending::PowerOff)).is_err() {
-            return;
+    while device.exists() {
+        match button::pressed(&device).await {
+            Ok(()) => drop(events.send(Event::End(Ending::PowerOff))),
+            Err(error) => {
+                log::debug!("{}: {error}", device.display());
+                sleep(RECOVER).await;
+            }
         }
     }
 }

@@ -21,6 +21,7 @@ use crate::{config, plan};
 use installed::Installed;
 use std::collections::BTreeMap;
 use std::io;
+use std::mem::replace;
 use std::time::Duration;
 use tare_config::Machine;
 use tare_config::service::Condition;
@@ -63,6 +64,8 @@ pub(crate) struct Host {
     news: control::News,
     /// The facts as they were written last.
     facts: BTreeMap<&'static str, String>,
+    /// Whether some could not be.
+    unwritten: bool,
     watchdogs: Watchdogs,
     /// When the watchdogs are fed next.
     meal: Option<JoinHandle<()>>,
@@ -97,6 +100,7 @@ impl Host {
                 .ok(),
             news: control::News::new(),
             facts: BTreeMap::new(),
+            unwritten: false,
             watchdogs: Watchdogs::default(),
             meal: None,
         })
@@ -111,8 +115,19 @@ impl Host {
         self.timeline.stage_ended(BASE, since_boot());
     }
 
-    /// Takes in one event. The machine's end comes back when everything has ended.
-    pub(crate) async fn handle(&mut self, event: Event) -> Option<Ending> {
+    /// Takes in what has happened. The machine's end comes back when everything has ended.
+    pub(crate) async fn handle(&mut self, events: impl Iterator<Item = Event>) -> Option<Ending> {
+        let mut over = false;
+        for event in events {
+            over |= matches!(event, Event::EndLate);
+            self.take(event).await;
+        }
+        self.advance().await;
+        let ended = over || self.supervisor.all_ended();
+        self.ending.filter(|_| ended)
+    }
+
+    async fn take(&mut self, event: Event) {
         match event {
             Event::ChildEnded => self.supervisor.reap(),
             Event::Launched {
@@ -135,6 +150,7 @@ impl Host {
             Event::Due { service } => self.supervisor.due(&service),
             Event::SocketUsed { service } => self.supervisor.needed(&service),
             Event::Look => self.supervisor.look(),
+            Event::StartMore => self.supervisor.start_more(),
             Event::Notified {
                 service,
                 run,
@@ -146,10 +162,9 @@ impl Host {
             Event::Asked(question) => self.asked(question),
             Event::End(ending) => self.end(ending),
             Event::HardwareWatchdogDue => self.feed_watchdogs(),
-            Event::EndLate => return self.ending,
+            // Whether services have ended or not.
+            Event::EndLate => {}
         }
-        self.advance().await;
-        self.ending.filter(|_| self.supervisor.all_ended())
     }
 
     /// What becomes possible when something else has happened.
@@ -241,9 +256,13 @@ impl Host {
         let written = |fact: &Fact| self.facts.get(fact.name) == Some(&fact.text);
         let changed: Vec<Fact> = facts.into_iter().filter(|fact| !written(fact)).collect();
         if let Err(error) = facts::write(&changed) {
-            log::error!("facts: {error}");
+            // Every event tries again.
+            if !replace(&mut self.unwritten, true) {
+                log::error!("facts: {error}");
+            }
             return;
         }
+        self.unwritten = false;
         for fact in changed {
             self.facts.insert(fact.name, fact.text);
             self.supervisor.fact_changed(fact.name);

@@ -5,7 +5,9 @@ use crate::effect::mounts::unmount;
 use crate::effect::power::{self, Ending};
 use crate::paths::STATE;
 use crate::supervisor::reap;
+use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
 use std::panic::PanicHookInfo;
 use std::path::Path;
@@ -38,12 +40,12 @@ fn verb(ending: Ending) -> &'static str {
     }
 }
 
-/// Mounts are gone only when the last process of their namespace is.
+/// Mounts are gone only when the last process of their namespace is; every process whose parent is gone is our child.
 fn wait_for_last_child() {
     let deadline = Instant::now() + LAST;
     while Instant::now() < deadline {
         reap::reap();
-        if !has_children() {
+        if waitpid(None::<Pid>, Some(WaitPidFlag::WNOHANG)) == Err(Errno::ECHILD) {
             return;
         }
         nix::poll::poll(&mut [], 10_u8)
@@ -51,12 +53,6 @@ fn wait_for_last_child() {
             .unwrap_or_default();
     }
     log::warn!("some processes did not end in {} s", LAST.as_secs());
-}
-
-/// Every process whose parent is gone is ours.
-fn has_children() -> bool {
-    let children = std::fs::read_to_string("/proc/1/task/1/children");
-    children.is_ok_and(|children| !children.trim().is_empty())
 }
 
 /// A panic of PID 1 is logged and ends in a reboot: a hang would need a person.

@@ -26,6 +26,7 @@ use seats::Seats;
 use std::cell::Cell;
 use std::fs::{self, Permissions};
 use std::io;
+use std::mem::replace;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -121,11 +122,17 @@ impl Door {
     }
 
     async fn keep(&self, listener: UnixListener, entrance: Entrance) {
+        let mut troubled = false;
         loop {
             match listener.accept().await {
-                Ok((stream, _)) => self.admit(stream, entrance),
+                Ok((stream, _)) => {
+                    troubled = false;
+                    self.admit(stream, entrance);
+                }
                 Err(error) => {
-                    log::warn!("control socket: accept: {error}");
+                    if !replace(&mut troubled, true) {
+                        log::warn!("control socket: accept: {error}");
+                    }
                     sleep(RECOVER).await;
                 }
             }

@@ -5,6 +5,7 @@ pub(crate) mod cgroups;
 pub(crate) mod clock;
 pub(crate) mod facts;
 pub(crate) mod files;
+pub(crate) mod limits;
 pub(crate) mod modules;
 pub(crate) mod mounts;
 pub(crate) mod netlink;

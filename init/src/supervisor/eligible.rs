@@ -7,17 +7,19 @@ use super::state::{self, State};
 use super::task::Task;
 use super::unit::Unit;
 use std::cmp::Reverse;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tare_config::service::{Condition, Start};
 
 /// The first wait before PID 1 looks again at what nobody tells of, and the longest.
 const LOOK_LEAST: Duration = Duration::from_millis(100);
 const LOOK_MOST: Duration = Duration::from_secs(10);
+/// So long PID 1 starts services before it looks at what else there is to do, a watchdog that is hungry for one.
+const TURN: Duration = Duration::from_millis(50);
 
 impl Supervisor {
     /// Starts every service that waited for nothing but what holds now, those first that weigh most.
     pub(crate) fn start_eligible(&mut self) {
-        if self.ending.is_some() {
+        if self.ending.is_some() || self.turn.is_some() {
             return;
         }
         self.spread_need();
@@ -27,10 +29,21 @@ impl Supervisor {
         let mut found: Vec<&Unit> = self.units.values().filter(eligible).collect();
         found.sort_by_key(|unit| Reverse(unit.service.resources.cpu_weight));
         let names: Vec<String> = found.iter().map(|unit| unit.name.clone()).collect();
+        let begun = Instant::now();
         for name in names {
+            if begun.elapsed() >= TURN {
+                self.turn = Some(Task::after(Duration::ZERO, Event::StartMore, &self.events));
+                return;
+            }
             self.happen(&name, state::Event::ConditionsMet);
         }
         self.look_later();
+    }
+
+    /// Goes on to start services.
+    pub(crate) fn start_more(&mut self) {
+        self.turn = None;
+        self.start_eligible();
     }
 
     /// Who waits for a service needs it, and what that one waits for.

@@ -44,6 +44,8 @@ pub(crate) enum Event {
     SocketUsed { service: String },
     /// What can only be looked at may have changed.
     Look,
+    /// There are more services to start than PID 1 does at a time.
+    StartMore,
     /// A run of a service spoke on its notify socket.
     Notified {
         service: String,

@@ -47,6 +47,12 @@ impl Execs {
     }
 }
 
+/// Most likely the service has as many processes as it may, which tells how it is; all else tells how PID 1 is.
+fn is_full(error: &LaunchError) -> bool {
+    let full = nix::errno::Errno::EAGAIN;
+    matches!(error, LaunchError::Clone { source, .. } if *source == full)
+}
+
 impl Supervisor {
     /// Runs a program in the container of run `run` of a service. `done` is dropped if it cannot be run.
     pub(crate) fn probe(
@@ -79,16 +85,23 @@ impl Supervisor {
     ) -> Option<Result<(), LaunchError>> {
         let unit = self.units.get(name)?;
         let running = unit.running.as_ref().filter(|_| unit.life.is_running())?;
-        let started = tare_container::exec(&unit.bundle, running, options);
-        Some(started.map(|starting| {
-            let service = name.to_owned();
-            let running = Running {
-                service,
-                starting,
-                done,
-            };
-            self.execs.0.insert(running.starting.pid(), running);
-        }))
+        let starting = match tare_container::exec(&unit.bundle, running, options) {
+            Ok(starting) => starting,
+            Err(error) => {
+                if is_full(&error) {
+                    let _ = done.send(Err(error.to_string()));
+                }
+                return Some(Err(error));
+            }
+        };
+        let service = name.to_owned();
+        let running = Running {
+            service,
+            starting,
+            done,
+        };
+        self.execs.0.insert(running.starting.pid(), running);
+        Some(Ok(()))
     }
 
     /// Ends the programs that nobody waits for any more.

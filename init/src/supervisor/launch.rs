@@ -2,6 +2,7 @@
 
 use super::event::Event;
 use super::readable::readable;
+use std::io;
 use std::os::fd::AsFd;
 use std::time::Duration;
 use tare_container::Starting;
@@ -18,12 +19,9 @@ pub(super) async fn report(
     starting: Starting,
     events: UnboundedSender<Event>,
 ) {
-    let result = match starting.as_fd().try_clone_to_owned().and_then(readable) {
-        Ok(reported) => {
-            let _ = timeout(LAUNCH_PATIENCE, reported.readable()).await;
-            starting.finish(LAUNCH_PATIENCE)
-        }
-        // No descriptor left to wait with: the wait blocks, but it is bounded.
+    let result = match until_reported(&starting).await {
+        Ok(()) => starting.finish(LAUNCH_PATIENCE),
+        // The kernel has no memory for that wait: this one blocks, but it is bounded.
         Err(_) => starting.wait(LAUNCH_PATIENCE),
     };
     let _ = events.send(Event::Launched {
@@ -31,4 +29,11 @@ pub(super) async fn report(
         run,
         result,
     });
+}
+
+async fn until_reported(starting: &Starting) -> io::Result<()> {
+    let report = readable(starting.as_fd())?;
+    // Late is told from done by what can be read.
+    let _ = timeout(LAUNCH_PATIENCE, report.readable()).await;
+    Ok(())
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use tare_container::paths;
 use tokio::net::UnixDatagram;
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 /// The longest message we take, in bytes; a longer one is cut by the kernel.
 const MAX_MESSAGE: usize = 4096;
@@ -73,7 +73,15 @@ async fn forward(
 ) {
     let mut buffer = [0; MAX_MESSAGE];
     let (mut taken, mut since) = (0, Instant::now());
-    while let Ok(length) = socket.recv(&mut buffer).await {
+    loop {
+        let length = match socket.recv(&mut buffer).await {
+            Ok(length) => length,
+            Err(error) => {
+                log::warn!("{service}: notify socket: {error}");
+                sleep(BURST_TIME).await;
+                continue;
+            }
+        };
         let message = String::from_utf8_lossy(&buffer[..length]).into_owned();
         let event = Event::Notified {
             service: service.clone(),

@@ -1,7 +1,9 @@
 //! Asking services whether they answer.
 
 use super::event::Event;
+use super::reap::Outcome;
 use super::state;
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 use tare_config::service::{Health, HttpTarget, Probe};
@@ -45,7 +47,7 @@ impl Asker {
             true => (LEAST_OF_PROCESSES, MOST_OF_PROCESSES),
             false => (LEAST, MOST),
         };
-        while !self.ask(&probe, TRY).await {
+        while self.ask(&probe, TRY).await != Some(true) {
             sleep(wait).await;
             wait = (wait * 2).min(most);
         }
@@ -56,8 +58,9 @@ impl Asker {
     pub(super) async fn for_ever(self, health: Health) {
         loop {
             sleep(health.interval.0).await;
-            let well = self.ask(&health.probe, health.timeout.0).await;
-            self.tell(state::Event::Checked { well });
+            if let Some(well) = self.ask(&health.probe, health.timeout.0).await {
+                self.tell(state::Event::Checked { well });
+            }
         }
     }
 
@@ -69,7 +72,8 @@ impl Asker {
         });
     }
 
-    async fn ask(&self, probe: &Probe, limit: Duration) -> bool {
+    /// Whether it answers well; none if PID 1 had nothing left to ask with.
+    async fn ask(&self, probe: &Probe, limit: Duration) -> Option<bool> {
         let answer = match probe {
             Probe::Tcp(port) => timeout(limit, takes_tcp(*port)).await,
             Probe::Unix(path) => timeout(limit, self.takes_unix(path)).await,
@@ -79,15 +83,15 @@ impl Asker {
         if answer.is_err() && matches!(probe, Probe::Exec(_)) {
             let _ = self.events.send(Event::ProbeLate);
         }
-        answer.unwrap_or(false)
+        answer.unwrap_or(Some(false))
     }
 
-    async fn takes_unix(&self, path: &str) -> bool {
+    async fn takes_unix(&self, path: &str) -> Option<bool> {
         let path = format!("/proc/{}/root{path}", self.pid);
-        UnixStream::connect(path).await.is_ok()
+        answer(UnixStream::connect(path).await.map(|_| true))
     }
 
-    async fn ends_well(&self, args: &[String]) -> bool {
+    async fn ends_well(&self, args: &[String]) -> Option<bool> {
         let (done, ended) = oneshot::channel();
         let _ = self.events.send(Event::Probe {
             service: self.service.clone(),
@@ -95,7 +99,8 @@ impl Asker {
             args: args.to_vec(),
             done,
         });
-        matches!(ended.await, Ok(Ok(outcome)) if outcome.is_success())
+        let ended = ended.await.ok()?;
+        Some(ended.is_ok_and(Outcome::is_success))
     }
 }
 
@@ -103,11 +108,26 @@ fn loopback(port: u16) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, port))
 }
 
-async fn takes_tcp(port: u16) -> bool {
-    TcpStream::connect(loopback(port)).await.is_ok()
+/// A refusal is an answer of the service; that this process has no descriptor or memory left is none.
+fn answer(asked: io::Result<bool>) -> Option<bool> {
+    let lacks = |error: &io::Error| {
+        use nix::libc::{EMFILE, ENFILE, ENOBUFS, ENOMEM};
+        matches!(
+            error.raw_os_error(),
+            Some(EMFILE | ENFILE | ENOBUFS | ENOMEM)
+        )
+    };
+    match asked {
+        Err(error) if lacks(&error) => None,
+        asked => Some(asked.unwrap_or(false)),
+    }
 }
 
-async fn answers_http(target: &HttpTarget) -> bool {
+async fn takes_tcp(port: u16) -> Option<bool> {
+    answer(TcpStream::connect(loopback(port)).await.map(|_| true))
+}
+
+async fn answers_http(target: &HttpTarget) -> Option<bool> {
     let request = format!(
         "GET {} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: tare\r\nConnection: close\r\n\r\n",
         target.path
@@ -118,7 +138,8 @@ async fn answers_http(target: &HttpTarget) -> bool {
         stream.write_all(request.as_bytes()).await?;
         stream.read_exact(&mut status).await
     };
-    exchange.await.is_ok() && is_good_status(&status)
+    let read = exchange.await;
+    answer(read.map(|_| is_good_status(&status)))
 }
 
 /// 200 to 399 (RFC 9110, section 15).
@@ -130,6 +151,20 @@ fn is_good_status(line: &[u8; STATUS_LINE]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_pid_1_lacks_is_no_answer() {
+        let failed = |errno| Err(io::Error::from_raw_os_error(errno));
+        for (asked, want) in [
+            (Ok(true), Some(true)),
+            (Ok(false), Some(false)),
+            (failed(nix::libc::ECONNREFUSED), Some(false)),
+            (failed(nix::libc::EMFILE), None),
+            (failed(nix::libc::ENOMEM), None),
+        ] {
+            assert_eq!(answer(asked), want);
+        }
+    }
 
     #[test]
     fn good_statuses() {

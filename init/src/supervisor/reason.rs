@@ -52,7 +52,11 @@ impl Supervisor {
         for socket in &unit.sockets {
             match sockets::watch(socket, name, &self.events) {
                 Ok(task) => unit.watch.push(task),
-                Err(error) => log::error!("{name}: watch a socket: {error}"),
+                Err(error) => {
+                    log::error!("{name}: watch a socket: {error}");
+                    // Better it runs for nobody than that somebody waits for ever.
+                    unit.needed = true;
+                }
             }
         }
     }

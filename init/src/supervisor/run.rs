@@ -28,6 +28,8 @@ pub(crate) struct Supervisor {
     /// The next look at what nobody tells of, and the wait after that.
     pub(super) look: Option<Task>,
     pub(super) look_wait: Duration,
+    /// The next turn of starting services, where there are many.
+    pub(super) turn: Option<Task>,
     pub(super) ending: Option<Ending>,
     /// What nobody has asked for yet.
     pub(super) changes: Vec<Change>,
@@ -44,6 +46,7 @@ impl Supervisor {
             events,
             look: None,
             look_wait: Duration::ZERO,
+            turn: None,
             ending: None,
             changes: Vec::new(),
         }

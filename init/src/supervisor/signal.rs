@@ -36,13 +36,11 @@ impl Unit {
         }
     }
 
-    /// Kills all of it at once (`cgroup.kill`, Linux 5.14).
+    /// Kills all of it at once; where that cannot be asked for, its main process, which takes no descriptor.
     pub(super) fn kill(&self) {
-        match fs::write(self.cgroup().join("cgroup.kill"), "1") {
-            // It never came so far as to have a cgroup.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => log::warn!("{}: kill: {error}", self.name),
-            Ok(()) => {}
+        if let Err(error) = kill(&self.cgroup()) {
+            log::warn!("{}: kill: {error}", self.name);
+            self.send(Signal::SIGKILL);
         }
     }
 }
@@ -84,13 +82,31 @@ async fn until_empty(group: PathBuf) {
         }
         sleep(wait).await;
         wait = (wait * 2).min(MOST);
+        // The first time may have failed.
+        kill(&group).unwrap_or_else(|error| log::debug!("kill {}: {error}", group.display()));
     }
     remove(&group);
 }
 
+/// Kills all of a cgroup at once (`cgroup.kill`, Linux 5.14), if it is there.
+fn kill(group: &Path) -> io::Result<()> {
+    match fs::write(group.join("cgroup.kill"), "1") {
+        Err(error) if is_gone(&error) => Ok(()),
+        done => done,
+    }
+}
+
 fn is_populated(group: &Path) -> bool {
-    let events = fs::read_to_string(group.join("cgroup.events"));
-    events.is_ok_and(|events| events.lines().any(|line| line == "populated 1"))
+    match fs::read_to_string(group.join("cgroup.events")) {
+        Ok(events) => events.lines().any(|line| line == "populated 1"),
+        // Removing takes no descriptor, and is refused where there is a process.
+        Err(error) => !is_gone(&error) && fs::remove_dir(group).is_err(),
+    }
+}
+
+/// The cgroup is not there, or was removed while it was looked at.
+fn is_gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ENODEV)
 }
 
 /// The next run gets a cgroup of its own: its counters begin at zero, and some kernels kill what is
@@ -127,5 +143,26 @@ fn signal_of(signal: StopSignal) -> Signal {
         StopSignal::Hup => Signal::SIGHUP,
         StopSignal::Quit => Signal::SIGQUIT,
         StopSignal::Kill => Signal::SIGKILL,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_read_is_populated_unless_it_can_be_removed() {
+        let group = std::env::temp_dir().join(format!("tare-populated-{}", std::process::id()));
+        let events = group.join("cgroup.events");
+        assert!(!is_populated(&group));
+        fs::create_dir(&group).unwrap();
+        for (text, want) in [("populated 0\nfrozen 0\n", false), ("populated 1\n", true)] {
+            fs::write(&events, text).unwrap();
+            assert_eq!(is_populated(&group), want, "{text}");
+        }
+        fs::remove_file(&events).unwrap();
+        fs::create_dir(&events).unwrap();
+        assert!(is_populated(&group));
+        fs::remove_dir_all(&group).unwrap();
     }
 }
