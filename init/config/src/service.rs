@@ -98,6 +98,9 @@ pub struct Process {
     /// Top-level sections of the machine's configuration it may read, as `/run/config/SECTION.json`.
     #[serde(default)]
     pub config: Vec<String>,
+    /// Whether it finds a socket for `syslog(3)` at `/dev/log`; its standard output and error need none.
+    #[serde(default)]
+    pub log_socket: bool,
     /// True for the service that receives the output of all others on descriptor 3.
     #[serde(default)]
     pub collects_output: bool,

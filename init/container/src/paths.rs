@@ -18,6 +18,10 @@ pub const CONFIGS: &str = "/run/tare/config";
 pub const NOTIFIES: &str = "/run/tare/notify";
 /// Directories that services share until power off.
 pub const SHARES: &str = "/run/tare/shared";
+/// The socket behind `/dev/log`, in a directory for whoever asks for it.
+pub const LOG_SOCKET: &str = "/run/tare/shared/log/dev-log";
+/// Where a service sees it.
+pub const LOG_SOCKET_INSIDE: &str = "/dev/log";
 /// Directories of services on the state partition.
 pub const VOLUMES: &str = "/state/volumes";
 /// The cgroup of all services, below the root of the cgroup tree.

@@ -19,11 +19,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::sync::OnceLock;
-use tare_container::paths;
+use tare_container::paths::LOG_SOCKET;
 
-/// The directory that services share to reach the log, and the socket in it.
-const LOG_SHARE: &str = "log";
-const DEV_LOG: &str = "dev-log";
 /// How many messages a socket holds while nobody reads it; the kernel's 10 would make callers of `syslog(3)` wait.
 const QUEUE: (&str, &str) = ("/proc/sys/net/unix/max_dgram_qlen", "512\n");
 /// Room for the messages about some thousand services, in bytes.
@@ -42,7 +39,9 @@ pub(super) struct Output {
 }
 
 impl Output {
+    /// The first of all makes the socket for `syslog(3)` too: a service that asks for it cannot start before it is there.
     pub(super) fn new() -> io::Result<Self> {
+        dev_log();
         let pipe = || pipe2(OFlag::O_CLOEXEC).map(|(read, write)| Pipe { read, write });
         Ok(Self {
             stdout: pipe()?,
@@ -116,9 +115,9 @@ fn boot_id() -> String {
 fn dev_log() -> Option<&'static UnixDatagram> {
     static SOCKET: OnceLock<Option<UnixDatagram>> = OnceLock::new();
     let open = || {
-        let opened = open_dev_log(Path::new(&paths::shared(LOG_SHARE)));
+        let opened = open_dev_log(Path::new(LOG_SOCKET));
         opened
-            .inspect_err(|error| log::error!("{DEV_LOG}: {error}"))
+            .inspect_err(|error| log::error!("{LOG_SOCKET}: {error}"))
             .ok()
     };
     SOCKET.get_or_init(open).as_ref()
@@ -126,12 +125,11 @@ fn dev_log() -> Option<&'static UnixDatagram> {
 
 /// Open to all who see it. Every message carries the moment at which the kernel took it, by which the log
 /// service knows messages apart.
-fn open_dev_log(share: &Path) -> io::Result<UnixDatagram> {
-    make_directory(share, 0o755)?;
+fn open_dev_log(path: &Path) -> io::Result<UnixDatagram> {
+    make_directory(path.parent().unwrap_or(path), 0o755)?;
     fs::write(QUEUE.0, QUEUE.1)?;
-    let path = share.join(DEV_LOG);
-    let socket = UnixDatagram::bind(&path)?;
-    fs::set_permissions(&path, Permissions::from_mode(0o666))?;
+    let socket = UnixDatagram::bind(path)?;
+    fs::set_permissions(path, Permissions::from_mode(0o666))?;
     setsockopt(&socket, ReceiveTimestampns, &true)?;
     Ok(socket)
 }

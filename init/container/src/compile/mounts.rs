@@ -129,6 +129,12 @@ fn from_pid1(name: &str, service: &Service) -> Vec<Mount> {
     };
     [
         bind(
+            // The host's own `/dev` is not for one service to put something into.
+            service.process.log_socket && !service.sandbox.all_devices(),
+            paths::LOG_SOCKET.to_owned(),
+            paths::LOG_SOCKET_INSIDE,
+        ),
+        bind(
             facts,
             paths::HOST_FACTS.to_owned(),
             paths::HOST_FACTS_INSIDE,
