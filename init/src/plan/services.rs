@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use tare_config::Machine;
 pub(crate) use tare_config::service::Services;
-use tare_config::service::{Condition, Service, Source, check_in, cycle};
+use tare_config::service::{Condition, Mount, Service, Source, check_in, cycle};
 use tare_container::paths;
 
 /// What runs, and what is wrong with what user-data says about it.
@@ -131,28 +131,26 @@ pub(crate) struct SourceDirectory {
     pub(crate) mode: u32,
     /// Whether it belongs to the service's user; shared ones belong to root.
     pub(crate) owned: bool,
+    /// Who may read it, too.
+    pub(crate) group: Option<u32>,
 }
 
 /// The directories behind the volumes and shared mounts of `service`.
 pub(crate) fn source_directories(service: &Service) -> Vec<SourceDirectory> {
-    let directory = |source: &Source| match source {
-        Source::Volume(name) => Some(SourceDirectory {
-            path: paths::volume(name).into(),
-            mode: 0o700,
-            owned: true,
-        }),
-        Source::Shared(name) => Some(SourceDirectory {
-            path: paths::shared(name).into(),
-            mode: 0o755,
-            owned: false,
-        }),
-        Source::Host(_) | Source::Tmpfs(_) => None,
+    let directory = |mount: &Mount| {
+        let (path, mode, owned) = match &mount.source {
+            Source::Volume(name) => (paths::volume(name), 0o700, true),
+            Source::Shared(name) => (paths::shared(name), 0o755, false),
+            Source::Host(_) | Source::Tmpfs(_) => return None,
+        };
+        Some(SourceDirectory {
+            path: path.into(),
+            mode,
+            owned,
+            group: mount.group,
+        })
     };
-    service
-        .mounts
-        .iter()
-        .filter_map(|mount| directory(&mount.source))
-        .collect()
+    service.mounts.iter().filter_map(directory).collect()
 }
 
 #[cfg(test)]
@@ -266,6 +264,7 @@ mod tests {
             path: path.into(),
             mode,
             owned,
+            group: None,
         };
         assert_eq!(
             source_directories(&services()["ssh"]),

@@ -8,9 +8,10 @@ use super::unit::Unit;
 use crate::effect::facts::write_sections;
 use crate::effect::files::make_directory;
 use crate::plan::services::{SourceDirectory, source_directories};
+use std::fs::{self, Permissions};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
 use std::time::Instant;
 use tare_config::service::Kind;
@@ -148,12 +149,20 @@ impl Unit {
 
 /// Makes a directory behind a mount; an existing one keeps its owner, which the service may have set.
 fn make_source(directory: &SourceDirectory, owner: u32) -> io::Result<()> {
-    if Path::is_dir(&directory.path) {
-        return Ok(());
+    if !directory.path.is_dir() {
+        make_directory(&directory.path, directory.mode)?;
+        if directory.owned {
+            chown(&directory.path, Some(owner), Some(owner))?;
+        }
     }
-    make_directory(&directory.path, directory.mode)?;
-    if directory.owned {
-        chown(&directory.path, Some(owner), Some(owner))?;
+    match directory.group {
+        Some(group) => open_to(&directory.path, group),
+        None => Ok(()),
     }
-    Ok(())
+}
+
+/// Lets `group` read what is in `path`, and nobody else: another service may have made it, without saying so.
+fn open_to(path: &Path, group: u32) -> io::Result<()> {
+    chown(path, None, Some(group))?;
+    fs::set_permissions(path, Permissions::from_mode(0o750))
 }

@@ -15,6 +15,8 @@ pub struct Mount {
     pub read_only: bool,
     /// Whether mounts below it travel between host and container.
     pub propagation: Propagation,
+    /// A group that may read the volume or shared directory, too, where other services show it.
+    pub group: Option<u32>,
 }
 
 /// Where the contents of a mount come from.
@@ -60,6 +62,8 @@ struct RawMount {
     read_only: bool,
     #[serde(default)]
     propagation: Propagation,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group: Option<u32>,
 }
 
 impl TryFrom<RawMount> for Mount {
@@ -78,11 +82,17 @@ impl TryFrom<RawMount> for Mount {
                 ));
             }
         };
+        if raw.group.is_some() && !matches!(source, Source::Volume(_) | Source::Shared(_)) {
+            return Err(format!(
+                "mount on {target}: only a volume or a shared directory has a group"
+            ));
+        }
         Ok(Self {
             source,
             target,
             read_only: raw.read_only,
             propagation: raw.propagation,
+            group: raw.group,
         })
     }
 }
@@ -97,6 +107,7 @@ impl From<Mount> for RawMount {
             target: mount.target,
             read_only: mount.read_only,
             propagation: mount.propagation,
+            group: mount.group,
         };
         match mount.source {
             Source::Volume(name) => raw.volume = Some(name),
