@@ -16,8 +16,10 @@ mod escape;
 mod files;
 mod read;
 mod record;
+mod waiting;
 
 pub use escape::unescape;
 pub use files::{CURRENT, Files, Rotated};
 pub use read::{Boot, Filter, Position, Reader, since};
 pub use record::{LONGEST_LINE, Moment, Priority, Record, Stamp, push};
+pub use waiting::Waiting;

@@ -2,6 +2,8 @@
 
 mod filter;
 mod lines;
+mod memory;
+mod recent;
 
 pub use filter::{Boot, Filter, since};
 
@@ -9,9 +11,11 @@ use crate::files::Files;
 use crate::record::Record;
 use filter::Wanted;
 use lines::Lines;
+use memory::Memory;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify;
 use rustix::io::Errno;
+use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::mem::MaybeUninit;
@@ -36,7 +40,10 @@ pub struct Position {
 pub struct Reader {
     files: Files,
     wanted: Wanted,
+    memory: Memory,
     lines: Option<Lines>,
+    /// Read already, to be handed out first.
+    ahead: VecDeque<Vec<u8>>,
     line: Vec<u8>,
     changes: Option<OwnedFd>,
 }
@@ -47,9 +54,17 @@ impl Reader {
     /// # Errors
     /// When the folder cannot be read.
     pub fn open(folder: &Path, filter: &Filter) -> io::Result<Self> {
-        let files = Files::of(folder);
-        let mut reader = Self::unfiltered(files.clone());
-        reader.wanted = Wanted::resolve(filter, || boots(&files))?;
+        Self::with_memory(folder, None, filter)
+    }
+
+    /// As [`Reader::open`], with what waits for room on the disk, where the log's state is in `state`.
+    ///
+    /// # Errors
+    /// When a folder cannot be read.
+    pub fn with_memory(folder: &Path, state: Option<&Path>, filter: &Filter) -> io::Result<Self> {
+        let mut reader = Self::unfiltered(Files::of(folder));
+        reader.memory = Memory::of(state);
+        reader.wanted = Wanted::resolve(filter, |back| reader.boot_back(back))?;
         Ok(reader)
     }
 
@@ -76,7 +91,9 @@ impl Reader {
         Self {
             files,
             wanted: Wanted::default(),
+            memory: Memory::default(),
             lines: None,
+            ahead: VecDeque::new(),
             line: Vec::new(),
             changes: None,
         }
@@ -94,6 +111,12 @@ impl Reader {
             }
         }
         Ok(None)
+    }
+
+    /// How many lines are lost that no record tells of yet: the disk takes none, and memory was too small.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.memory.lost()
     }
 
     /// Behind the last record that was read.
@@ -144,6 +167,9 @@ impl Reader {
                 let changes = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
                 let written = WatchFlags::MODIFY | WatchFlags::CREATE | WatchFlags::MOVE;
                 inotify::add_watch(&changes, self.files.folder(), written)?;
+                if let Some(folder) = self.memory.folder() {
+                    inotify::add_watch(&changes, folder, written)?;
+                }
                 changes
             }
         };
@@ -152,6 +178,32 @@ impl Reader {
 
     /// Reads a line into `line`; false when there is none yet.
     fn next_line(&mut self) -> io::Result<bool> {
+        if let Some(line) = self.ahead.pop_front() {
+            self.line = line;
+            return Ok(true);
+        }
+        loop {
+            if self.memory.take(&mut self.line) || self.next_in_files()? {
+                return Ok(true);
+            }
+            // In this order, a line that goes from memory to a file meanwhile is met in one of them.
+            if !self.memory.look()? {
+                return self.next_in_files();
+            }
+        }
+    }
+
+    /// Passes over what was read in memory before.
+    fn next_in_files(&mut self) -> io::Result<bool> {
+        while self.next_in_file()? {
+            if !self.memory.has_had(&self.line) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn next_in_file(&mut self) -> io::Result<bool> {
         loop {
             if let Some(lines) = &mut self.lines
                 && lines.next(&mut self.line)?
@@ -215,18 +267,6 @@ fn open(path: &Path) -> io::Result<Option<Lines>> {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
-}
-
-/// The boots of which there are records, in their order.
-fn boots(files: &Files) -> io::Result<Vec<String>> {
-    let mut boots: Vec<String> = Vec::new();
-    let mut reader = Reader::unfiltered(files.clone());
-    while let Some(record) = reader.next()? {
-        if boots.last().is_none_or(|last| last != record.boot) {
-            boots.push(record.boot.to_owned());
-        }
-    }
-    Ok(boots)
 }
 
 #[cfg(test)]

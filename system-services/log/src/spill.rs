@@ -1,21 +1,17 @@
-//! Lines that cannot be written to the disk, in a file in memory that outlives this process.
-//!
-//! It has a generation: when it is full the younger half moves to the next one, and how many lines that cost is
-//! noted in its first 8 bytes.
+//! Lines that cannot be written to the disk, in a file in memory that outlives this process: a [`Waiting`]. When it is
+//! full the younger half moves to the next generation.
 
 use crate::ledger::Place;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use tare_log::Waiting;
 
 /// Bytes kept; beyond, the older half is dropped.
 const KEPT: u64 = 512 << 10;
-/// Where lines begin, behind the count of those that were dropped.
-const DATA: u64 = 8;
 /// Tells generations from inodes where a [`Place`] says which file it is in.
 const SPILL: u64 = 1 << 63;
-const NAME: &str = "spill-";
 
 /// The lines that wait.
 #[derive(Debug)]
@@ -32,7 +28,7 @@ impl Spill {
     /// # Errors
     /// When the folder cannot be read.
     pub(crate) fn open(folder: &Path, written: u64) -> io::Result<Self> {
-        let mut found = generations(folder)?;
+        let mut found = Waiting::generations(folder)?;
         let youngest = found.pop().filter(|generation| *generation > written);
         let mut spill = Self {
             folder: folder.to_owned(),
@@ -118,9 +114,9 @@ impl Spill {
         let Some(file) = &self.file else {
             return Ok((0, Vec::new()));
         };
-        let (mut dropped, mut lines) = ([0; 8], vec![0; (self.length - DATA) as usize]);
+        let (mut dropped, mut lines) = ([0; 8], vec![0; (self.length - Waiting::DATA) as usize]);
         file.read_exact_at(&mut dropped, 0)?;
-        file.read_exact_at(&mut lines, DATA)?;
+        file.read_exact_at(&mut lines, Waiting::DATA)?;
         Ok((u64::from_le_bytes(dropped), lines))
     }
 
@@ -137,13 +133,13 @@ impl Spill {
     }
 
     fn path(&self, generation: u64) -> PathBuf {
-        self.folder.join(format!("{NAME}{generation}"))
+        Waiting::path(&self.folder, generation)
     }
 
     fn reopen(&mut self) -> io::Result<()> {
         let path = self.path(self.generation);
         let file = OpenOptions::new().read(true).write(true).open(path)?;
-        self.length = file.metadata()?.len().max(DATA);
+        self.length = file.metadata()?.len().max(Waiting::DATA);
         self.file = Some(file);
         Ok(())
     }
@@ -176,17 +172,6 @@ impl Spill {
 /// How many lines there are in `lines`.
 pub(crate) fn count(lines: &[u8]) -> u64 {
     memchr::memchr_iter(b'\n', lines).count() as u64
-}
-
-fn generations(folder: &Path) -> io::Result<Vec<u64>> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let name = entry?.file_name();
-        let digits = name.to_str().and_then(|name| name.strip_prefix(NAME));
-        found.extend(digits.and_then(|digits| digits.parse::<u64>().ok()));
-    }
-    found.sort_unstable();
-    Ok(found)
 }
 
 #[cfg(test)]

@@ -74,18 +74,16 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
-    /// `boots` lists the boots that there are records of.
+    /// `boot_back` finds the boot that is so many before the last one.
     pub(super) fn resolve(
         filter: &Filter,
-        boots: impl FnOnce() -> io::Result<Vec<String>>,
+        boot_back: impl FnOnce(usize) -> io::Result<Option<String>>,
     ) -> io::Result<Self> {
         let boot = match &filter.boot {
             None => None,
             Some(Boot::Id(id)) => Some(id.clone()),
             // No record has this id.
-            Some(Boot::Back(back)) => {
-                Some(boots()?.into_iter().nth_back(*back).unwrap_or_default())
-            }
+            Some(Boot::Back(back)) => Some(boot_back(*back)?.unwrap_or_default()),
         };
         Ok(Self {
             services: filter.services.clone(),

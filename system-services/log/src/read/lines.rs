@@ -1,7 +1,7 @@
 //! Lines of one file.
 
 use crate::record::LONGEST_LINE;
-use memchr::memchr;
+use memchr::{memchr, memchr2};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -65,11 +65,12 @@ impl Lines {
         Ok(self.first.clone())
     }
 
-    /// Replaces `line` by the next complete line, without its end; false when there is none yet.
+    /// Replaces `line` by the next complete line, without its end; false when there is none yet. A zero byte ends a
+    /// line, too: texts have none, and after a power cut they stand where nothing was written.
     pub(super) fn next(&mut self, line: &mut Vec<u8>) -> io::Result<bool> {
         loop {
             let rest = &self.buffer[self.used..];
-            if let Some(end) = memchr(b'\n', rest) {
+            if let Some(end) = memchr2(b'\n', 0, rest) {
                 line.clear();
                 line.extend_from_slice(&rest[..end]);
                 self.used += end + 1;

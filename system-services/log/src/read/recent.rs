@@ -1,0 +1,85 @@
+//! The end of the log, without a look at all of it.
+
+use super::lines::Lines;
+use super::{Reader, open_all};
+use crate::record::Record;
+use std::collections::VecDeque;
+use std::io;
+
+impl Reader {
+    /// Leaves out all but the last `count` records of those that there are now. To be called before the first
+    /// [`Reader::next`].
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn skip_to_last(&mut self, count: usize) -> io::Result<()> {
+        let mut files = open_all(&self.files)?;
+        self.lines = files.pop();
+        let mut last = VecDeque::new();
+        while self.next_line()? {
+            self.keep(&mut last, &self.line, count);
+        }
+        while last.len() < count
+            && let Some(mut file) = files.pop()
+        {
+            let mut before = VecDeque::new();
+            let mut line = Vec::new();
+            while file.next(&mut line)? {
+                self.keep(&mut before, &line, count - last.len());
+            }
+            before.append(&mut last);
+            last = before;
+        }
+        self.ahead = last;
+        Ok(())
+    }
+
+    /// Adds `line` to the `count` last ones, if it is wanted.
+    fn keep(&self, last: &mut VecDeque<Vec<u8>>, line: &[u8], count: usize) {
+        if Record::parse(line).is_some_and(|record| self.wanted.lets(&record)) {
+            last.push_back(line.to_owned());
+            if last.len() > count {
+                last.pop_front();
+            }
+        }
+    }
+
+    /// The boot that is `back` before the last one that there are records of.
+    pub(super) fn boot_back(&self, back: usize) -> io::Result<Option<String>> {
+        let mut files = open_all(&self.files)?;
+        let mut boots = VecDeque::new();
+        let waiting = self.memory.waiting()?;
+        for line in waiting.lines.split(|byte| *byte == b'\n') {
+            note_boot(&mut boots, line);
+        }
+        while boots.len() <= back
+            && let Some(mut file) = files.pop()
+        {
+            let mut older = boots_in(&mut file)?;
+            if older.back().is_some() && older.back() == boots.front() {
+                older.pop_back();
+            }
+            older.append(&mut boots);
+            boots = older;
+        }
+        Ok(boots.into_iter().nth_back(back))
+    }
+}
+
+/// The boots that there are records of in `file`, in their order.
+fn boots_in(file: &mut Lines) -> io::Result<VecDeque<String>> {
+    let mut boots = VecDeque::new();
+    let mut line = Vec::new();
+    while file.next(&mut line)? {
+        note_boot(&mut boots, &line);
+    }
+    Ok(boots)
+}
+
+fn note_boot(boots: &mut VecDeque<String>, line: &[u8]) {
+    if let Some(record) = Record::parse(line)
+        && boots.back().is_none_or(|last| last != record.boot)
+    {
+        boots.push_back(record.boot.to_owned());
+    }
+}
