@@ -2,7 +2,8 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
+use tare_log::{Boot, Regex};
 
 /// Shows what runs on this Tare machine and changes it.
 #[derive(Debug, Parser)]
@@ -30,7 +31,7 @@ Exit status:
 /// What every command takes.
 #[derive(Debug, Args)]
 pub struct Global {
-    /// Show PID 1's answer as JSON
+    /// Show answers as JSON
     #[arg(long, global = true)]
     pub json: bool,
     /// When to use colours; `auto`: on a terminal, unless NO_COLOR is set
@@ -64,6 +65,15 @@ pub enum Command {
     /// Shows services and changes what they do
     #[command(subcommand)]
     Service(ServiceCommand),
+    /// Shows what services and the kernel said
+    Logs {
+        /// Only this service; may be given several times. `kernel`, `tare` (PID 1) and callers of syslog(3) have names, too
+        #[arg(long = "service", value_name = "NAME")]
+        services: Vec<String>,
+        /// Which of it.
+        #[command(flatten)]
+        lines: Lines,
+    },
     /// Shows how the boot went
     #[command(subcommand)]
     Boot(BootCommand),
@@ -117,6 +127,14 @@ pub enum ServiceCommand {
         #[arg(last = true, required = true)]
         command: Vec<String>,
     },
+    /// Shows what a service said
+    Logs {
+        /// Which
+        name: String,
+        /// Which of it.
+        #[command(flatten)]
+        lines: Lines,
+    },
     /// Shows what services may do, as the kernel says, and how much that is: 0 is nothing, 100 everything
     Audit {
         /// One service, with all details
@@ -137,6 +155,29 @@ pub struct Change {
     pub timeout: Duration,
 }
 
+/// Lines of the log.
+#[derive(Debug, Args)]
+pub struct Lines {
+    /// Go on with what comes, after the last ten lines unless `-n` or `--since` says otherwise
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Only the last COUNT
+    #[arg(short = 'n', long, value_name = "COUNT")]
+    pub lines: Option<usize>,
+    /// From a moment on: how long ago, as in `10min`, or UTC, as in `2026-11-21T04:12:35Z`
+    #[arg(long, value_name = "WHEN", value_parser = moment)]
+    pub since: Option<SystemTime>,
+    /// Of one boot: 0 is the last one, -1 the one before, or the first 8 digits of its id
+    #[arg(long, value_name = "BOOT", allow_negative_numbers = true, value_parser = Boot::parse)]
+    pub boot: Option<Boot>,
+    /// With a text that this regular expression matches; `(?i)` at its beginning: whatever the case
+    #[arg(long, value_name = "PATTERN", value_parser = Regex::new)]
+    pub grep: Option<Regex>,
+    /// Of the log in another folder
+    #[arg(long, value_name = "PATH")]
+    pub folder: Option<PathBuf>,
+}
+
 /// What to show of the boot.
 #[derive(Debug, Subcommand)]
 pub enum BootCommand {
@@ -144,6 +185,10 @@ pub enum BootCommand {
     Analyze,
     /// Writes a picture of the boot (SVG) to standard output
     Plot,
+}
+
+fn moment(text: &str) -> Result<SystemTime, String> {
+    tare_log::since(text, SystemTime::now())
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

@@ -1,6 +1,7 @@
 //! How the command ends when it does not succeed.
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use tare_control::{CallError, Failure};
 use thiserror::Error;
@@ -20,6 +21,14 @@ pub enum Failed {
     /// The program that was run has ended so; it has said why itself.
     #[error("")]
     Program(u8),
+    /// The log cannot be read.
+    #[error("read {}: {source}", folder.display())]
+    Log {
+        /// Where it is.
+        folder: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
     /// The output cannot be written.
     #[error("write: {0}")]
     Output(#[from] io::Error),
@@ -37,6 +46,8 @@ impl Failed {
             {
                 4
             }
+            Self::Log { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => 4,
+            Self::Log { .. } => 1,
             Self::Call(_) => 3,
             Self::NotReady => 5,
             Self::Program(status) => *status,
@@ -69,6 +80,10 @@ mod tests {
             path: "/x".into(),
             source: kind.into(),
         };
+        let log = |kind: io::ErrorKind| Failed::Log {
+            folder: "/x".into(),
+            source: kind.into(),
+        };
         let not_found = Failure::ServiceNotFound { name: "x".into() };
         for (failed, want) in [
             (Failed::NotSo("late".to_owned()), 1),
@@ -84,6 +99,8 @@ mod tests {
                 Failed::Call(CallError::Refused(Failure::PermissionDenied {})),
                 4,
             ),
+            (log(io::ErrorKind::PermissionDenied), 4),
+            (log(io::ErrorKind::NotFound), 1),
             (Failed::NotReady, 5),
             (Failed::Output(io::ErrorKind::BrokenPipe.into()), 0),
             (Failed::Output(io::ErrorKind::StorageFull.into()), 1),

@@ -13,6 +13,7 @@ mod events;
 mod exec;
 mod exit;
 mod list;
+mod logs;
 mod run;
 mod show;
 mod status;

@@ -22,4 +22,5 @@ pub use escape::unescape;
 pub use files::{CURRENT, Files, Rotated};
 pub use read::{Boot, Filter, Position, Reader, since};
 pub use record::{LONGEST_LINE, Moment, Priority, Record, Stamp, push};
+pub use regex_lite::Regex;
 pub use waiting::Waiting;
