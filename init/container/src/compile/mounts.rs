@@ -151,8 +151,8 @@ fn from_pid1(name: &str, service: &Service) -> Vec<Mount> {
 fn described(mount: &service::Mount, service: &Service, user: &User) -> Mount {
     match &mount.source {
         Source::Tmpfs(size) => tmpfs(mount, size.0, user),
-        Source::Volume(name) => bind(mount, "bind", &paths::volume(name), service),
-        Source::Shared(name) => bind(mount, "bind", &paths::shared(name), service),
+        Source::Volume(name) => bind(mount, below(mount), &paths::volume(name), service),
+        Source::Shared(name) => bind(mount, below(mount), &paths::shared(name), service),
         Source::Host(path) => bind(mount, "rbind", path, service),
     }
 }
@@ -162,6 +162,14 @@ fn tmpfs(described: &service::Mount, size: u64, user: &User) -> Mount {
     let size = format!("size={size}");
     let options = ["nosuid", "nodev", "mode=755", &size, &owner[0], &owner[1]];
     mount("tmpfs", "tmpfs", &described.target, &options)
+}
+
+/// With mounts that travel, a service also gets those that its run before has left there.
+fn below(described: &service::Mount) -> &'static str {
+    match described.propagation {
+        Propagation::Private => "bind",
+        Propagation::Slave | Propagation::Shared => "rbind",
+    }
 }
 
 /// A service that may mount could undo `nosuid` and `nodev`, and runs containers whose own
