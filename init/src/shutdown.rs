@@ -1,7 +1,7 @@
 //! The end of the machine: what is left after the services have stopped.
 
 use crate::effect::cgroups;
-use crate::effect::mounts::unmount;
+use crate::effect::mounts::unmount_all;
 use crate::effect::power::{self, Ending};
 use crate::paths::STATE;
 use crate::supervisor::reap;
@@ -26,7 +26,7 @@ pub(crate) fn finish(ending: Ending) -> ! {
     // Whoever is left in no group of ours: a module being loaded, a child in a private cgroup.
     let _ = kill(Pid::from_raw(-1), Signal::SIGKILL);
     wait_for_last_child();
-    match unmount(Path::new(STATE)) {
+    match unmount_all(Path::new(STATE)) {
         Ok(()) => log::info!("{}: state unmounted", verb(ending)),
         Err(error) => log::error!("unmount {STATE}: {error}"),
     }

@@ -77,10 +77,70 @@ fn make_target(target: &Path) -> Result<(), MountError> {
     })
 }
 
+/// Makes `folder` a mount of its own that is shared: what is mounted below it in a copy of it is mounted here
+/// too (`mount_namespaces(7)`). It may be one already.
+pub(crate) fn share(folder: &Path) -> nix::Result<()> {
+    match change(None, folder, MsFlags::MS_SHARED) {
+        // Not a mount yet.
+        Err(Errno::EINVAL) => {
+            change(Some(folder), folder, MsFlags::MS_BIND)?;
+            change(None, folder, MsFlags::MS_SHARED)
+        }
+        done => done,
+    }
+}
+
+fn change(source: Option<&Path>, target: &Path, flags: MsFlags) -> nix::Result<()> {
+    let none = None::<&str>;
+    nix::mount::mount(source, target, none, flags, none)
+}
+
+/// Unmounts everything below `top`, the last mount first, and then `top`.
+///
+/// # Errors
+/// Of `top` itself, of which [`unmount`] is the last resort: it takes along what is left below.
+pub(crate) fn unmount_all(top: &Path) -> Result<(), Errno> {
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    for target in below(&mounts, top).into_iter().rev() {
+        if let Err(error) = umount2(&target, MntFlags::empty()) {
+            log::warn!("unmount {}: {error}", target.display());
+        }
+    }
+    unmount(top)
+}
+
+/// The mount points of `mountinfo` (`proc_pid_mountinfo(5)`) below `top`, in their order.
+fn below(mountinfo: &str, top: &Path) -> Vec<PathBuf> {
+    let points = mountinfo.lines().filter_map(|line| line.split(' ').nth(4));
+    points
+        .map(PathBuf::from)
+        .filter(|point| point.starts_with(top) && point != top)
+        .collect()
+}
+
 /// Unmounts `target` now, or as soon as its last user is gone if that is not possible.
 pub(crate) fn unmount(target: &Path) -> Result<(), Errno> {
     match umount2(target, MntFlags::empty()) {
         Err(Errno::EBUSY) => umount2(target, MntFlags::MNT_DETACH),
         done => done,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_below_is_found_in_the_order_it_was_mounted() {
+        let mountinfo = "\
+21 1 0:20 / /proc rw - proc proc rw
+30 1 254:4 / /state rw - ext4 /dev/vda4 rw
+31 30 254:4 /volumes/a /state/volumes/a rw shared:1 - ext4 /dev/vda4 rw
+32 31 0:40 / /state/volumes/a/b rw shared:2 - overlay overlay rw
+33 1 0:41 / /stateless rw - tmpfs tmpfs rw
+";
+        let found = below(mountinfo, Path::new("/state"));
+        let want = ["/state/volumes/a", "/state/volumes/a/b"];
+        assert_eq!(found, want.map(PathBuf::from));
     }
 }

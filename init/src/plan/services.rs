@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use tare_config::Machine;
 pub(crate) use tare_config::service::Services;
-use tare_config::service::{Condition, Mount, Service, Source, check_in, cycle};
+use tare_config::service::{Condition, Mount, Propagation, Service, Source, check_in, cycle};
 use tare_container::paths;
 
 /// What runs, and what is wrong with what user-data says about it.
@@ -133,24 +133,28 @@ pub(crate) struct SourceDirectory {
     pub(crate) owned: bool,
     /// Who may read it, too.
     pub(crate) group: Option<u32>,
+    /// Whether what the service mounts there is to be there on the host too.
+    pub(crate) travels: bool,
 }
 
 /// The directories behind the volumes and shared mounts of `service`.
 pub(crate) fn source_directories(service: &Service) -> Vec<SourceDirectory> {
-    let directory = |mount: &Mount| {
-        let (path, mode, owned) = match &mount.source {
-            Source::Volume(name) => (paths::volume(name), 0o700, true),
-            Source::Shared(name) => (paths::shared(name), 0o755, false),
-            Source::Host(_) | Source::Tmpfs(_) => return None,
-        };
-        Some(SourceDirectory {
-            path: path.into(),
-            mode,
-            owned,
-            group: mount.group,
-        })
+    service.mounts.iter().filter_map(source_directory).collect()
+}
+
+fn source_directory(mount: &Mount) -> Option<SourceDirectory> {
+    let (path, mode, owned) = match &mount.source {
+        Source::Volume(name) => (paths::volume(name), 0o700, true),
+        Source::Shared(name) => (paths::shared(name), 0o755, false),
+        Source::Host(_) | Source::Tmpfs(_) => return None,
     };
-    service.mounts.iter().filter_map(directory).collect()
+    Some(SourceDirectory {
+        path: path.into(),
+        mode,
+        owned,
+        group: mount.group,
+        travels: mount.propagation == Propagation::Shared,
+    })
 }
 
 #[cfg(test)]
@@ -178,7 +182,9 @@ mod tests {
             ),
             (
                 "engine".to_owned(),
-                parse("process={args=['/e']}\nmounts=[{shared='engine',target='/run/e'}]"),
+                parse(
+                    "process={args=['/e']}\nmounts=[{shared='engine',target='/run/e',propagation='shared'}]",
+                ),
             ),
         ])
     }
@@ -260,19 +266,19 @@ mod tests {
 
     #[test]
     fn directories_behind_mounts() {
-        let directory = |path: &str, mode, owned| SourceDirectory {
+        let directory = |path: &str, mode, owned, travels| SourceDirectory {
             path: path.into(),
             mode,
             owned,
             group: None,
+            travels,
         };
-        assert_eq!(
-            source_directories(&services()["ssh"]),
-            [directory("/state/volumes/ssh", 0o700, true)]
-        );
-        assert_eq!(
-            source_directories(&services()["engine"]),
-            [directory("/run/tare/shared/engine", 0o755, false)]
-        );
+        let engine = "/run/tare/shared/engine";
+        for (service, want) in [
+            ("ssh", directory("/state/volumes/ssh", 0o700, true, false)),
+            ("engine", directory(engine, 0o755, false, true)),
+        ] {
+            assert_eq!(source_directories(&services()[service]), [want]);
+        }
     }
 }

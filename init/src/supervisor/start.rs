@@ -7,6 +7,7 @@ use super::sockets;
 use super::unit::Unit;
 use crate::effect::facts::write_sections;
 use crate::effect::files::make_directory;
+use crate::effect::mounts::share;
 use crate::plan::services::{SourceDirectory, source_directories};
 use std::fs::{self, Permissions};
 use std::io;
@@ -154,6 +155,9 @@ fn make_source(directory: &SourceDirectory, owner: u32) -> io::Result<()> {
         if directory.owned {
             chown(&directory.path, Some(owner), Some(owner))?;
         }
+    }
+    if directory.travels {
+        share(&directory.path)?;
     }
     match directory.group {
         Some(group) => open_to(&directory.path, group),
