@@ -300,14 +300,17 @@ impl Host {
     /// Begins the end; a second wish changes how it ends, not that it does.
     fn end(&mut self, ending: Ending) {
         if self.ending.replace(ending).is_none() {
-            log::info!(
-                "{}: stopping services",
-                if ending == Ending::Reboot {
-                    "reboot"
-                } else {
-                    "power off"
-                }
-            );
+            let word = match ending {
+                Ending::PowerOff => "power off",
+                Ending::Reboot => "reboot",
+            };
+            log::info!("{word}: stopping services");
+            // So that a service that is told to end knows whether the machine ends too.
+            let text = format!("{word}\n");
+            self.write(vec![Fact {
+                name: "ending",
+                text,
+            }]);
             self.tell_machine(EventKind::Ending, String::new());
             self.later(END_PATIENCE, Event::EndLate);
             self.supervisor.begin_end();
