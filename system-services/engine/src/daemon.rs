@@ -1,0 +1,98 @@
+//! One of the two daemons: its process, and when it is started next.
+
+use crate::restarts::Restarts;
+use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+/// A daemon that is to run.
+pub(crate) struct Daemon {
+    name: &'static str,
+    child: Option<Child>,
+    started: Instant,
+    /// Whether it does its work.
+    pub(crate) ready: bool,
+    /// Whether it was told to end.
+    told: bool,
+    restarts: Restarts,
+    /// Its next start, while it does not run.
+    due: Instant,
+}
+
+impl Daemon {
+    pub(crate) fn new(name: &'static str) -> Self {
+        let now = Instant::now();
+        Self {
+            name,
+            child: None,
+            started: now,
+            ready: false,
+            told: false,
+            restarts: Restarts::default(),
+            due: now,
+        }
+    }
+
+    pub(crate) fn runs(&self) -> bool {
+        self.child.is_some()
+    }
+
+    /// How long until it is to be started; none while it runs.
+    pub(crate) fn due_in(&self) -> Option<Duration> {
+        let wait = self.due.saturating_duration_since(Instant::now());
+        (!self.runs()).then_some(wait)
+    }
+
+    /// Starts it by `command`.
+    ///
+    /// # Errors
+    /// There is no process to be had, or no such program.
+    pub(crate) fn start(&mut self, command: &mut Command) -> Result<&mut Child> {
+        self.started = Instant::now();
+        (self.ready, self.told) = (false, false);
+        let child = command.spawn();
+        let child = child.with_context(|| format!("start {}", self.name))?;
+        Ok(self.child.insert(child))
+    }
+
+    /// Tells it to end.
+    pub(crate) fn end(&mut self) {
+        self.told = true;
+        self.signal(Signal::TERM);
+    }
+
+    /// Sends it `signal`, if it runs.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let Some(child) = &self.child else { return };
+        // Until it is waited for its process id is its own.
+        if let Err(error) = kill_process(Pid::from_child(child), signal) {
+            eprintln!("signal {}: {error}", self.name);
+        }
+    }
+
+    /// Notes its end, if it has ended, and when it is to be started again.
+    ///
+    /// # Errors
+    /// It ends again and again without having been told to.
+    pub(crate) fn reap(&mut self) -> Result<()> {
+        let Some(child) = &mut self.child else {
+            return Ok(());
+        };
+        let waited = child.try_wait();
+        let Some(status) = waited.with_context(|| format!("wait for {}", self.name))? else {
+            return Ok(());
+        };
+        self.child = None;
+        self.due = Instant::now();
+        if self.told {
+            return Ok(());
+        }
+        let Some(wait) = self.restarts.after(self.ready, self.started.elapsed()) else {
+            bail!("{}: {status}, again and again", self.name);
+        };
+        eprintln!("{}: {status}; starting it again", self.name);
+        self.due += wait;
+        Ok(())
+    }
+}

@@ -1,0 +1,264 @@
+//! Both daemons over time.
+
+use crate::config::{self, Containers};
+use crate::daemon::Daemon;
+use crate::notify::{self, Notify};
+use crate::said::{Said, Word};
+use crate::signals::{Signals, came};
+use crate::{hold, launch, shim};
+use anyhow::{Context, Result};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::Signal;
+use sd_notify::NotifyState;
+use std::env;
+use std::fs;
+use std::mem;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// Where this program keeps what dockerd reads; memory.
+const RUN: &str = "/run/tare-engine";
+/// dockerd refuses to start while a process of the id in there runs, whatever it is.
+const PID_FILE: &str = "/run/docker.pid";
+/// The engine's API, where PID 1 does not hold the socket.
+const SOCKET: &str = "unix:///run/engine/docker.sock";
+/// PID 1 writes this fact before it stops services because the machine ends.
+const MACHINE_ENDS: &str = "/run/host/ending";
+
+/// How far the end of the service has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    No,
+    Wanted,
+    /// dockerd is to read that it has to stop containers.
+    Reload,
+    /// dockerd was told to end.
+    Dockerd,
+    /// dockerd has ended, containerd was told to.
+    Containerd,
+}
+
+/// The daemons and what they are heard by.
+struct Engine {
+    containerd: Daemon,
+    dockerd: Daemon,
+    signals: Signals,
+    notify: Notify,
+    said: Option<Said>,
+    /// Whether [`hold`] has something to release.
+    held: bool,
+    /// This run of dockerd holds ports for nobody.
+    stale: bool,
+    /// This run of dockerd is the one after such a run: whatever it finds, it stays.
+    fresh: bool,
+    end: End,
+}
+
+/// Runs the daemons until SIGTERM.
+///
+/// # Errors
+/// One of them does not stay up.
+pub(crate) fn run() -> Result<()> {
+    let mut engine = Engine::new()?;
+    while !engine.has_ended() {
+        engine.start_due()?;
+        engine.wait()?;
+        engine.listen();
+        engine.reap()?;
+        engine.advance_end()?;
+    }
+    Ok(())
+}
+
+impl Engine {
+    fn new() -> Result<Self> {
+        fs::create_dir_all(RUN).with_context(|| format!("make {RUN}"))?;
+        config::write(Containers::Keep).context("write dockerd's configuration")?;
+        if let Err(error) = shim::prepare() {
+            eprintln!("containers end with this service: cgroup of their shims: {error}");
+        }
+        Ok(Self {
+            containerd: Daemon::new("containerd"),
+            dockerd: Daemon::new("dockerd"),
+            signals: Signals::handle().context("handle signals")?,
+            notify: Notify::open().with_context(|| format!("listen on {}", notify::PATH))?,
+            said: None,
+            held: false,
+            stale: false,
+            fresh: false,
+            end: End::No,
+        })
+    }
+
+    fn has_ended(&self) -> bool {
+        self.end == End::Containerd && !self.containerd.runs()
+    }
+
+    /// dockerd needs containerd to stop containers: that one is kept up until the other has ended.
+    fn containerd_due_in(&self) -> Option<Duration> {
+        let due = self.containerd.due_in();
+        due.filter(|_| self.end != End::Containerd)
+    }
+
+    fn dockerd_due_in(&self) -> Option<Duration> {
+        let due = self.dockerd.due_in();
+        due.filter(|_| self.end == End::No)
+    }
+
+    fn start_due(&mut self) -> Result<()> {
+        if is_over(self.containerd_due_in()) {
+            self.containerd.start(&mut containerd()?)?;
+            self.containerd.ready = true;
+        }
+        if is_over(self.dockerd_due_in()) {
+            self.start_dockerd()?;
+        }
+        Ok(())
+    }
+
+    fn start_dockerd(&mut self) -> Result<()> {
+        match hold::take() {
+            Ok(held) => self.held = held,
+            Err(error) => eprintln!("published ports are closed until dockerd is ready: {error:#}"),
+        }
+        let _ = fs::remove_file(PID_FILE);
+        let child = self.dockerd.start(&mut dockerd()?)?;
+        let pipe = child.stderr.take().context("dockerd has no stderr")?;
+        self.said = Some(Said::new(pipe)?);
+        self.stale = false;
+        Ok(())
+    }
+
+    /// Waits for a signal, a word of dockerd, or the time of a start.
+    fn wait(&self) -> Result<()> {
+        let mut polled = vec![
+            PollFd::new(&self.signals.end, PollFlags::IN),
+            PollFd::new(&self.signals.child, PollFlags::IN),
+            PollFd::new(&self.notify.0, PollFlags::IN),
+        ];
+        let pipe = self.said.iter().map(|said| &said.pipe);
+        polled.extend(pipe.map(|pipe| PollFd::new(pipe, PollFlags::IN)));
+        match poll(&mut polled, self.patience().as_ref()) {
+            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Err(error) => Err(error).context("poll"),
+        }
+    }
+
+    fn patience(&self) -> Option<Timespec> {
+        let due = [self.containerd_due_in(), self.dockerd_due_in()];
+        let next = due.into_iter().flatten().min();
+        next.and_then(|wait| Timespec::try_from(wait).ok())
+    }
+
+    /// Hears dockerd out before it takes it as ready: what it has written it has written before.
+    fn listen(&mut self) {
+        let ready = self.notify.is_ready();
+        match self.said.as_mut().map(Said::pass_on) {
+            Some(Some(words)) => words.into_iter().for_each(|word| self.heed(word)),
+            Some(None) => self.said = None,
+            None => {}
+        }
+        if ready {
+            self.dockerd_is_ready();
+        }
+        if came(&self.signals.end) && self.end == End::No {
+            self.end = End::Wanted;
+        }
+    }
+
+    fn heed(&mut self, word: Word) {
+        match word {
+            Word::StaleEndpoint => self.stale = true,
+            Word::Reloaded if self.end == End::Reload => {
+                self.dockerd.end();
+                self.end = End::Dockerd;
+            }
+            Word::Reloaded => {}
+        }
+    }
+
+    fn dockerd_is_ready(&mut self) {
+        if self.stale && !self.fresh && self.end == End::No {
+            eprintln!("dockerd starts once more: it holds ports of a container that is gone");
+            self.fresh = true;
+            self.dockerd.end();
+            return;
+        }
+        self.fresh = false;
+        self.dockerd.ready = true;
+        if mem::take(&mut self.held)
+            && let Err(error) = hold::release()
+        {
+            eprintln!("{error:#}");
+        }
+        if let Err(error) = sd_notify::notify(&[NotifyState::Ready]) {
+            eprintln!("notify: {error}");
+        }
+    }
+
+    fn reap(&mut self) -> Result<()> {
+        if came(&self.signals.child) {
+            self.containerd.reap()?;
+            self.dockerd.reap()?;
+        }
+        Ok(())
+    }
+
+    /// The next step of the end, if it is time for it.
+    fn advance_end(&mut self) -> Result<()> {
+        self.end = match self.end {
+            End::Wanted | End::Reload | End::Dockerd if !self.dockerd.runs() => {
+                self.containerd.end();
+                End::Containerd
+            }
+            End::Wanted if !Path::new(MACHINE_ENDS).exists() => {
+                self.dockerd.end();
+                End::Dockerd
+            }
+            // Before it is ready, the signal to read would end it.
+            End::Wanted if self.dockerd.ready => {
+                config::write(Containers::Stop).context("write dockerd's configuration")?;
+                self.dockerd.signal(Signal::HUP);
+                End::Reload
+            }
+            end => end,
+        };
+        Ok(())
+    }
+}
+
+fn is_over(wait: Option<Duration>) -> bool {
+    wait.is_some_and(|wait| wait.is_zero())
+}
+
+/// This program on its way to `daemon`, see [`launch`].
+fn command(daemon: &str) -> Result<Command> {
+    let mut command = Command::new(env::current_exe().context("find this program")?);
+    command.arg(daemon).stdin(Stdio::null());
+    Ok(command)
+}
+
+fn containerd() -> Result<Command> {
+    let mut command = command("containerd")?;
+    let path = env::var("PATH").unwrap_or_default();
+    command
+        .env("PATH", format!("{}:{path}", shim::FOLDER))
+        // It would say that it is ready, too.
+        .env_remove("NOTIFY_SOCKET");
+    Ok(command)
+}
+
+fn dockerd() -> Result<Command> {
+    let mut command = command("dockerd")?;
+    let host = match launch::sockets() {
+        0 => SOCKET,
+        _ => "fd://",
+    };
+    command
+        .args(["--config-file", config::FILE, "--host", host])
+        .env("NOTIFY_SOCKET", notify::PATH)
+        .stderr(Stdio::piped());
+    Ok(command)
+}

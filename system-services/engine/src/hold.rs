@@ -1,0 +1,123 @@
+//! Published ports while dockerd starts.
+//!
+//! A starting dockerd removes its chains, and with them the way to every container's published ports; then
+//! it makes them anew, rule by rule. Until it is ready copies of the rules that were there hold the place of
+//! those that are not there yet. The kernel translates the first packet of a connection only, by the first
+//! rule that matches: the copies, which come last, do nothing where dockerd's own are back.
+
+use anyhow::{Context, Result, ensure};
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// dockerd makes it for the first container of a boot, before which there is nothing to hold.
+const CONTAINERS: &str = "/run/docker/netns";
+/// The chain with the copies, known by its declaration.
+const CHAIN: &str = ":TARE-HOLD ";
+/// dockerd's rules, each of which leads from a port of the host to one of a container.
+const RULES: &str = "-A DOCKER ";
+
+const JUMPS: [&str; 3] = [
+    "PREROUTING -m addrtype --dst-type LOCAL -j TARE-HOLD",
+    "OUTPUT -m addrtype --dst-type LOCAL -j TARE-HOLD",
+    // In the table `filter`: who was led to a container may go there. After dockerd's own rules and
+    // after the users' in `DOCKER-USER`, which both stay.
+    "FORWARD -m conntrack --ctstate DNAT -j ACCEPT",
+];
+
+/// Copies dockerd's rules if there are containers that they lead to. Those that are held already stay.
+pub(crate) fn take() -> Result<bool> {
+    if !Path::new(CONTAINERS).exists() {
+        return Ok(false);
+    }
+    match copies(&saved()?) {
+        Copies::Held => Ok(true),
+        Copies::None => Ok(false),
+        Copies::Rules(rules) => restore(&rules).map(|()| true),
+    }
+}
+
+/// Removes the copies.
+pub(crate) fn release() -> Result<()> {
+    let [from_outside, from_inside, forwarded] = JUMPS;
+    restore(&format!(
+        "*nat\n-D {from_outside}\n-D {from_inside}\n-F TARE-HOLD\n-X TARE-HOLD\nCOMMIT\n\
+         *filter\n-D {forwarded}\nCOMMIT\n"
+    ))
+}
+
+/// What there is to copy.
+#[derive(Debug, PartialEq, Eq)]
+enum Copies {
+    None,
+    /// An earlier start did not come to its end.
+    Held,
+    /// As input of iptables-restore(8).
+    Rules(String),
+}
+
+fn copies(saved: &str) -> Copies {
+    if saved.contains(CHAIN) {
+        return Copies::Held;
+    }
+    let rules = saved.lines().filter_map(|line| line.strip_prefix(RULES));
+    let rules: String = rules.map(|rule| format!("-A TARE-HOLD {rule}\n")).collect();
+    if rules.is_empty() {
+        return Copies::None;
+    }
+    let [from_outside, from_inside, forwarded] = JUMPS;
+    Copies::Rules(format!(
+        "*nat\n:TARE-HOLD - [0:0]\n{rules}-A {from_outside}\n-A {from_inside}\nCOMMIT\n\
+         *filter\n-A {forwarded}\nCOMMIT\n"
+    ))
+}
+
+/// The table `nat`.
+fn saved() -> Result<String> {
+    let output = Command::new("iptables-save").args(["-t", "nat"]).output();
+    let output = output.context("iptables-save")?;
+    ensure!(output.status.success(), "iptables-save: {}", output.status);
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Changes a table as a whole or not at all (iptables-restore(8)); what is not named stays.
+fn restore(rules: &str) -> Result<()> {
+    let mut child = Command::new("iptables-restore")
+        .args(["--noflush", "--wait"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .context("iptables-restore")?;
+    let written = child
+        .stdin
+        .take()
+        .map(|mut pipe| pipe.write_all(rules.as_bytes()));
+    let status = child.wait().context("iptables-restore")?;
+    ensure!(status.success(), "iptables-restore: {status}");
+    written.transpose().context("iptables-restore").map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_to_containers_are_copied_once() {
+        let empty =
+            "*nat\n:DOCKER - [0:0]\n-A OUTPUT -m addrtype --dst-type LOCAL -j DOCKER\nCOMMIT\n";
+        let one = "*nat\n:DOCKER - [0:0]\n-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER\n\
+            -A DOCKER -p tcp -m tcp --dport 80 -j DNAT --to-destination 172.18.0.2:8080\nCOMMIT\n";
+        let copy = "*nat\n:TARE-HOLD - [0:0]\n\
+            -A TARE-HOLD -p tcp -m tcp --dport 80 -j DNAT --to-destination 172.18.0.2:8080\n\
+            -A PREROUTING -m addrtype --dst-type LOCAL -j TARE-HOLD\n\
+            -A OUTPUT -m addrtype --dst-type LOCAL -j TARE-HOLD\nCOMMIT\n\
+            *filter\n-A FORWARD -m conntrack --ctstate DNAT -j ACCEPT\nCOMMIT\n";
+        for (saved, want) in [
+            ("", Copies::None),
+            (empty, Copies::None),
+            (one, Copies::Rules(copy.to_owned())),
+            (copy, Copies::Held),
+        ] {
+            assert_eq!(copies(saved), want, "{saved}");
+        }
+    }
+}

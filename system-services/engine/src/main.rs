@@ -1,0 +1,56 @@
+//! Keeps the two daemons of the engine running, side by side.
+//!
+//! | called as | does |
+//! |---|---|
+//! | `tare-engine` | runs containerd and dockerd until SIGTERM ([`engine`]) |
+//! | `tare-engine DAEMON ARGUMENTS…` | becomes one of them ([`launch`]) |
+//! | `containerd-shim-runc-v2 …` | becomes the shim of a container, out of the engine's cgroup ([`shim`]) |
+//!
+//! Containers run on while a daemon, or all of this, is started anew (dockerd's `live-restore`). They are
+//! stopped when the machine ends.
+
+mod config;
+mod daemon;
+mod engine;
+mod hold;
+mod launch;
+mod notify;
+mod restarts;
+mod said;
+mod shim;
+mod signals;
+
+use anyhow::{Result, anyhow};
+use std::env;
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let mut arguments = env::args_os();
+    let program = arguments.next().unwrap_or_default();
+    match run(&program, arguments.collect()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(program: &OsString, arguments: Vec<OsString>) -> Result<()> {
+    if Path::new(program).file_name() == Some(shim::NAME.as_ref()) {
+        return Err(anyhow!(
+            "{}: {}",
+            shim::PROGRAM,
+            shim::become_it(&arguments)
+        ));
+    }
+    match arguments.split_first() {
+        None => engine::run(),
+        Some((daemon, arguments)) => {
+            let error = launch::become_daemon(daemon, arguments);
+            Err(anyhow!("{}: {error}", daemon.display()))
+        }
+    }
+}

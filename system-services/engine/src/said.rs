@@ -1,0 +1,95 @@
+//! What dockerd writes: it goes on to the log, and some of it matters here.
+
+use rustix::io::ioctl_fionbio;
+use std::io::{self, Read, Write};
+use std::process::ChildStderr;
+
+/// Longer lines are looked at in parts.
+const LONGEST: usize = 16 << 10;
+
+/// Words of dockerd that have an answer. They are libnetwork's and the daemon's own, in `controller.go`
+/// and `reload.go`; the tests of the whole system would miss them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Word {
+    /// It has found an endpoint of a container that was being started when everything ended, and has
+    /// forgotten it, but not the ports it has taken for it: those are free in its next run only.
+    StaleEndpoint,
+    /// It has read its configuration again.
+    Reloaded,
+}
+
+const WORDS: [(&[u8], Word); 2] = [
+    (b"Removing stale endpoint", Word::StaleEndpoint),
+    (b"Reloaded configuration", Word::Reloaded),
+];
+
+/// Its standard error.
+pub(crate) struct Said {
+    pub(crate) pipe: ChildStderr,
+    line: Vec<u8>,
+}
+
+impl Said {
+    pub(crate) fn new(pipe: ChildStderr) -> io::Result<Self> {
+        ioctl_fionbio(&pipe, true)?;
+        let line = Vec::new();
+        Ok(Self { pipe, line })
+    }
+
+    /// Passes on what has come since the last call. None: there will be no more.
+    pub(crate) fn pass_on(&mut self) -> Option<Vec<Word>> {
+        let mut words = Vec::new();
+        let mut buffer = [0; 4096];
+        loop {
+            match self.pipe.read(&mut buffer) {
+                Ok(0) => return None,
+                Ok(length) => {
+                    // Nobody to tell if that fails.
+                    let _ = io::stderr().write_all(&buffer[..length]);
+                    words.extend(take_words(&mut self.line, &buffer[..length]));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Some(words),
+                Err(_) => return None,
+            }
+        }
+    }
+}
+
+/// Adds `bytes` to the unfinished `line`; the words of the lines that are whole now.
+fn take_words(line: &mut Vec<u8>, bytes: &[u8]) -> Vec<Word> {
+    let mut words = Vec::new();
+    for byte in bytes {
+        if *byte != b'\n' && line.len() < LONGEST {
+            line.push(*byte);
+            continue;
+        }
+        words.extend(word(line));
+        line.clear();
+    }
+    words
+}
+
+fn word(line: &[u8]) -> Option<Word> {
+    let holds = |text: &[u8]| line.windows(text.len()).any(|part| part == text);
+    let mut words = WORDS.iter();
+    words.find(|(text, _)| holds(text)).map(|(_, word)| *word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_found_in_whole_lines() {
+        let mut line = Vec::new();
+        for (bytes, want) in [
+            ("level=info msg=\"Removing stale ", vec![]),
+            ("endpoint web (4f)\"\nlevel=", vec![Word::StaleEndpoint]),
+            ("info\nReloaded configuration: {}\n\n", vec![Word::Reloaded]),
+            ("Removing stale sandbox\n", vec![]),
+        ] {
+            assert_eq!(take_words(&mut line, bytes.as_bytes()), want, "{bytes}");
+        }
+        assert!(line.is_empty());
+    }
+}
