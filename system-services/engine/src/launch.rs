@@ -13,6 +13,8 @@ use std::process::{Command, id};
 const COUNT: &str = "LISTEN_FDS";
 /// Whom they are for: who is not this process leaves them alone.
 const RECEIVER: &str = "LISTEN_PID";
+/// What they are called.
+const NAMES: &str = "LISTEN_FDNAMES";
 const FIRST: i32 = 3;
 
 /// How many sockets PID 1 holds for this service.
@@ -29,10 +31,15 @@ pub(crate) fn become_daemon(daemon: &OsStr, arguments: &[OsString]) -> io::Error
         if sockets() > 0 {
             command.env(RECEIVER, id().to_string());
         }
-    } else if let Err(error) = keep_sockets() {
-        return error;
+        return command.exec();
     }
-    command.exec()
+    for variable in [COUNT, RECEIVER, NAMES] {
+        command.env_remove(variable);
+    }
+    match keep_sockets() {
+        Ok(()) => command.exec(),
+        Err(error) => error,
+    }
 }
 
 /// The sockets are dockerd's. From containerd every container's shim would have them.

@@ -120,7 +120,10 @@ fn use_it(vm: &Vm) -> Result<()> {
         "docker cp other:/etc/passwd - > /dev/null && docker pause other && docker unpause other",
         secs(30),
     )?;
-    vm.ssh_within("docker restart -t 1 other && docker stop -t 1 other && docker rm other", secs(60))?;
+    vm.ssh_within(
+        "docker restart -t 1 other && docker stop -t 1 other && docker rm other",
+        secs(60),
+    )?;
     run_container(vm)?;
     fetch_page(vm)
 }
@@ -170,7 +173,11 @@ fn a_power_cut_while_a_container_starts_leaves_its_port_free() -> Result<()> {
             vm.ssh("docker network inspect shop").map(drop)
         });
         checks.check("the engine tells of it", || {
-            mentions(&vm, "cat /var/log/tare/current.log", "dockerd starts once more")
+            mentions(
+                &vm,
+                "cat /var/log/tare/current.log",
+                "dockerd starts once more",
+            )
         });
         checks.check("no failed service", || require_no_failed_service(&vm));
         checks.check("power off", || power_off(&vm));
