@@ -1,7 +1,7 @@
 //! The cgroup tree (v2, `Documentation/admin-guide/cgroup-v2.rst`).
 //!
-//! `/init` holds PID 1, `/services/NAME` a service each, `/containers` what the engine starts. Inner
-//! cgroups hold no process of their own, which their controllers require.
+//! `/init` holds PID 1, `/services/NAME` a service each, `/containers/user/ID` a container of the engine each, and
+//! `/containers/shims` their shims. Inner cgroups hold no process of their own, which their controllers require.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -10,6 +10,8 @@ use thiserror::Error;
 
 /// Where PID 1 mounts the tree.
 pub const ROOT: &str = "/sys/fs/cgroup";
+/// Below [`ROOT`]: what the engine makes its containers in (`cgroup-parent` in its `daemon.json`).
+pub const CONTAINERS: &str = "containers/user";
 /// The controllers whose files we write or whose figures are asked for.
 const CONTROLLERS: [&str; 4] = ["cpu", "io", "memory", "pids"];
 
@@ -32,7 +34,7 @@ pub struct CgroupError {
 /// The first step that failed. Controllers that the kernel lacks are left out.
 pub fn prepare() -> Result<(), CgroupError> {
     let root = Path::new(ROOT);
-    for group in ["init", "services", "containers"] {
+    for group in ["init", "services", "containers", CONTAINERS] {
         create(&root.join(group))?;
     }
     write(&root.join("init/cgroup.procs"), "0")?;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::Path;
-use tare_container::cgroup::ROOT;
+use tare_container::cgroup::{CONTAINERS, ROOT};
 
 /// What reclaim leaves to PID 1: three times what it needs.
 const INIT_MEMORY: &str = "12M";
@@ -21,7 +21,8 @@ const RESERVE: u64 = 192 << 20;
 /// Sees to it that containers cannot take everything: memory, processors, process ids.
 ///
 /// With a limit below the machine's own, what runs out of memory is the containers' cgroup, and it is in there
-/// that the kernel looks for somebody to kill.
+/// that the kernel looks for somebody to kill. Process ids are counted without those of the containers' shims, which
+/// need some more to end a container that has taken all.
 ///
 /// # Errors
 /// The first file that could not be read or written.
@@ -33,7 +34,7 @@ pub(crate) fn protect() -> io::Result<()> {
     let memory = memory()?;
     let most = memory - RESERVE.min(memory / 4 * 3);
     write("containers", "memory.max", &most.to_string())?;
-    write("containers", "pids.max", &(tasks()? / 2).to_string())
+    write(CONTAINERS, "pids.max", &(tasks()? / 2).to_string())
 }
 
 /// The memory of the machine in bytes, as `/proc/meminfo` has it in its first line.

@@ -15,7 +15,7 @@ pub(crate) const NAME: &str = "containerd-shim-runc-v2";
 pub(crate) const FOLDER: &str = "/usr/libexec/tare";
 /// The shim itself.
 pub(crate) const PROGRAM: &str = "/usr/bin/containerd-shim-runc-v2";
-/// Beside the cgroups of the containers, which are called by their ids.
+/// Beside the cgroup of the containers: what a container uses up of its limits, its shim still has.
 const CGROUP: &str = "/sys/fs/cgroup/containers/shims";
 
 /// Makes the cgroup; it may be there.

@@ -62,7 +62,7 @@ fn has_place(process: &Process, running: &[String]) -> bool {
     !process.state.starts_with('Z') && is_known(&process.cgroup, running)
 }
 
-/// The tree is `/init`, `/services/NAME` and `/containers/ID`; the reader is in `/services/ssh`.
+/// The tree is `/init`, `/services/NAME` and `/containers/user/ID`; the reader is in `/services/ssh`.
 fn is_known(cgroup: &str, running: &[String]) -> bool {
     let within = |path: &str, root: &str| {
         path.strip_prefix(root)
@@ -89,7 +89,10 @@ mod tests {
             ("     35       2 I<   0::/../.. kworker/R-slub_", true),
             ("    120       1 Ss   0::/ sshd", true),
             ("    121       1 Ssl  0::/../engine dockerd", true),
-            ("    122     121 Ssl  0::/../../containers/4f2a httpd", true),
+            (
+                "    122     121 Ssl  0::/../../containers/user/4f2a httpd",
+                true,
+            ),
             ("    123       1 S    0::/../storage e2fsck", false),
             ("    124       1 S    0::/../engineer x", false),
             ("    125       1 S    0::/../.. x", false),
