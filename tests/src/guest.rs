@@ -12,7 +12,7 @@ pub use processes::require_no_orphans;
 
 /// From "ready" to a running demo app: loading its image and starting it.
 const APPS: Duration = secs(60);
-/// From the wish to QEMU's exit. Containers may take 10 s, and the engine has 20.
+/// From the wish to QEMU's exit. Containers may take 10 s.
 const POWER_OFF: Duration = secs(45);
 
 /// The states of all services by name, as PID 1 tells them.

@@ -1,5 +1,6 @@
 //! The engine ends in every way, and its containers do not.
 
+mod places;
 mod poll;
 
 use anyhow::{Context, Result, ensure};
@@ -37,6 +38,9 @@ fn restarts_without_its_containers() -> Result<()> {
             checks.check(what, || survive(&vm, program, signal));
         }
         checks.check("use it afterwards", || use_it(&vm));
+        checks.check("processes are where they belong", || places::cgroups(&vm));
+        checks.check("the socket is dockerd's", || places::socket(&vm));
+        checks.check("no rule is left", || places::rules(&vm));
         checks.check("no mount is left", || no_mount_is_left(&vm));
         checks.check("no failed service", || require_no_failed_service(&vm));
         checks.check("no orphan", || require_no_orphans(&vm));
