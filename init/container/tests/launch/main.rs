@@ -25,7 +25,7 @@ const PROBE: &str = "/bin/probe";
 
 type Test = (&'static str, fn(&Host));
 
-const TESTS: [Test; 9] = [
+const TESTS: [Test; 10] = [
     ("a service has nothing it did not name", nothing_unnamed),
     ("a user keeps its capabilities", a_user_keeps_capabilities),
     (
