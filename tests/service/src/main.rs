@@ -4,6 +4,7 @@
 //! given; the other modes do one thing each.
 
 mod echo;
+mod greed;
 mod talk;
 
 use std::path::Path;
@@ -16,7 +17,7 @@ use std::time::Duration;
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
-    if words.first() != Some(&"check") {
+    if !matches!(words.first(), Some(&"check" | &"breed")) {
         println!("run {}", std::process::id());
     }
     match words[..] {
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
         ["exit", status] => return ExitCode::from(status.parse().unwrap_or(255)),
         ["stubborn"] => stubborn(),
         ["fork"] => return fork(),
+        ["breed"] => greed::breed(),
         _ => end_at_sigterm(),
     }
     match words[..] {

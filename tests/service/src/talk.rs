@@ -1,6 +1,8 @@
 //! Commands over TCP, one line and one connection each: `say TEXT` (to PID 1, `\n` for a new line), `starve`
-//! (feed the watchdog no more), `ill` and `well` (how HTTP is answered), `touch PATH`, `env NAME`, `exit`.
+//! (feed the watchdog no more), `ill` and `well` (how HTTP is answered), `touch PATH`, `remove PATH`, `env NAME`,
+//! `exit`; and to do harm: `breed` (processes), `hoard` (memory), `fill PATH`.
 
+use crate::greed;
 use sd_notify::NotifyState;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -54,6 +56,10 @@ fn serve(stream: TcpStream) -> std::io::Result<()> {
     let answer = match command {
         "GET" => http().to_owned(),
         "touch" => format!("{:?}\n", std::fs::write(rest, "")),
+        "remove" => format!("{:?}\n", std::fs::remove_file(rest)),
+        "fill" => greed::fill(rest),
+        "hoard" => greed::hoard(),
+        "breed" => greed::breed(),
         "env" => format!("{}\n", std::env::var(rest).unwrap_or_default()),
         "exit" => std::process::exit(rest.parse().unwrap_or(5)),
         _ => obey(command, rest),

@@ -1,4 +1,6 @@
-//! What containers may do to the machine they run on.
+//! What containers and services may do to the machine they run on.
+
+mod services;
 
 use anyhow::{Result, ensure};
 use tare_qemu::{Vm, secs};
@@ -54,16 +56,22 @@ fn a_greedy_container_harms_only_itself() -> Result<()> {
     })
 }
 
+/// Ten logins in a row are answered in time.
+fn logins(vm: &Vm) -> Result<()> {
+    for round in 0..10 {
+        let said = vm.ssh_within("echo here; sleep 0.5", LOGIN)?;
+        ensure!(said == "here\n", "login {round}: {said:?}");
+    }
+    Ok(())
+}
+
 /// Starts a container, logs in ten times while it does its worst, and takes it away.
 fn endures(vm: &Vm, options: &str, command: &str) -> Result<()> {
     vm.ssh_within(
         &format!("docker run -d {options} tare/demo {command}"),
         secs(60),
     )?;
-    for round in 0..10 {
-        let said = vm.ssh_within("echo here; sleep 0.5", LOGIN)?;
-        ensure!(said == "here\n", "login {round}: {said:?}");
-    }
+    logins(vm)?;
     // Docker gives up on thousands of processes that end slowly, though it has killed them.
     let remove = "until docker rm -f greedy; do sleep 1; done";
     vm.ssh_within(remove, secs(60)).map(drop)

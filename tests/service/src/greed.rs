@@ -1,0 +1,42 @@
+//! A service that takes all it can get.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+const MIB: usize = 1 << 20;
+
+/// Makes processes that make processes.
+pub(crate) fn breed() -> ! {
+    loop {
+        // Refused sooner or later; what was made goes on.
+        let _ = Command::new("/proc/self/exe").arg("breed").spawn();
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Takes memory until it is killed.
+pub(crate) fn hoard() -> ! {
+    let mut hoard: Vec<Vec<u8>> = Vec::new();
+    loop {
+        hoard.push(vec![1; MIB]);
+    }
+}
+
+/// Writes to the file at `path` until nothing more goes in; what the kernel says then.
+pub(crate) fn fill(path: &str) -> String {
+    match write_for_ever(path) {
+        Ok(()) => "there is no end\n".to_owned(),
+        Err(error) => format!("{}\n", error.kind()),
+    }
+}
+
+fn write_for_ever(path: &str) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    let zeroes = vec![0; MIB];
+    loop {
+        file.write_all(&zeroes)?;
+    }
+}

@@ -1,0 +1,151 @@
+//! A machine comes up whatever its network and its clock are, and lives with devices that come and go.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::json;
+use tare_qemu::{Vm, secs};
+use tare_tests::guest::{power_off, require_no_failed_service, says, wait_apps, wait_off};
+use tare_tests::{Checks, disk, on_machines, user_data};
+
+/// As often something comes and goes.
+const TIMES: usize = 100;
+/// A card whose network answers no DHCP.
+const DEAF_CARD: [&str; 4] = [
+    "-netdev",
+    "user,id=deaf,ipv4=off",
+    "-device",
+    "virtio-net-pci,netdev=deaf,romfile=",
+];
+/// A bus that takes devices while the machine runs.
+const USB: [&str; 2] = ["-device", "qemu-xhci,id=usb"];
+
+#[test]
+fn without_a_network_in_1970() -> Result<()> {
+    on_machines(|image| {
+        let vm = Vm::of(image)
+            .direct()
+            .networks(Vec::new())
+            .qemu(&["-rtc", "base=1970-01-02T00:00:00"])
+            .boot()?;
+        ready_on_the_console(&vm)
+    })
+}
+
+#[test]
+fn with_a_network_that_is_silent_in_2038() -> Result<()> {
+    on_machines(|image| {
+        let vm = Vm::of(image)
+            .direct()
+            .networks(Vec::new())
+            .qemu(&DEAF_CARD)
+            .qemu(&["-rtc", "base=2038-01-20T00:00:00"])
+            .boot()?;
+        ready_on_the_console(&vm)
+    })
+}
+
+/// All that is required runs, which a person sees on the console, the only way in.
+fn ready_on_the_console(vm: &Vm) -> Result<()> {
+    vm.wait_ready()?;
+    // What is typed before there is a shell is lost.
+    let well = (0..20).any(|_| {
+        let typed = vm.type_in("tare status --check > /dev/null && echo well-$((40 + 2))\n");
+        typed.is_ok() && vm.wait_line("well-42", secs(2)).is_ok()
+    });
+    ensure!(well, "nobody answers:\n{}", vm.console().text());
+    vm.power_button()?;
+    wait_off(vm)?;
+    disk::require_clean_state(vm.machine())
+}
+
+#[test]
+fn devices_come_and_go() -> Result<()> {
+    on_machines(|image| {
+        let vm = Vm::of(image)
+            .direct()
+            .user_data(user_data::DEMO)
+            .qemu(&USB)
+            .boot()?;
+        vm.wait_ready()?;
+        wait_apps(&vm)?;
+        let mut checks = Checks::default();
+        // The first time may load a module.
+        checks.check("a device", || plug(&vm, 1));
+        let before = pid_1(&vm)?;
+        checks.check("100 devices", || plug(&vm, TIMES));
+        checks.check("a cable, 100 times", || flap(&vm));
+        checks.check("10000 events", || events(&vm));
+        checks.check("PID 1 is as before", || {
+            let after = pid_1(&vm)?;
+            ensure!(after.files == before.files, "{before:?} and then {after:?}");
+            ensure!(
+                after.rss < before.rss + 1024,
+                "{before:?} and then {after:?}"
+            );
+            Ok(())
+        });
+        checks.check("no failed service", || require_no_failed_service(&vm));
+        checks.check("power off", || power_off(&vm));
+        checks.check("clean file system", || {
+            disk::require_clean_state(vm.machine())
+        });
+        checks.verdict()
+    })
+}
+
+/// Puts a keyboard in and takes it out again.
+fn plug(vm: &Vm, times: usize) -> Result<()> {
+    const KEYBOARDS: &str = "grep -c 'QEMU USB Keyboard' /proc/bus/input/devices || true";
+    let keyboard = json!({"driver": "usb-kbd", "id": "hot", "bus": "usb.0"});
+    for time in 0..times {
+        let plugged = vm.qmp().execute("device_add", &keyboard);
+        plugged.with_context(|| format!("time {time}"))?;
+        // Long enough to be seen, or too short, in turn.
+        std::thread::sleep(Duration::from_millis(if time % 2 == 0 { 300 } else { 20 }));
+        vm.qmp().execute("device_del", &json!({"id": "hot"}))?;
+        vm.qmp().wait_event("DEVICE_DELETED", vm.scaled(secs(10)))?;
+    }
+    vm.ssh_within(
+        &format!("until [ $({KEYBOARDS}) = 0 ]; do sleep 0.2; done"),
+        secs(30),
+    )?;
+    says(vm, KEYBOARDS, "0\n")
+}
+
+/// Pulls the cable of the only card and puts it back; the address stays, and so does the way in.
+fn flap(vm: &Vm) -> Result<()> {
+    for _ in 0..TIMES {
+        for up in [false, true] {
+            vm.qmp()
+                .execute("set_link", &json!({"name": "net0", "up": up}))?;
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+    says(vm, "tare status --check > /dev/null; echo $?", "0\n")
+}
+
+/// Lets the kernel tell of a change ten thousand times, faster than anybody can react.
+fn events(vm: &Vm) -> Result<()> {
+    let change = "i=0; while [ $i -lt 10000 ]; do echo change > /sys/class/mem/null/uevent; i=$((i + 1)); done";
+    vm.ssh_within(
+        &format!("docker run --rm --privileged tare/demo sh -c '{change}'"),
+        secs(60),
+    )?;
+    says(vm, "tare status --check > /dev/null; echo $?", "0\n")
+}
+
+/// What PID 1 has: open files, and memory in KiB.
+#[derive(Debug)]
+struct Pid1 {
+    files: u32,
+    rss: u32,
+}
+
+fn pid_1(vm: &Vm) -> Result<Pid1> {
+    let number = |command| -> Result<u32> { Ok(vm.ssh(command)?.trim().parse()?) };
+    Ok(Pid1 {
+        files: number("ls /proc/1/fd | wc -l")?,
+        rss: number("awk '/^VmRSS/ {print $2}' /proc/1/status")?,
+    })
+}

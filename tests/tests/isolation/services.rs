@@ -1,0 +1,102 @@
+//! The same for a service of the image: `t-greedy` of `tests/services`, which has 64 MiB and 64 processes.
+
+use crate::{daemons, logins};
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use tare_qemu::{Vm, secs};
+use tare_tests::guest::{power_off, wait_service};
+use tare_tests::{Checks, disk, image_with_test_services, on_machines_of};
+
+/// In bytes: little is left for the state.
+const DISK: u64 = 2560 << 20;
+
+#[test]
+fn a_greedy_service_harms_only_itself() -> Result<()> {
+    on_machines_of(image_with_test_services()?, |image| {
+        let vm = Vm::of(image)
+            .direct()
+            .user_data("")
+            .disk_size(DISK)
+            // The kernel tells of the process that it killed, and where.
+            .tolerate("Out of memory")
+            .tolerate("Call Trace")
+            .boot()?;
+        vm.wait_ready()?;
+        vm.wait_ssh(secs(20))?;
+        wait_service(&vm, "t-greedy", "ready", secs(30))?;
+        let before = daemons(&vm)?;
+        let mut checks = Checks::default();
+        checks.check("fork bomb", || fork_bomb(&vm));
+        checks.check("memory hog", || memory_hog(&vm));
+        checks.check("disk hog", || disk_hog(&vm));
+        checks.check("no other service has ended", || {
+            let after = daemons(&vm)?;
+            ensure!(after == before, "they were {before} and are {after}");
+            Ok(())
+        });
+        checks.check("power off", || power_off(&vm));
+        checks.check("clean file system", || {
+            disk::require_clean_state(vm.machine())
+        });
+        checks.verdict()
+    })
+}
+
+/// It gets no more processes than it may have, and a restart ends all of them.
+fn fork_bomb(vm: &Vm) -> Result<()> {
+    const BRED: &str = "pgrep -cfx '/proc/self/exe breed' || true";
+    tell(vm, "breed")?;
+    vm.ssh_within(
+        &format!("until [ $({BRED}) -ge 60 ]; do sleep 0.2; done"),
+        secs(20),
+    )?;
+    logins(vm)?;
+    let bred: u32 = vm.ssh(BRED)?.trim().parse()?;
+    ensure!(bred < 64, "{bred} processes");
+    vm.ssh_within("tare service restart t-greedy", secs(20))?;
+    let left = vm.ssh(BRED)?;
+    ensure!(left == "0\n", "{left} processes are left");
+    Ok(())
+}
+
+/// It is what the kernel kills, and it is started again.
+fn memory_hog(vm: &Vm) -> Result<()> {
+    tell(vm, "hoard")?;
+    logins(vm)?;
+    wait_service(vm, "t-greedy", "ready", secs(20))?;
+    let services: Value = serde_json::from_str(&vm.ssh("tare service list --json")?)?;
+    let services = services["services"].as_array().context("no services")?;
+    let greedy = services
+        .iter()
+        .find(|service| service["name"] == "t-greedy");
+    let exit = greedy.map(|greedy| &greedy["last_exit"]);
+    ensure!(exit == Some(&"SIGKILL".into()), "it ended with {exit:?}");
+    Ok(())
+}
+
+/// Nothing is left on the state partition; once it lets go of it, all goes on.
+fn disk_hog(vm: &Vm) -> Result<()> {
+    const HOG: &str = "/var/lib/greedy/hog";
+    const ASK: &str = "exec 3<>/dev/tcp/127.0.0.1/7009; echo";
+    let fill = format!("{ASK} 'fill {HOG}' >&3; timeout 300 cat <&3");
+    std::thread::scope(|scope| {
+        let full = scope.spawn(|| vm.ssh_within(&fill, secs(60)));
+        logins(vm)?;
+        let full = full.join();
+        let said = full.map_err(|_| anyhow::anyhow!("the thread that waits has ended"))??;
+        ensure!(said == "no storage space\n", "it says {said:?}");
+        Ok(())
+    })?;
+    logins(vm)?;
+    let removed = vm.ssh(&format!("{ASK} 'remove {HOG}' >&3; cat <&3"))?;
+    ensure!(removed == "Ok(())\n", "it says {removed:?}");
+    Ok(())
+}
+
+/// Sends a command that is not answered.
+fn tell(vm: &Vm, command: &str) -> Result<()> {
+    vm.ssh(&format!(
+        "exec 3<>/dev/tcp/127.0.0.1/7009; echo {command} >&3"
+    ))
+    .map(drop)
+}
