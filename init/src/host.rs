@@ -255,6 +255,9 @@ impl Host {
     fn write(&mut self, facts: Vec<Fact>) {
         let written = |fact: &Fact| self.facts.get(fact.name) == Some(&fact.text);
         let changed: Vec<Fact> = facts.into_iter().filter(|fact| !written(fact)).collect();
+        if changed.is_empty() {
+            return;
+        }
         if let Err(error) = facts::write(&changed) {
             // Every event tries again.
             if !replace(&mut self.unwritten, true) {

@@ -26,7 +26,6 @@ use seats::Seats;
 use std::cell::Cell;
 use std::fs::{self, Permissions};
 use std::io;
-use std::mem::replace;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -43,8 +42,10 @@ use tokio::time::sleep;
 const SEATS: usize = 32;
 /// How many of all others.
 const SEATS_OF_OTHERS: usize = 8;
-/// After a connection could not be taken: most likely there are no descriptors left.
-const RECOVER: Duration = Duration::from_millis(100);
+/// The first wait after a connection could not be taken, most likely because there are no descriptors left; and the
+/// longest.
+const RECOVER_LEAST: Duration = Duration::from_millis(100);
+const RECOVER_MOST: Duration = Duration::from_secs(1);
 
 /// Our end of the control socket.
 pub(crate) struct Control {
@@ -122,18 +123,19 @@ impl Door {
     }
 
     async fn keep(&self, listener: UnixListener, entrance: Entrance) {
-        let mut troubled = false;
+        let mut wait = RECOVER_LEAST;
         loop {
             match listener.accept().await {
                 Ok((stream, _)) => {
-                    troubled = false;
+                    wait = RECOVER_LEAST;
                     self.admit(stream, entrance);
                 }
                 Err(error) => {
-                    if !replace(&mut troubled, true) {
+                    if wait == RECOVER_LEAST {
                         log::warn!("control socket: accept: {error}");
                     }
-                    sleep(RECOVER).await;
+                    sleep(wait).await;
+                    wait = (wait * 2).min(RECOVER_MOST);
                 }
             }
         }

@@ -4,6 +4,9 @@ use tare_config::{Machine, Service};
 
 /// Name and JSON of each section that `service` names; one that does not exist is `null`.
 pub(crate) fn of(service: &Service, machine: &Machine) -> Vec<(String, String)> {
+    if service.process.config.is_empty() {
+        return Vec::new();
+    }
     // Every key and value of the configuration has a form in JSON.
     let whole = serde_json::to_value(machine).unwrap_or_default();
     let section = |name: &String| {
