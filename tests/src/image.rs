@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::sync::OnceLock;
 
+use crate::services;
 use anyhow::{Result, anyhow};
 use tare_image::host::{self, Group};
 use tare_image::progress::Progress;
@@ -15,29 +16,31 @@ use tare_qemu::target;
 /// A host tool is missing and may not be installed, or the build fails; every test gets the same answer.
 pub fn image() -> Result<&'static Image> {
     static IMAGE: OnceLock<Result<Image, String>> = OnceLock::new();
-    once(&IMAGE, &BuildOptions::default())
+    once(&IMAGE, || build(&BuildOptions::default()))
 }
 
-/// The same with the services of `tests/services`, which do what tests of the supervisor tell them.
+/// The same with the services of `tests/services`, which do what tests of the supervisor tell them, and
+/// [`crate::MANY`] that do nothing, all disabled.
 ///
 /// # Errors
 /// As [`image`].
 pub fn image_with_test_services() -> Result<&'static Image> {
     static IMAGE: OnceLock<Result<Image, String>> = OnceLock::new();
     let usual = BuildOptions::default();
-    let options = BuildOptions {
-        output: usual.workspace.join("target/image-with-test-services"),
-        extra_services: Some("tests/services".into()),
-        ..usual
-    };
-    once(&IMAGE, &options)
+    once(&IMAGE, || {
+        build(&BuildOptions {
+            output: usual.workspace.join("target/image-with-test-services"),
+            extra_services: Some(services::write(&usual.workspace)?),
+            ..usual
+        })
+    })
 }
 
 fn once(
     image: &'static OnceLock<Result<Image, String>>,
-    options: &BuildOptions,
+    build: impl FnOnce() -> Result<Image>,
 ) -> Result<&'static Image> {
-    let built = image.get_or_init(|| build(options).map_err(|error| format!("{error:#}")));
+    let built = image.get_or_init(|| build().map_err(|error| format!("{error:#}")));
     built.as_ref().map_err(|error| anyhow!(error.clone()))
 }
 

@@ -1,10 +1,12 @@
 //! A service that does what tests of the supervisor tell it.
 //!
-//! `talk PORT` takes commands over TCP, one line each ([`talk`]); `echo` serves the sockets that it was
+//! `talk PORT` and `fault PORT` take commands over TCP ([`talk`], [`fault`]); `echo` serves the sockets that it was
 //! given; the other modes do one thing each.
 
 mod echo;
+mod fault;
 mod greed;
+mod line;
 mod talk;
 
 use std::path::Path;
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
         ["talk", port] => talk::talk(port, Duration::ZERO),
         ["slow", port] => talk::talk(port, Duration::from_secs(4)),
         ["echo"] => echo::echo(),
+        ["fault", port] => fault::fault(port),
         _ => sleep(),
     }
 }

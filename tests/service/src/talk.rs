@@ -1,11 +1,9 @@
-//! Commands over TCP, one line and one connection each: `say TEXT` (to PID 1, `\n` for a new line), `starve`
+//! Commands in the lines of [`crate::line`]: `say TEXT` (to PID 1, `\n` for a new line), `starve`
 //! (feed the watchdog no more), `ill` and `well` (how HTTP is answered), `touch PATH`, `remove PATH`, `env NAME`,
 //! `exit`; and to do harm: `breed` (processes), `hoard` (memory), `fill PATH`.
 
-use crate::greed;
+use crate::{greed, line};
 use sd_notify::NotifyState;
-use std::io::{BufRead, BufReader, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -19,20 +17,12 @@ pub(crate) fn talk(port: &str, delay: Duration) -> ! {
         say("EXTEND_TIMEOUT_USEC=60000000\nSTATUS=slow");
         thread::sleep(delay);
     }
-    let port = port.parse().unwrap_or(0);
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port));
-    let Ok(listener) = listener else {
-        println!("bind port {port}: {listener:?}");
-        std::process::exit(3)
-    };
+    let listener = line::bind(port);
     if let Some(interval) = sd_notify::watchdog_enabled() {
         thread::spawn(move || feed(interval / 2));
     }
     say("READY=1");
-    for stream in listener.incoming().flatten() {
-        let _ = serve(stream);
-    }
-    std::process::exit(4)
+    line::serve(&listener, answer)
 }
 
 fn feed(interval: Duration) {
@@ -46,14 +36,8 @@ fn say(text: &str) {
     let _ = sd_notify::notify(&[NotifyState::Custom(text)]);
 }
 
-fn serve(stream: TcpStream) -> std::io::Result<()> {
-    let mut line = String::new();
-    BufReader::new(&stream).read_line(&mut line)?;
-    let (command, rest) = line
-        .trim_end()
-        .split_once(' ')
-        .unwrap_or((line.trim_end(), ""));
-    let answer = match command {
+fn answer(command: &str, rest: &str) -> String {
+    match command {
         "GET" => http().to_owned(),
         "touch" => format!("{:?}\n", std::fs::write(rest, "")),
         "remove" => format!("{:?}\n", std::fs::remove_file(rest)),
@@ -63,8 +47,7 @@ fn serve(stream: TcpStream) -> std::io::Result<()> {
         "env" => format!("{}\n", std::env::var(rest).unwrap_or_default()),
         "exit" => std::process::exit(rest.parse().unwrap_or(5)),
         _ => obey(command, rest),
-    };
-    (&stream).write_all(answer.as_bytes())
+    }
 }
 
 fn obey(command: &str, rest: &str) -> String {

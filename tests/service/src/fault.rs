@@ -1,0 +1,141 @@
+//! Trouble on command, in the lines of [`crate::line`]: `write PATH TEXT` (to a file of the kernel's), `hold SECONDS PATH TEXT`
+//! (and back to what it was), `clock SECONDS` (since 1970), `fill PATH` and `free PATH`, `freeze PATH` (the file system
+//! there is read-only), `hog` (all memory), `rss`
+//! (of PID 1, in KiB), `zombies NUMBER`, `panic` (PID 1).
+
+use crate::line;
+use nix::errno::Errno;
+use nix::libc::{SYS_epoll_pwait, SYS_epoll_wait};
+use nix::mount::{MsFlags, mount};
+use nix::sys::ptrace::{self, Options};
+use nix::sys::time::TimeSpec;
+use nix::sys::wait::waitpid;
+use nix::time::{ClockId, clock_settime};
+use nix::unistd::{ForkResult, Pid, fork};
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::thread;
+use std::time::Duration;
+
+/// What is written at a time, in bytes.
+const BLOCK: usize = 1 << 20;
+
+/// Makes trouble on `port` for ever.
+pub(crate) fn fault(port: &str) -> ! {
+    line::serve(&line::bind(port), |command, rest| {
+        let answer = match command {
+            "rss" => rss(),
+            _ => make(command, rest).map(|()| "done".to_owned()),
+        };
+        answer.unwrap_or_else(|error| error.to_string()) + "\n"
+    })
+}
+
+/// Exactly, where `/proc/1/status` leaves out what each processor has counted last.
+fn rss() -> io::Result<String> {
+    let rollup = fs::read_to_string("/proc/1/smaps_rollup")?;
+    let figure = rollup.lines().find_map(|line| line.strip_prefix("Rss:"));
+    let number = figure.and_then(|figure| figure.split_whitespace().next());
+    Ok(number.unwrap_or_default().to_owned())
+}
+
+fn make(command: &str, rest: &str) -> io::Result<()> {
+    let mut words = rest.splitn(3, ' ');
+    let mut word = || words.next().unwrap_or_default();
+    match command {
+        "write" => fs::write(word(), word()),
+        "hold" => hold(number(word())?, word(), word()),
+        "clock" => set_clock(number(word())?),
+        "fill" => fill(word()),
+        "free" => fs::remove_file(word()),
+        "freeze" => freeze(word()),
+        "hog" => hog(),
+        "zombies" => Ok(bear(number(word())?)?),
+        "panic" => Ok(break_init()?),
+        other => Err(io::Error::other(format!("no command {other}"))),
+    }
+}
+
+fn number<T: std::str::FromStr>(word: &str) -> io::Result<T> {
+    let none = |_| io::Error::other(format!("`{word}` is no number"));
+    word.parse().map_err(none)
+}
+
+fn hold(seconds: u64, path: &str, text: &str) -> io::Result<()> {
+    let before = fs::read_to_string(path)?;
+    fs::write(path, text)?;
+    thread::sleep(Duration::from_secs(seconds));
+    fs::write(path, before)
+}
+
+fn set_clock(seconds: i64) -> io::Result<()> {
+    Ok(clock_settime(
+        ClockId::CLOCK_REALTIME,
+        TimeSpec::new(seconds, 0),
+    )?)
+}
+
+/// Writes until nothing is left, and says why it ends.
+fn fill(path: &str) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    loop {
+        file.write_all(&[0; BLOCK])?;
+    }
+}
+
+fn freeze(path: &str) -> io::Result<()> {
+    let flags = MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
+    Ok(mount(
+        None::<&str>,
+        path,
+        None::<&str>,
+        flags,
+        None::<&str>,
+    )?)
+}
+
+/// Takes memory until the kernel ends this process.
+fn hog() -> ! {
+    let mut all = Vec::new();
+    loop {
+        all.push(vec![1_u8; BLOCK]);
+    }
+}
+
+/// Has children that end at once, and never asks how.
+fn bear(zombies: u32) -> nix::Result<()> {
+    for _ in 0..zombies {
+        // SAFETY: this process has one thread, so its copy finds no lock taken; it ends at once.
+        match unsafe { fork() }? {
+            ForkResult::Parent { .. } => {}
+            ForkResult::Child => std::process::exit(0),
+        }
+    }
+    Ok(())
+}
+
+/// Lets the next wait for events of PID 1 fail as no kernel does, which its event loop takes for the end of the world.
+fn break_init() -> nix::Result<()> {
+    let init = Pid::from_raw(1);
+    ptrace::seize(init, Options::empty())?;
+    ptrace::interrupt(init)?;
+    waitpid(init, None)?;
+    loop {
+        ptrace::syscall(init, None)?;
+        waitpid(init, None)?;
+        let mut registers = ptrace::getregs(init)?;
+        let call = registers.orig_rax.cast_signed();
+        let waits = call == SYS_epoll_wait || call == SYS_epoll_pwait;
+        // On the way in, the kernel shows ENOSYS as the result (ptrace(2), syscall-stops).
+        if waits && registers.rax != result(Errno::ENOSYS) {
+            registers.rax = result(Errno::EBADF);
+            ptrace::setregs(init, registers)?;
+            return ptrace::detach(init, None);
+        }
+    }
+}
+
+/// As a system call returns an error.
+fn result(errno: Errno) -> u64 {
+    (-i64::from(errno as i32)).cast_unsigned()
+}

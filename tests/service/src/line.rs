@@ -1,0 +1,29 @@
+//! Commands over TCP, one line and one connection each.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+
+/// Listens on `port` of the loopback; a service that cannot ends.
+pub(crate) fn bind(port: &str) -> TcpListener {
+    let port = port.parse().unwrap_or(0);
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap_or_else(|error| {
+        println!("bind port {port}: {error}");
+        std::process::exit(3)
+    })
+}
+
+/// Answers each line, split at its first space, for ever.
+pub(crate) fn serve(listener: &TcpListener, answer: impl Fn(&str, &str) -> String) -> ! {
+    for stream in listener.incoming().flatten() {
+        let _ = serve_one(&stream, &answer);
+    }
+    std::process::exit(4)
+}
+
+fn serve_one(mut stream: &TcpStream, answer: impl Fn(&str, &str) -> String) -> std::io::Result<()> {
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line)?;
+    let line = line.trim_end();
+    let (command, rest) = line.split_once(' ').unwrap_or((line, ""));
+    stream.write_all(answer(command, rest).as_bytes())
+}

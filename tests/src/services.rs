@@ -1,0 +1,153 @@
+//! Services for tests of PID 1: those of `tests/services`, programs that are none, and many that are all alike.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+/// How many services there are that are all alike. They are disabled; see [`enable`].
+pub const MANY: usize = 1000;
+
+/// Where they are put together, from the workspace's root.
+const FOLDER: &str = "target/test-services";
+
+/// By path in [`FOLDER`]: what is there.
+type Files = BTreeMap<PathBuf, Vec<u8>>;
+
+/// User-data that enables the first `count` of the services that are all alike.
+pub fn enable(count: usize) -> String {
+    let line = |number| format!("services.{}.enabled = true\n", name(number));
+    (0..count).map(line).collect()
+}
+
+fn name(number: usize) -> String {
+    format!("many-{number:03}")
+}
+
+/// Writes the services below `workspace` and returns their folder.
+pub(crate) fn write(workspace: &Path) -> Result<PathBuf> {
+    let mut files = read(&workspace.join("tests/services"))?;
+    for number in 0..MANY {
+        add(&mut files, &name(number), MANY_ALIKE, None);
+    }
+    add(&mut files, "t-cut", BROKEN, Some(&elf()[..8]));
+    add(&mut files, "t-half", BROKEN, Some(&elf()));
+    let folder = workspace.join(FOLDER);
+    for (path, bytes) in &files {
+        replace(&folder.join(path), bytes)?;
+    }
+    forget_others(&folder, &files)?;
+    Ok(FOLDER.into())
+}
+
+const MANY_ALIKE: &str = "\
+description = 'One of many'
+enabled = false
+[image]
+from = 't-talk'
+[process]
+args = ['/usr/bin/tare-test-service', 'sleep']
+";
+
+const BROKEN: &str = "\
+description = 'A program that is cut off'
+[process]
+args = ['/usr/bin/broken']
+[lifecycle]
+start = 'on-demand'
+restart = { policy = 'always', backoff = '100ms..30s' }
+";
+
+fn add(files: &mut Files, name: &str, description: &str, program: Option<&[u8]>) {
+    let folder = PathBuf::from(name);
+    files.insert(folder.join("service.toml"), description.into());
+    if let Some(program) = program {
+        files.insert(folder.join("rootfs/usr/bin/broken"), program.into());
+    }
+}
+
+/// The first 120 bytes of an executable file (elf(5)): a header, and a segment that has a megabyte of which
+/// nothing is in the file. The kernel starts it, and there is no first instruction.
+fn elf() -> Vec<u8> {
+    const SIZE: u64 = 1 << 20;
+    let mut bytes = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
+    let words = |words: &[u16]| words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    let longs = |longs: &[u64]| longs.iter().flat_map(|long| long.to_le_bytes()).collect();
+    let parts: [Vec<u8>; 5] = [
+        // ET_DYN, EM_X86_64, EV_CURRENT.
+        words(&[3, 62, 1, 0]),
+        // Entry, program headers, section headers.
+        longs(&[SIZE / 2, 64, 0]),
+        // Flags, sizes and numbers of headers.
+        words(&[0, 0, 64, 56, 1, 64, 0, 0]),
+        // PT_LOAD, readable and executable.
+        words(&[1, 0, 5, 0]),
+        // Offset, addresses, sizes in file and memory, alignment.
+        longs(&[0, 0, 0, SIZE, SIZE, 4096]),
+    ];
+    bytes.extend(parts.concat());
+    bytes
+}
+
+/// All files below `folder`.
+fn read(folder: &Path) -> Result<Files> {
+    let mut files = Files::new();
+    let entries = fs::read_dir(folder).with_context(|| format!("list {}", folder.display()))?;
+    for entry in entries {
+        let path = entry?.path();
+        let name: PathBuf = path.file_name().unwrap_or_default().into();
+        if path.is_dir() {
+            let below = read(&path)?.into_iter();
+            files.extend(below.map(|(path, bytes)| (name.join(path), bytes)));
+        } else {
+            files.insert(name, fs::read(&path)?);
+        }
+    }
+    Ok(files)
+}
+
+/// Another test may read it at the same time: what is right stays.
+fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+    if fs::read(path).is_ok_and(|there| there == bytes) {
+        return Ok(());
+    }
+    let folder = path.parent().context("a file is in a folder")?;
+    fs::create_dir_all(folder)?;
+    fs::write(path, bytes).with_context(|| format!("write {}", path.display()))?;
+    let mode = if path.ends_with("usr/bin/broken") {
+        0o755
+    } else {
+        0o644
+    };
+    Ok(fs::set_permissions(path, PermissionsExt::from_mode(mode))?)
+}
+
+/// Removes the services that were there once.
+fn forget_others(folder: &Path, files: &Files) -> Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let known = files.keys().any(|path| path.starts_with(entry.file_name()));
+        if !known {
+            fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_is_cut_off_has_whole_headers() {
+        assert_eq!(elf().len(), 64 + 56);
+    }
+
+    #[test]
+    fn each_is_enabled_by_name() {
+        let want = "services.many-000.enabled = true\nservices.many-001.enabled = true\n";
+        assert_eq!(enable(2), want);
+    }
+}

@@ -1,0 +1,51 @@
+//! Whether PID 1 still does its work, and what it takes.
+
+use anyhow::{Context, Result, ensure};
+use tare_qemu::{Vm, secs};
+
+/// The service that is killed to see whether it comes back.
+pub(crate) const TALK: &str = "/usr/bin/tare-test-service talk 7001";
+
+/// The control socket answers, and a service that is killed runs again.
+pub(crate) fn require_alive(vm: &Vm) -> Result<()> {
+    let works = format!(
+        "tare status >/dev/null; old=$(pgrep -fx '{TALK}'); kill -KILL $old; \
+         until new=$(pgrep -fx '{TALK}') && [ $new != $old ]; do sleep 0.1; done; \
+         until tare service show t-talk | grep -q '^ready'; do sleep 0.1; done"
+    );
+    let late = "PID 1 does not do its work any more";
+    vm.ssh_within(&works, secs(30)).map(drop).context(late)
+}
+
+/// What the service `t-fault` says about `command`, in a shell that starts no process.
+pub(crate) fn trouble(vm: &Vm, command: &str) -> Result<String> {
+    let talk = format!(
+        "exec 3<>/dev/tcp/127.0.0.1/7005; echo '{command}' >&3; read -r -u 3 a; echo \"$a\""
+    );
+    vm.ssh_within(&talk, secs(30))
+}
+
+/// As [`trouble`], which has to come about.
+pub(crate) fn make(vm: &Vm, command: &str) -> Result<()> {
+    let said = trouble(vm, command)?;
+    ensure!(said == "done\n", "{command}: {said}");
+    Ok(())
+}
+
+/// What PID 1 has in memory, in KiB.
+pub(crate) fn rss(vm: &Vm) -> Result<u64> {
+    let said = trouble(vm, "rss")?;
+    said.trim().parse().with_context(|| format!("rss: {said}"))
+}
+
+/// The processor time that PID 1 takes while `command` runs must be less than a hundredth of the five seconds that take.
+pub(crate) fn require_idle(vm: &Vm, command: &str) -> Result<()> {
+    let ticks = "awk '{print $14 + $15}' /proc/1/stat";
+    let measure = format!(
+        "before=$({ticks}); timeout 5 {command} >/dev/null 2>&1; echo $(($({ticks}) - before))"
+    );
+    let took: u32 = vm.ssh_within(&measure, secs(20))?.trim().parse()?;
+    println!("PID 1: {took} of 500 ticks");
+    ensure!(took <= 5, "PID 1 takes {took} of 500 ticks");
+    Ok(())
+}

@@ -1,0 +1,71 @@
+//! Nothing left of what PID 1 needs.
+
+use crate::alive::{TALK, make, require_idle, trouble};
+use anyhow::{Result, ensure};
+use tare_qemu::{Vm, secs};
+use tare_tests::guest::{mentions, says, wait_service};
+
+/// It can open nothing, says so, and does nothing in vain meanwhile.
+pub(crate) fn descriptors(vm: &Vm) -> Result<()> {
+    let mark = vm.console().mark();
+    vm.ssh(&format!(
+        "prlimit --pid 1 --nofile=8: && pkill -KILL -fx '{TALK}'"
+    ))?;
+    let wants = "t-talk cannot start: prepare output: Too many open files";
+    let said = vm.wait_line_after(mark, wants, secs(30));
+    let idle = said.and_then(|_| require_idle(vm, "tare status"));
+    vm.ssh("prlimit --pid 1 --nofile=1048576:")?;
+    idle
+}
+
+/// The kernel makes no process any more, whoever asks.
+pub(crate) fn process_ids(vm: &Vm) -> Result<()> {
+    let mark = vm.console().mark();
+    let hold = format!(
+        "old=$(pgrep -fx '{TALK}'); exec 3<>/dev/tcp/127.0.0.1/7005; \
+         echo 'hold 6 /proc/sys/kernel/threads-max 20' >&3; read -t 1 -u 3; kill -KILL $old; \
+         read -r -u 3 a; echo \"$a\""
+    );
+    let said = vm.ssh_within(&hold, secs(30))?;
+    ensure!(said == "done\n", "{said}");
+    let wants = "t-talk cannot start: clone3 into /sys/fs/cgroup/services/t-talk: EAGAIN";
+    vm.wait_line_after(mark, wants, secs(1)).map(drop)
+}
+
+/// A service fills what it shares with others, which is the host's `/run`: facts are not written until there is room.
+pub(crate) fn room(vm: &Vm) -> Result<()> {
+    let mark = vm.console().mark();
+    let full = trouble(vm, "fill /run/t/fill")?;
+    ensure!(full.starts_with("No space left on device"), "{full}");
+    vm.ssh(&format!("pkill -KILL -fx '{TALK}'"))?;
+    vm.wait_line_after(mark, "facts: No space left on device", secs(30))?;
+    mentions(vm, "tare service list", "t-talk")?;
+    make(vm, "free /run/t/fill")?;
+    wait_service(vm, "t-talk", "ready", secs(30))
+}
+
+/// The kernel ends who took it, and nobody else.
+pub(crate) fn memory(vm: &Vm) -> Result<()> {
+    let others =
+        "tare service list --json | grep -E '\"(name|pid)\"' | paste - - | grep -v t-fault";
+    let (mark, before) = (vm.console().mark(), vm.ssh(others)?);
+    trouble(vm, "hog")?;
+    vm.wait_line_after(mark, "t-fault ended with SIGKILL", secs(30))?;
+    wait_service(vm, "t-fault", "ready", secs(30))?;
+    let after = vm.ssh(others)?;
+    ensure!(
+        before == after,
+        "others have ended too: they were\n{before}\nand are\n{after}"
+    );
+    Ok(())
+}
+
+/// As after an error of the disk: the log keeps in memory what it can.
+pub(crate) fn writable_disk(vm: &Vm) -> Result<()> {
+    // The kernel refuses while a file is open to be written.
+    says(vm, "tare service stop log", "log is stopped\n")?;
+    make(vm, "freeze /volume")?;
+    says(vm, "tare service start log", "log is ready\n")?;
+    vm.wait_line("log: cannot write: Read-only file system", secs(30))?;
+    mentions(vm, "touch /root/x 2>&1; true", "Read-only file system")
+}
