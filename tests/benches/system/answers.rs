@@ -55,7 +55,11 @@ pub(crate) fn durations(text: &str) -> Vec<f64> {
     text.lines().filter_map(duration).collect()
 }
 
-fn number(text: &str, key: &str) -> Result<f64> {
+/// The first number behind `key`.
+///
+/// # Errors
+/// There is none.
+pub(crate) fn number(text: &str, key: &str) -> Result<f64> {
     let mut values = text
         .lines()
         .filter_map(|line| line.strip_prefix(key)?.trim().parse().ok());

@@ -10,7 +10,7 @@ use crate::boots::power_off;
 use crate::floor::BUNDLE;
 use crate::guest::send;
 use crate::launcher::Means;
-use crate::results::Results;
+use crate::results::{Results, Starts};
 use crate::systems::{Name, Systems};
 
 /// Starts by each means.
@@ -37,19 +37,23 @@ pub(crate) fn measure(systems: &Systems, results: &mut Results) -> Result<()> {
         secs(120),
     )?;
     for means in Means::ALL {
-        let prefix = format!("{}: ", means.label());
-        let times = starts
-            .lines()
-            .filter_map(|line| line.strip_prefix(&prefix)?.parse().ok());
-        let times: Vec<f64> = times.collect();
-        ensure!(
-            times.len() == RUNS,
-            "{} starts by {}: {starts}",
-            times.len(),
-            means.label()
-        );
-        results.containers.insert(means, times);
+        let starts = starts_by(means, &starts)?;
+        results.containers.insert(means, starts);
     }
     power_off(Name::Floor, &vm)?;
     Ok(())
+}
+
+/// What the launcher has written of one means.
+fn starts_by(means: Means, text: &str) -> Result<Starts> {
+    let prefix = format!("{}: ", means.label());
+    let mut starts = Starts::default();
+    for line in text.lines().filter_map(|line| line.strip_prefix(&prefix)) {
+        let mut numbers = line.split_whitespace().map(str::parse::<f64>);
+        starts.whole.extend(numbers.next().transpose()?);
+        starts.until_exec.extend(numbers.next().transpose()?);
+    }
+    let count = starts.whole.len();
+    ensure!(count == RUNS, "{count} starts by {}: {text}", means.label());
+    Ok(starts)
 }

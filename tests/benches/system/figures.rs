@@ -13,12 +13,24 @@ pub(crate) enum Figure {
     PowerOff,
     /// MemTotal − MemAvailable when idle.
     Memory,
+    /// The same where the engine comes on demand and nobody has asked for it.
+    MemoryOnDemand,
     /// Processes of user space when idle.
     Processes,
     /// The sum of their proportional set sizes.
     Pss,
     /// Resident memory of PID 1.
     Pid1Rss,
+    /// The same with a thousand services.
+    Pid1RssMany,
+    /// What it has more after 10,000 restarts of services.
+    Growth,
+    /// How often it wakes up in 10 s of an idle machine.
+    WakeUps,
+    /// From one start to the next of a thousand services, among the first hundred.
+    StartFirst,
+    /// Among the last hundred.
+    StartLast,
     /// The file that PID 1 runs.
     Pid1Binary,
     /// `docker run --rm` of an image of one static program.
@@ -40,21 +52,31 @@ pub(crate) enum Unit {
     Seconds,
     /// Kept in bytes.
     Mebibytes,
+    /// Kept in bytes; what is small.
+    Kibibytes,
     /// A number of things.
     Count,
+    /// A number that is not whole.
+    Rate,
 }
 
 impl Figure {
     /// All of them.
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 20] = [
         Self::Pid1,
         Self::Ssh,
         Self::Docker,
         Self::PowerOff,
         Self::Memory,
+        Self::MemoryOnDemand,
         Self::Processes,
         Self::Pss,
         Self::Pid1Rss,
+        Self::Pid1RssMany,
+        Self::Growth,
+        Self::WakeUps,
+        Self::StartFirst,
+        Self::StartLast,
         Self::Pid1Binary,
         Self::DockerRun,
         Self::ImageRaw,
@@ -71,9 +93,15 @@ impl Figure {
             Self::Docker => "start → `docker info` answers",
             Self::PowerOff => "power off",
             Self::Memory => "memory used when idle",
+            Self::MemoryOnDemand => "the same, engine on demand",
             Self::Processes => "processes when idle",
             Self::Pss => "their memory (PSS)",
             Self::Pid1Rss => "PID 1, resident",
+            Self::Pid1RssMany => "the same, with 1000 services",
+            Self::Growth => "its growth over 10,000 restarts",
+            Self::WakeUps => "its wake-ups in 10 s when idle",
+            Self::StartFirst => "start of each of 1000 services, the first 100",
+            Self::StartLast => "the same, the last 100",
             Self::Pid1Binary => "PID 1, file",
             Self::DockerRun => "`docker run --rm`",
             Self::ImageRaw => "disk image",
@@ -86,9 +114,15 @@ impl Figure {
     /// How it is written.
     pub(crate) fn unit(self) -> Unit {
         match self {
-            Self::Pid1 | Self::Ssh | Self::Docker | Self::PowerOff | Self::DockerRun => {
-                Unit::Seconds
-            }
+            Self::Pid1
+            | Self::Ssh
+            | Self::Docker
+            | Self::PowerOff
+            | Self::DockerRun
+            | Self::StartFirst
+            | Self::StartLast => Unit::Seconds,
+            Self::Growth => Unit::Kibibytes,
+            Self::WakeUps => Unit::Rate,
             Self::Processes | Self::Executables | Self::Setuid => Unit::Count,
             _ => Unit::Mebibytes,
         }
@@ -102,7 +136,9 @@ impl Unit {
             Self::Seconds if value < 1.0 => format!("{:.1} ms", value * 1e3),
             Self::Seconds => format!("{value:.1} s"),
             Self::Mebibytes => format!("{:.1} MiB", value / f64::from(1 << 20)),
+            Self::Kibibytes => format!("{:.0} KiB", value / f64::from(1 << 10)),
             Self::Count => format!("{value:.0}"),
+            Self::Rate => format!("{value:.1}"),
         }
     }
 }

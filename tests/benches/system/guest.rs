@@ -15,6 +15,8 @@ pub(crate) const IDLE: &str = include_str!("guest/idle.sh");
 pub(crate) const DOCKER_RUN: &str = include_str!("guest/docker-run.sh");
 /// Tells the memory of each process.
 pub(crate) const PROCESSES: &str = include_str!("guest/processes.sh");
+/// Tells how PID 1 is, one `KEY VALUE` a line.
+pub(crate) const PID1: &str = r#"awk '{ sub(":", "", $1); print $1, $2 }' /proc/1/status"#;
 /// Tells the versions of what matters here.
 pub(crate) const VERSIONS: &str =
     "uname -r; docker version --format 'Docker {{.Server.Version}}'; ssh -V 2>&1";

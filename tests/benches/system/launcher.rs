@@ -12,6 +12,8 @@ use nix::unistd::Pid;
 use std::os::fd::AsFd;
 use tare_container::{Bundle, Launch, cgroup, launch};
 
+use crate::bare::Bare;
+
 /// The kernel takes namespaces and cgroups apart after their last process has ended: that is not to be the
 /// price of whoever starts next.
 const SETTLE: Duration = Duration::from_millis(300);
@@ -21,6 +23,8 @@ const SETTLE: Duration = Duration::from_millis(300);
 pub(crate) enum Means {
     /// The program alone, in no container.
     Exec,
+    /// The least that makes a container.
+    Bare,
     /// As Tare's PID 1 does.
     Tare,
     /// `crun run`.
@@ -31,43 +35,50 @@ pub(crate) enum Means {
 
 impl Means {
     /// All of them.
-    pub(crate) const ALL: [Self; 4] = [Self::Exec, Self::Tare, Self::Crun, Self::Runc];
+    pub(crate) const ALL: [Self; 5] = [Self::Exec, Self::Bare, Self::Tare, Self::Crun, Self::Runc];
 
     /// Its name in the report and on the wire.
     pub(crate) fn label(self) -> &'static str {
         match self {
             Self::Exec => "fork and exec, no container",
+            Self::Bare => "the least container",
             Self::Tare => "Tare",
             Self::Crun => "crun run",
             Self::Runc => "runc run",
         }
     }
 
-    fn start(self, bundle: &Bundle) -> Result<()> {
+    /// Starts the container and waits for its end; when its program ran, if that can be seen.
+    fn start(self, bundle: &Bundle, bare: &Bare) -> Result<Option<Instant>> {
         match self {
-            Self::Exec => exec(bundle),
-            Self::Tare => tare(bundle),
-            Self::Crun => runtime("crun", bundle),
-            Self::Runc => runtime("runc", bundle),
+            Self::Exec => exec(bundle).map(|()| None),
+            Self::Bare => least(bare).map(Some),
+            Self::Tare => tare(bundle).map(Some),
+            Self::Crun => runtime("crun", bundle).map(|()| None),
+            Self::Runc => runtime("runc", bundle).map(|()| None),
         }
     }
 }
 
-/// Starts the bundle at `path` `runs` times by each means and writes `MEANS: SECONDS` lines.
+/// Starts the bundle at `path` `runs` times by each means and writes `MEANS: SECONDS` lines, with
+/// `SECONDS UNTIL IT RAN` behind where that is known.
 ///
 /// # Errors
 /// A container does not start or does not end well.
 pub(crate) fn run(path: &Path, runs: usize) -> Result<()> {
     let bundle = Bundle::load(path)?;
+    let bare = Bare::of(&bundle)?;
     cgroup::prepare()?;
     // The first start of each reads its program from disk.
     for round in 0..=runs {
         for means in Means::ALL {
             thread::sleep(SETTLE);
             let start = Instant::now();
-            means.start(&bundle).with_context(|| means.label())?;
+            let ran = means.start(&bundle, &bare).with_context(|| means.label())?;
             if round > 0 {
-                println!("{}: {}", means.label(), start.elapsed().as_secs_f64());
+                let until = ran.map(|ran| (ran - start).as_secs_f64().to_string());
+                let whole = start.elapsed().as_secs_f64();
+                println!("{}: {whole} {}", means.label(), until.unwrap_or_default());
             }
         }
     }
@@ -98,13 +109,27 @@ fn succeeds(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-fn tare(bundle: &Bundle) -> Result<()> {
+fn tare(bundle: &Bundle) -> Result<Instant> {
     let running = launch(bundle, &Launch::default(), Duration::from_secs(60))?;
+    let ran = Instant::now();
     poll(
         &mut [PollFd::new(running.pidfd.as_fd(), PollFlags::POLLIN)],
         PollTimeout::NONE,
     )?;
-    let status = waitpid(Pid::from_raw(running.pid), None)?;
+    ends_well(Pid::from_raw(running.pid))?;
+    running.remove_cgroup()?;
+    Ok(ran)
+}
+
+fn least(bare: &Bare) -> Result<Instant> {
+    let pid = bare.start()?;
+    let ran = Instant::now();
+    ends_well(pid)?;
+    Ok(ran)
+}
+
+fn ends_well(pid: Pid) -> Result<()> {
+    let status = waitpid(pid, None)?;
     ensure!(matches!(status, WaitStatus::Exited(_, 0)), "{status:?}");
-    Ok(running.remove_cgroup()?)
+    Ok(())
 }

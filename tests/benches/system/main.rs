@@ -6,6 +6,7 @@
 //! shell script. Nothing passes or fails by its timing: what is printed says which targets are met.
 
 mod answers;
+mod bare;
 mod boots;
 mod containers;
 mod debian;
@@ -22,6 +23,7 @@ mod report;
 mod results;
 mod sizes;
 mod spread;
+mod supervision;
 mod systems;
 mod tables;
 mod targets;
@@ -73,6 +75,9 @@ fn bench(options: &Options) -> Result<()> {
     let mut results = Results::default();
     sizes::measure(&systems, &image, &cache, &progress, &mut results)?;
     boots::measure(&systems, options, &mut results)?;
+    if options.wants(systems::Name::Tare) {
+        supervision::measure(&systems, &mut results)?;
+    }
     if options.wants(systems::Name::Floor) {
         containers::measure(&systems, &mut results)?;
     }

@@ -15,8 +15,8 @@ pub(crate) struct Results {
     pub(crate) first_boots: BTreeMap<Name, FirstBoot>,
     /// Each process of an idle system and its PSS in bytes, from the last boot.
     pub(crate) processes: BTreeMap<Name, Vec<(String, f64)>>,
-    /// How long a container takes from start to end.
-    pub(crate) containers: BTreeMap<Means, Vec<f64>>,
+    /// How long a container takes.
+    pub(crate) containers: BTreeMap<Means, Starts>,
     /// What the systems say of their versions.
     pub(crate) versions: BTreeMap<Name, String>,
     /// Boots of each system that count.
@@ -30,6 +30,15 @@ pub(crate) struct FirstBoot {
     pub(crate) ssh: f64,
     /// To the answer of `docker info`.
     pub(crate) docker: f64,
+}
+
+/// Times of starting a container again and again, in seconds.
+#[derive(Debug, Default)]
+pub(crate) struct Starts {
+    /// To the end of its program.
+    pub(crate) whole: Vec<f64>,
+    /// To the moment in which its program runs, where that can be seen.
+    pub(crate) until_exec: Vec<f64>,
 }
 
 impl Results {
@@ -50,6 +59,11 @@ impl Results {
 
     /// What is known of a way to start a container.
     pub(crate) fn container(&self, means: Means) -> Option<Spread> {
-        Spread::of(self.containers.get(&means)?)
+        Spread::of(&self.containers.get(&means)?.whole)
+    }
+
+    /// The same, until its program runs.
+    pub(crate) fn until_exec(&self, means: Means) -> Option<Spread> {
+        Spread::of(&self.containers.get(&means)?.until_exec)
     }
 }

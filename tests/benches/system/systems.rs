@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use tare_image::Image;
 use tare_image::apt::Apt;
 use tare_image::progress::Progress;
-use tare_qemu::{Base, Key, Machine, Vm};
+use tare_qemu::{Base, Key, Machine, Vm, secs};
 
 use crate::debian::Debian;
 use crate::disk;
@@ -123,13 +123,31 @@ impl Systems {
             Name::Debian => &self.debian.base,
             Name::Floor => &self.floor,
         };
-        let builder = Vm::of(base.clone()).key(self.key.clone());
+        let builder = Vm::of(base.clone()).key(self.key.clone()).real_timers();
         let builder = match name {
             Name::Tare => builder.direct().disk_size(DISK_SIZE).user_data(USER_DATA),
             Name::TareUefi => builder.disk_size(DISK_SIZE).user_data(USER_DATA),
             Name::Debian | Name::Floor => tolerant(builder.direct()),
         };
         builder.machine()
+    }
+
+    /// A machine of `base`, an image of Tare's, booted with `memory` MiB and more user-data.
+    ///
+    /// # Errors
+    /// It does not come up.
+    pub(crate) fn tare_with(&self, base: &Base, memory: u32, user_data: &str) -> Result<Vm> {
+        let builder = Vm::of(base.clone())
+            .key(self.key.clone())
+            .real_timers()
+            .direct();
+        let vm = builder
+            .disk_size(DISK_SIZE)
+            .memory(memory)
+            .user_data(&format!("{USER_DATA}{user_data}"))
+            .boot()?;
+        vm.wait_ssh(secs(60))?;
+        Ok(vm)
     }
 }
 

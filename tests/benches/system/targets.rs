@@ -5,6 +5,7 @@ use std::fmt;
 use crate::figures::{Figure, Unit};
 use crate::launcher::Means;
 use crate::results::Results;
+use crate::spread::Spread;
 use crate::systems::Name;
 
 const MIB: f64 = 1_048_576.0;
@@ -14,23 +15,35 @@ const MIB: f64 = 1_048_576.0;
 pub(crate) enum Target {
     /// At most this many times another system's.
     Ratio(Figure, Name, f64),
+    /// At most this many times another figure, of that system.
+    Between(Figure, Name, Figure, f64),
     /// At most this much.
     Most(Figure, f64),
     /// A container's start by our means takes at most this many times another's.
     Start(Means, f64),
+    /// The same, until its program runs.
+    UntilExec(Means, f64),
 }
 
 /// The targets of the first release.
-pub(crate) const TARGETS: [Target; 9] = [
+pub(crate) const TARGETS: [Target; 17] = [
     Target::Ratio(Figure::Ssh, Name::Debian, 0.25),
     Target::Ratio(Figure::Ssh, Name::Floor, 1.0),
     Target::Ratio(Figure::Docker, Name::Debian, 0.5),
     Target::Ratio(Figure::Docker, Name::Floor, 1.1),
     Target::Ratio(Figure::Memory, Name::Debian, 0.85),
+    Target::Between(Figure::MemoryOnDemand, Name::Debian, Figure::Memory, 0.2),
     Target::Ratio(Figure::ImageZstd, Name::Debian, 0.5),
+    Target::UntilExec(Means::Bare, 2.0),
+    Target::Start(Means::Bare, 2.0),
     Target::Start(Means::Crun, 0.25),
+    Target::Start(Means::Crun, 0.125),
+    Target::Start(Means::Runc, 0.05),
     Target::Most(Figure::Pid1Binary, 4.0 * MIB),
     Target::Most(Figure::Pid1Rss, 8.0 * MIB),
+    Target::Most(Figure::Growth, 0.0),
+    Target::Most(Figure::WakeUps, 1.0),
+    Target::Between(Figure::StartLast, Name::Tare, Figure::StartFirst, 1.2),
 ];
 
 /// `met` or `MISSED`.
@@ -55,8 +68,11 @@ impl Target {
     /// What is limited.
     pub(crate) fn what(self) -> String {
         match self {
-            Self::Ratio(figure, ..) | Self::Most(figure, _) => figure.label().to_owned(),
+            Self::Ratio(figure, ..) | Self::Between(figure, ..) | Self::Most(figure, _) => {
+                figure.label().to_owned()
+            }
             Self::Start(..) => "start of a service container".to_owned(),
+            Self::UntilExec(..) => "the same, until its program runs".to_owned(),
         }
     }
 
@@ -64,8 +80,13 @@ impl Target {
     pub(crate) fn limit(self) -> String {
         match self {
             Self::Ratio(_, name, limit) => format!("≤ {limit} × {}", name.label()),
+            Self::Between(_, name, other, limit) => {
+                format!("≤ {limit} × {}, {}", name.label(), other.label())
+            }
             Self::Most(figure, limit) => format!("≤ {}", figure.unit().write(limit)),
-            Self::Start(means, limit) => format!("≤ {limit} × {}", means.label()),
+            Self::Start(means, limit) | Self::UntilExec(means, limit) => {
+                format!("≤ {limit} × {}", means.label())
+            }
         }
     }
 
@@ -73,11 +94,22 @@ impl Target {
     pub(crate) fn judge(self, results: &Results) -> Option<(String, Verdict)> {
         let (measured, unit, limit) = match self {
             Self::Ratio(figure, name, limit) => (ratio(results, figure, name)?, None, limit),
+            Self::Between(figure, name, other, limit) => {
+                let own = results.median(Name::Tare, figure)?;
+                (own / results.median(name, other)?, None, limit)
+            }
             Self::Most(figure, limit) => {
                 let unit = Some(figure.unit());
                 (results.median(Name::Tare, figure)?, unit, limit)
             }
-            Self::Start(means, limit) => (start_ratio(results, means)?, None, limit),
+            Self::Start(means, limit) => {
+                let spread = |means| results.container(means);
+                (start_ratio(spread, means)?, None, limit)
+            }
+            Self::UntilExec(means, limit) => {
+                let spread = |means| results.until_exec(means);
+                (start_ratio(spread, means)?, None, limit)
+            }
         };
         let text = unit.map_or_else(
             || format!("{measured:.2} ×"),
@@ -100,6 +132,6 @@ pub(crate) fn ratio(results: &Results, figure: Figure, other: Name) -> Option<f6
     Some(results.median(Name::Tare, figure)? / results.median(other, figure)?)
 }
 
-fn start_ratio(results: &Results, other: Means) -> Option<f64> {
-    Some(results.container(Means::Tare)?.median / results.container(other)?.median)
+fn start_ratio(spread: impl Fn(Means) -> Option<Spread>, other: Means) -> Option<f64> {
+    Some(spread(Means::Tare)?.median / spread(other)?.median)
 }

@@ -1,0 +1,124 @@
+//! What PID 1 itself costs: many services, many restarts, and nothing to do.
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use tare_qemu::{Base, Vm, secs};
+use tare_tests::{MANY, enable_many, image_with_test_services};
+
+use crate::answers::{self, Idle};
+use crate::boots::power_off;
+use crate::figures::Figure;
+use crate::guest::{IDLE, PID1};
+use crate::results::Results;
+use crate::systems::{Name, Systems};
+
+/// In MiB: that of all systems, and for many containers, half of each of which is the kernel's.
+const MEMORY: u32 = 1024;
+const MEMORY_FOR_MANY: u32 = 2048;
+/// As many starts are averaged, at both ends.
+const GROUP: usize = 100;
+/// Restarts until PID 1's memory has settled, and those that are not to make it grow.
+const RESTARTS: (u64, u64) = (1000, 11_000);
+/// How long wake-ups are counted, in seconds.
+const QUIET: u32 = 60;
+
+/// Only ssh runs: the engine comes on demand.
+const ON_DEMAND: &str = "services.engine.lifecycle.start = \"on-demand\"\n";
+/// Without services that keep PID 1 busy or take long to start.
+const ALONE: &str = "\
+    services.apps.enabled = false\n\
+    services.engine.enabled = false\n\
+    services.t-clock.enabled = false\n\
+    services.t-every.enabled = false\n\
+    services.t-late.enabled = false\n\
+    services.t-limit.enabled = false\n\
+    services.t-loop.enabled = false\n";
+
+/// Boots Tare alone in three ways.
+///
+/// # Errors
+/// A machine cannot be made, does not come up or does not answer.
+pub(crate) fn measure(systems: &Systems, results: &mut Results) -> Result<()> {
+    let label = Name::Tare.label();
+    let wake_ups = on_demand(systems, results).context("engine on demand")?;
+    eprintln!("{label:12} {wake_ups:.1} wake-ups of PID 1 in 10 s");
+    let (first, last) = many(systems, results).context("many services")?;
+    eprintln!("{label:12} {MANY} services: {first:.4} s each, at last {last:.4} s");
+    let growth = restarts(systems, results).context("restarts")?;
+    eprintln!("{label:12} {growth:+.0} bytes after many restarts");
+    Ok(())
+}
+
+fn on_demand(systems: &Systems, results: &mut Results) -> Result<f64> {
+    let vm = systems.tare_with(&systems.tare, MEMORY, ON_DEMAND)?;
+    let idle = Idle::parse(&vm.ssh_within(IDLE, secs(60))?)?;
+    results.add(Name::Tare, Figure::MemoryOnDemand, idle.memory);
+    let before = switches(&vm)?;
+    vm.ssh_within(&format!("sleep {QUIET}"), secs(u64::from(QUIET) + 30))?;
+    let wake_ups = (switches(&vm)? - before) * 10.0 / f64::from(QUIET);
+    results.add(Name::Tare, Figure::WakeUps, wake_ups);
+    power_off(Name::Tare, &vm)?;
+    Ok(wake_ups)
+}
+
+/// How often PID 1 has gone to sleep.
+fn switches(vm: &Vm) -> Result<f64> {
+    answers::number(&vm.ssh(PID1)?, "voluntary_ctxt_switches")
+}
+
+fn many(systems: &Systems, results: &mut Results) -> Result<(f64, f64)> {
+    let base = Base::from(image_with_test_services()?);
+    let vm = systems.tare_with(
+        &base,
+        MEMORY_FOR_MANY,
+        &format!("{ALONE}{}", enable_many(MANY)),
+    )?;
+    let all = format!(
+        "until [ $(grep -c '^many-.* ready$' /run/host/services) = {MANY} ]; do sleep 0.5; done"
+    );
+    vm.ssh_within(&all, secs(120))?;
+    let ready = ready(&vm.ssh_within("tare service list --json", secs(20))?)?;
+    ensure!(ready.len() == MANY, "{} services are ready", ready.len());
+    let each = |from: usize| (ready[from + GROUP - 1] - ready[from]) / (GROUP - 1) as f64 / 1e6;
+    let (first, last) = (each(0), each(MANY - GROUP));
+    results.add(Name::Tare, Figure::StartFirst, first);
+    results.add(Name::Tare, Figure::StartLast, last);
+    let rss = answers::pid1_rss(&vm.ssh(PID1)?)?;
+    results.add(Name::Tare, Figure::Pid1RssMany, rss);
+    power_off(Name::Tare, &vm)?;
+    Ok((first, last))
+}
+
+/// When each of the many services came up, in microseconds, in that order.
+fn ready(list: &str) -> Result<Vec<f64>> {
+    let list: Value = serde_json::from_str(list).context("list of services")?;
+    let services = list["services"].as_array().context("no services")?;
+    let many = services.iter().filter(|service| {
+        let name = service["name"].as_str();
+        name.is_some_and(|name| name.starts_with("many-"))
+    });
+    let mut ready: Vec<f64> = many
+        .filter_map(|service| service["since"].as_f64())
+        .collect();
+    ready.sort_by(f64::total_cmp);
+    Ok(ready)
+}
+
+fn restarts(systems: &Systems, results: &mut Results) -> Result<f64> {
+    let base = Base::from(image_with_test_services()?);
+    let vm = systems.tare_with(&base, MEMORY, ALONE)?;
+    vm.ssh("tare service start --no-wait t-again")?;
+    let (settled, last) = RESTARTS;
+    let growth = -rss_after(&vm, settled)? + rss_after(&vm, last)?;
+    results.add(Name::Tare, Figure::Growth, growth);
+    power_off(Name::Tare, &vm)?;
+    Ok(growth)
+}
+
+/// PID 1's resident memory once its restless service has been started so often.
+fn rss_after(vm: &Vm, starts: u64) -> Result<f64> {
+    let count = "tare service show --json t-again | sed -n 's/.*\"starts\": \\([0-9]*\\).*/\\1/p'";
+    let wait = format!("until [ $({count}) -gt {starts} ]; do sleep 2; done");
+    vm.ssh_within(&wait, secs(180))?;
+    answers::pid1_rss(&vm.ssh(PID1)?)
+}
