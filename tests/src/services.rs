@@ -10,6 +10,9 @@ use anyhow::{Context, Result};
 /// How many services there are that are all alike. They are disabled; see [`enable`].
 pub const MANY: usize = 1000;
 
+/// How many services there are that fail at once, whatever is done for them. They are disabled, too.
+pub const LOOPS: usize = 25;
+
 /// Where they are put together, from the workspace's root.
 const FOLDER: &str = "target/test-services";
 
@@ -18,19 +21,31 @@ type Files = BTreeMap<PathBuf, Vec<u8>>;
 
 /// User-data that enables the first `count` of the services that are all alike.
 pub fn enable(count: usize) -> String {
-    let line = |number| format!("services.{}.enabled = true\n", name(number));
+    enable_all("many", count)
+}
+
+/// User-data that enables the services that fail.
+pub fn enable_loops() -> String {
+    enable_all("loop", LOOPS)
+}
+
+fn enable_all(kind: &str, count: usize) -> String {
+    let line = |number| format!("services.{}.enabled = true\n", name(kind, number));
     (0..count).map(line).collect()
 }
 
-fn name(number: usize) -> String {
-    format!("many-{number:03}")
+fn name(kind: &str, number: usize) -> String {
+    format!("{kind}-{number:03}")
 }
 
 /// Writes the services below `workspace` and returns their folder.
 pub(crate) fn write(workspace: &Path) -> Result<PathBuf> {
     let mut files = read(&workspace.join("tests/services"))?;
     for number in 0..MANY {
-        add(&mut files, &name(number), MANY_ALIKE, None);
+        add(&mut files, &name("many", number), MANY_ALIKE, None);
+    }
+    for number in 0..LOOPS {
+        add(&mut files, &name("loop", number), FAILS, None);
     }
     add(&mut files, "t-cut", BROKEN, Some(&elf()[..8]));
     add(&mut files, "t-half", BROKEN, Some(&elf()));
@@ -49,6 +64,15 @@ enabled = false
 from = 't-talk'
 [process]
 args = ['/usr/bin/tare-test-service', 'sleep']
+";
+
+const FAILS: &str = "\
+description = 'Fails at once'
+enabled = false
+[image]
+from = 't-talk'
+[process]
+args = ['/usr/bin/tare-test-service', 'exit', '1']
 ";
 
 const BROKEN: &str = "\

@@ -3,6 +3,7 @@
 mod alive;
 mod flood;
 mod lack;
+mod loops;
 mod many;
 mod panic;
 mod programs;
