@@ -3,7 +3,7 @@
 use crate::clock::since_boot;
 use crate::effect::power::{self, Ending};
 use crate::effect::uevents::Uevents;
-use crate::effect::{button, cgroups, limits, modules, mounts};
+use crate::effect::{button, cgroups, limits, modules, mounts, signals};
 use crate::host::Host;
 use crate::supervisor::Event;
 use crate::timeline::Timeline;
@@ -37,6 +37,7 @@ pub(crate) fn boot() -> ! {
         Err(error) => give_up(&error.to_string()),
     }
     report("kernel log", kmsg::lift_limit());
+    report("faults", signals::leave_faults());
     report("open files", limits::lift_open_files());
     report("cgroups", tare_container::cgroup::prepare());
     report("cgroups", cgroups::protect());

@@ -10,6 +10,7 @@ pub(crate) mod modules;
 pub(crate) mod mounts;
 pub(crate) mod netlink;
 pub(crate) mod power;
+pub(crate) mod signals;
 pub(crate) mod state;
 pub(crate) mod uevents;
 pub(crate) mod userdata;
