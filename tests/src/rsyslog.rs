@@ -15,11 +15,10 @@ use tare_qemu::target;
 
 const PACKAGES: [&str; 2] = ["rsyslog", "rsyslog-openssl"];
 /// What is for machines that rsyslog is installed on.
-const ASSUMED: [&str; 6] = [
+const ASSUMED: [&str; 5] = [
     "debconf",
     "adduser",
     "init-system-helpers",
-    "libsystemd0",
     "logrotate",
     "ucf",
 ];
@@ -187,7 +186,11 @@ impl Drop for Rsyslog {
     }
 }
 
-fn unpack(folder: &Path) -> Result<PathBuf> {
+/// A root filesystem in `folder` with rsyslog and what it needs.
+///
+/// # Errors
+/// The packages cannot be downloaded or unpacked.
+pub fn unpack(folder: &Path) -> Result<PathBuf> {
     let root = folder.join("root");
     for name in ["bin", "sbin", "lib", "lib64"] {
         fs::create_dir_all(root.join("usr").join(name))?;

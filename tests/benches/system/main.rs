@@ -17,6 +17,7 @@ mod floor;
 mod guest;
 mod host_root;
 mod launcher;
+mod logging;
 mod machine;
 mod options;
 mod report;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
     let options = Options::parse();
     let result = match &options.launch {
         Some(bundle) => launcher::run(bundle, options.runs),
+        None if options.log => logging::run(),
         None if options.bench => bench(&options),
         None => {
             println!("nothing to test here: this is the benchmark, run it with `cargo bench`");
@@ -80,6 +82,9 @@ fn bench(options: &Options) -> Result<()> {
     }
     if options.wants(systems::Name::Floor) {
         containers::measure(&systems, &mut results)?;
+    }
+    if options.wants(systems::Name::Tare) {
+        logging::measure(&systems.tare, &mut results)?;
     }
     let report = report::text(&results, &machine::describe(&systems)?);
     println!("\n{report}");

@@ -25,6 +25,9 @@ pub(crate) struct Options {
     /// Inside a guest: start this bundle by every means, `runs` times each
     #[arg(long, hide = true, value_name = "BUNDLE")]
     pub(crate) launch: Option<PathBuf>,
+    /// Inside a container: let Tare's log and rsyslog take lines in turn
+    #[arg(long, hide = true)]
+    pub(crate) log: bool,
 }
 
 impl Options {

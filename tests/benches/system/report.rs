@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 
 use crate::figures::{Figure, Unit};
 use crate::launcher::Means;
+use crate::logging::{Keeper, LINES};
 use crate::results::Results;
 use crate::spread::Spread;
 use crate::systems::Name;
@@ -25,6 +26,7 @@ pub(crate) fn text(results: &Results, machine: &str) -> String {
         ("Targets", targets(results)),
         ("Figures", figures(results)),
         ("Start of a container", containers(results)),
+        ("Lines of the log", logs(results)),
         ("First boot of a new disk", first_boots(results)),
         ("Memory by process", processes(results)),
         ("Versions", versions(results)),
@@ -106,6 +108,20 @@ fn containers(results: &Results) -> String {
             cell(results.until_exec(means), Unit::Seconds),
             cell(whole, Unit::Seconds),
             ratio.unwrap_or_else(|| NOTHING.to_owned()),
+        ]);
+    }
+    table.text()
+}
+
+fn logs(results: &Results) -> String {
+    let mut table = Table::new(&["lines", "time", "a second"]);
+    for keeper in Keeper::ALL {
+        let spread = results.log(keeper);
+        let rate = spread.map(|spread| format!("{:.0}", LINES as f64 / spread.median));
+        table.row(vec![
+            format!("{LINES} by {}", keeper.label()),
+            cell(spread, Unit::Seconds),
+            rate.unwrap_or_else(|| NOTHING.to_owned()),
         ]);
     }
     table.text()

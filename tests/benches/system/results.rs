@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::figures::Figure;
 use crate::launcher::Means;
+use crate::logging::Keeper;
 use crate::spread::Spread;
 use crate::systems::Name;
 
@@ -17,6 +18,8 @@ pub(crate) struct Results {
     pub(crate) processes: BTreeMap<Name, Vec<(String, f64)>>,
     /// How long a container takes.
     pub(crate) containers: BTreeMap<Means, Starts>,
+    /// How long it takes to keep many lines.
+    pub(crate) logs: BTreeMap<Keeper, Vec<f64>>,
     /// What the systems say of their versions.
     pub(crate) versions: BTreeMap<Name, String>,
     /// Boots of each system that count.
@@ -55,6 +58,11 @@ impl Results {
     /// The median of a figure.
     pub(crate) fn median(&self, name: Name, figure: Figure) -> Option<f64> {
         self.spread(name, figure).map(|spread| spread.median)
+    }
+
+    /// What is known of who keeps lines.
+    pub(crate) fn log(&self, keeper: Keeper) -> Option<Spread> {
+        Spread::of(self.logs.get(&keeper)?)
     }
 
     /// What is known of a way to start a container.

@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::figures::{Figure, Unit};
 use crate::launcher::Means;
+use crate::logging::Keeper;
 use crate::results::Results;
 use crate::spread::Spread;
 use crate::systems::Name;
@@ -23,10 +24,12 @@ pub(crate) enum Target {
     Start(Means, f64),
     /// The same, until its program runs.
     UntilExec(Means, f64),
+    /// Tare's log takes at most this many times as long for the same lines as rsyslog.
+    Log(f64),
 }
 
 /// The targets of the first release.
-pub(crate) const TARGETS: [Target; 17] = [
+pub(crate) const TARGETS: [Target; 18] = [
     Target::Ratio(Figure::Ssh, Name::Debian, 0.25),
     Target::Ratio(Figure::Ssh, Name::Floor, 1.0),
     Target::Ratio(Figure::Docker, Name::Debian, 0.5),
@@ -39,6 +42,7 @@ pub(crate) const TARGETS: [Target; 17] = [
     Target::Start(Means::Crun, 0.25),
     Target::Start(Means::Crun, 0.125),
     Target::Start(Means::Runc, 0.05),
+    Target::Log(1.0),
     Target::Most(Figure::Pid1Binary, 4.0 * MIB),
     Target::Most(Figure::Pid1Rss, 8.0 * MIB),
     Target::Most(Figure::Growth, 0.0),
@@ -73,6 +77,7 @@ impl Target {
             }
             Self::Start(..) => "start of a service container".to_owned(),
             Self::UntilExec(..) => "the same, until its program runs".to_owned(),
+            Self::Log(_) => "time for lines of the log".to_owned(),
         }
     }
 
@@ -87,6 +92,7 @@ impl Target {
             Self::Start(means, limit) | Self::UntilExec(means, limit) => {
                 format!("≤ {limit} × {}", means.label())
             }
+            Self::Log(limit) => format!("≤ {limit} × {}", Keeper::Rsyslog.label()),
         }
     }
 
@@ -110,6 +116,7 @@ impl Target {
                 let spread = |means| results.until_exec(means);
                 (start_ratio(spread, means)?, None, limit)
             }
+            Self::Log(limit) => (log_ratio(results)?, None, limit),
         };
         let text = unit.map_or_else(
             || format!("{measured:.2} ×"),
@@ -130,6 +137,10 @@ fn verdict(measured: f64, limit: f64) -> Verdict {
 /// Tare's figure in multiples of another system's.
 pub(crate) fn ratio(results: &Results, figure: Figure, other: Name) -> Option<f64> {
     Some(results.median(Name::Tare, figure)? / results.median(other, figure)?)
+}
+
+fn log_ratio(results: &Results) -> Option<f64> {
+    Some(results.log(Keeper::Tare)?.median / results.log(Keeper::Rsyslog)?.median)
 }
 
 fn start_ratio(spread: impl Fn(Means) -> Option<Spread>, other: Means) -> Option<f64> {
