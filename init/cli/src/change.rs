@@ -43,7 +43,7 @@ pub(crate) fn change(context: &Context, change: &Change, wish: Wish) -> Result<(
     client.call::<Nothing>(&method)?;
     let now = state(&mut client, &change.name)?;
     let started = wish == Wish::Start && before == State::Starting;
-    let state = settle(now, started, &mut events, change)?;
+    let state = settle(now, started, &mut events, change, wish)?;
     judge(&change.name, state, wish)?;
     let service = name();
     context.show(&Outcome { service, state }, |outcome, _| {
@@ -76,9 +76,10 @@ fn settle(
     mut started: bool,
     events: &mut Replies<Monitor>,
     change: &Change,
+    wish: Wish,
 ) -> Result<State, Failed> {
     let deadline = Instant::now() + change.timeout;
-    while !state.is_settled() {
+    while !is_final(state, wish) {
         events.wait_at_most(deadline.saturating_duration_since(Instant::now()))?;
         match events.next() {
             Some(Ok(Monitor { event })) => {
@@ -94,6 +95,14 @@ fn settle(
         }
     }
     Ok(state)
+}
+
+/// Whether nothing more comes of the wish. Who is told to stop may have been about to do something else.
+fn is_final(state: State, wish: Wish) -> bool {
+    match wish {
+        Wish::Start | Wish::Restart => state.is_settled(),
+        Wish::Stop => matches!(state, State::Stopped | State::Done | State::Failed),
+    }
 }
 
 fn after(state: State, event: &Event, name: &str) -> State {

@@ -3,7 +3,7 @@
 //! there is read-only), `hog` (all memory), `rss`
 //! (of PID 1, in KiB), `zombies NUMBER`, `panic` (PID 1).
 
-use crate::line;
+use crate::{greed, line};
 use nix::errno::Errno;
 use nix::libc::{SYS_epoll_pwait, SYS_epoll_wait};
 use nix::mount::{MsFlags, mount};
@@ -12,19 +12,17 @@ use nix::sys::time::TimeSpec;
 use nix::sys::wait::waitpid;
 use nix::time::{ClockId, clock_settime};
 use nix::unistd::{ForkResult, Pid, fork};
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::thread;
 use std::time::Duration;
-
-/// What is written at a time, in bytes.
-const BLOCK: usize = 1 << 20;
 
 /// Makes trouble on `port` for ever.
 pub(crate) fn fault(port: &str) -> ! {
     line::serve(&line::bind(port), |command, rest| {
         let answer = match command {
             "rss" => rss(),
+            "fill" => Ok(greed::fill(rest).trim_end().to_owned()),
             _ => make(command, rest).map(|()| "done".to_owned()),
         };
         answer.unwrap_or_else(|error| error.to_string()) + "\n"
@@ -46,10 +44,9 @@ fn make(command: &str, rest: &str) -> io::Result<()> {
         "write" => fs::write(word(), word()),
         "hold" => hold(number(word())?, word(), word()),
         "clock" => set_clock(number(word())?),
-        "fill" => fill(word()),
         "free" => fs::remove_file(word()),
         "freeze" => freeze(word()),
-        "hog" => hog(),
+        "hog" => greed::hoard(),
         "zombies" => Ok(bear(number(word())?)?),
         "panic" => Ok(break_init()?),
         other => Err(io::Error::other(format!("no command {other}"))),
@@ -75,14 +72,6 @@ fn set_clock(seconds: i64) -> io::Result<()> {
     )?)
 }
 
-/// Writes until nothing is left, and says why it ends.
-fn fill(path: &str) -> io::Result<()> {
-    let mut file = File::create(path)?;
-    loop {
-        file.write_all(&[0; BLOCK])?;
-    }
-}
-
 fn freeze(path: &str) -> io::Result<()> {
     let flags = MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
     Ok(mount(
@@ -92,14 +81,6 @@ fn freeze(path: &str) -> io::Result<()> {
         flags,
         None::<&str>,
     )?)
-}
-
-/// Takes memory until the kernel ends this process.
-fn hog() -> ! {
-    let mut all = Vec::new();
-    loop {
-        all.push(vec![1_u8; BLOCK]);
-    }
 }
 
 /// Has children that end at once, and never asks how.

@@ -36,7 +36,7 @@ pub(crate) fn process_ids(vm: &Vm) -> Result<()> {
 pub(crate) fn room(vm: &Vm) -> Result<()> {
     let mark = vm.console().mark();
     let full = trouble(vm, "fill /run/t/fill")?;
-    ensure!(full.starts_with("No space left on device"), "{full}");
+    ensure!(full == "no storage space\n", "{full}");
     vm.ssh(&format!("pkill -KILL -fx '{TALK}'"))?;
     vm.wait_line_after(mark, "facts: No space left on device", secs(30))?;
     mentions(vm, "tare service list", "t-talk")?;
