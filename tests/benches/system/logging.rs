@@ -13,7 +13,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use tare_qemu::{Base, Vm, secs};
 use tare_tests::{Scratch, rsyslog};
 
@@ -25,7 +25,7 @@ use crate::systems::Name;
 /// Lines of a run, of about 130 bytes each in the file.
 pub(crate) const LINES: usize = 100_000;
 /// Runs that count, after one that does not.
-const RUNS: usize = 5;
+const RUNS: usize = 9;
 /// Tare's log takes what a service may say at once and a second; rsyslog has no limit unless told.
 const USER_DATA: &str = "[log]\nrate = 0\n";
 /// Where this program is in the container.
@@ -58,6 +58,14 @@ impl Keeper {
         }
     }
 
+    /// The name of its process.
+    fn process(self) -> &'static str {
+        match self {
+            Self::Tare => "tare-log",
+            Self::Rsyslog => "rsyslogd",
+        }
+    }
+
     /// The socket behind `/dev/log`, as a container with the host's processes sees it.
     fn socket(self) -> &'static str {
         match self {
@@ -75,18 +83,20 @@ impl Keeper {
     }
 
     /// Sends all lines of a run and waits until they are kept.
-    fn take(self, run: usize) -> Result<Duration> {
+    fn take(self, run: usize) -> Result<Kept> {
         let socket = UnixDatagram::unbound()?;
         socket.connect(self.socket()).context(self.socket())?;
+        let before = processor_time(self.process())?;
         let start = Instant::now();
         for number in 0..LINES {
             socket.send(message(run, number).as_bytes())?;
         }
         self.wait_last(&text(run, LINES - 1))?;
-        let took = start.elapsed();
+        let took = start.elapsed().as_secs_f64();
+        let processor = processor_time(self.process())? - before;
         let kept = self.count(&format!("run {run} line "))?;
         ensure!(kept == LINES, "{kept} lines of {LINES} were kept");
-        Ok(took)
+        Ok(Kept { took, processor })
     }
 
     fn wait_last(self, text: &str) -> Result<()> {
@@ -111,6 +121,32 @@ impl Keeper {
     }
 }
 
+/// What the lines of a run have cost, in seconds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Kept {
+    /// From the first line on its way to the last one in the file.
+    pub(crate) took: f64,
+    /// Of a processor, in whoever kept them.
+    pub(crate) processor: f64,
+}
+
+/// User and system time of the process with this name, in seconds (`proc_pid_stat(5)`).
+fn processor_time(name: &str) -> Result<f64> {
+    /// `USER_HZ`, the same on every machine of ours.
+    const TICKS: f64 = 100.0;
+    let name = format!("({name}) ");
+    for entry in fs::read_dir("/proc")? {
+        // A process may end meanwhile.
+        let stat = fs::read_to_string(entry?.path().join("stat")).unwrap_or_default();
+        if let Some((_, fields)) = stat.split_once(&name) {
+            let fields: Vec<&str> = fields.split(' ').collect();
+            let ticks = fields[11].parse::<f64>()? + fields[12].parse::<f64>()?;
+            return Ok(ticks / TICKS);
+        }
+    }
+    bail!("there is no {name}")
+}
+
 /// A line as `syslog(3)` sends it.
 fn message(run: usize, number: usize) -> String {
     format!("<14>Nov 21 10:00:00 bench: {}", text(run, number))
@@ -133,7 +169,7 @@ fn ends_with(path: &Path, text: &str) -> Result<bool> {
     Ok(String::from_utf8_lossy(&bytes).contains(text))
 }
 
-/// In the container: starts rsyslog and writes `KEEPER: SECONDS` for each run.
+/// In the container: starts rsyslog and writes `KEEPER: SECONDS PROCESSOR` for each run.
 ///
 /// # Errors
 /// A line is lost.
@@ -160,9 +196,9 @@ fn wait_socket(rsyslog: &mut Child) -> Result<()> {
 fn take_turns() -> Result<()> {
     for run in 0..=RUNS {
         for keeper in Keeper::ALL {
-            let took = keeper.take(run).context(keeper.label())?.as_secs_f64();
+            let kept = keeper.take(run).context(keeper.label())?;
             if run > 0 {
-                println!("{}: {took}", keeper.label());
+                println!("{}: {} {}", keeper.label(), kept.took, kept.processor);
             }
         }
     }
@@ -186,15 +222,28 @@ pub(crate) fn measure(tare: &Base, results: &mut Results) -> Result<()> {
     );
     let said = vm.ssh_within(&run, secs(300))?;
     for keeper in Keeper::ALL {
-        let prefix = format!("{}: ", keeper.label());
-        let times = said.lines().filter_map(|line| line.strip_prefix(&prefix));
-        let times: Vec<f64> = times.map(str::parse).collect::<Result<_, _>>()?;
-        ensure!(times.len() == RUNS, "{said}");
-        eprintln!("{:12} {LINES} lines: {times:.2?} s", keeper.label());
-        results.logs.insert(keeper, times);
+        let kept = kept_by(keeper, &said)?;
+        eprintln!("{:12} {LINES} lines: {kept:.2?}", keeper.label());
+        results.logs.insert(keeper, kept);
     }
     power_off(Name::Tare, &vm)?;
     folder.remove()
+}
+
+/// What the container has written of one keeper.
+fn kept_by(keeper: Keeper, said: &str) -> Result<Vec<Kept>> {
+    let prefix = format!("{}: ", keeper.label());
+    let lines = said.lines().filter_map(|line| line.strip_prefix(&prefix));
+    let kept = lines.map(|line| {
+        let (took, processor) = line.split_once(' ').context("two times")?;
+        Ok(Kept {
+            took: took.parse()?,
+            processor: processor.parse()?,
+        })
+    });
+    let kept: Vec<Kept> = kept.collect::<Result<_>>()?;
+    ensure!(kept.len() == RUNS, "{} runs: {said}", kept.len());
+    Ok(kept)
 }
 
 /// A container's root filesystem with rsyslog and this program.

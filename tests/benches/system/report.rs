@@ -114,14 +114,16 @@ fn containers(results: &Results) -> String {
 }
 
 fn logs(results: &Results) -> String {
-    let mut table = Table::new(&["lines", "time", "a second"]);
+    let mut table = Table::new(&["lines", "time", "a second", "of a processor"]);
     for keeper in Keeper::ALL {
-        let spread = results.log(keeper);
+        let spread = results.log(keeper, |kept| kept.took);
+        let processor = results.log(keeper, |kept| kept.processor);
         let rate = spread.map(|spread| format!("{:.0}", LINES as f64 / spread.median));
         table.row(vec![
             format!("{LINES} by {}", keeper.label()),
             cell(spread, Unit::Seconds),
             rate.unwrap_or_else(|| NOTHING.to_owned()),
+            cell(processor, Unit::Seconds),
         ]);
     }
     table.text()

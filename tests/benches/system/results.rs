@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::figures::Figure;
 use crate::launcher::Means;
-use crate::logging::Keeper;
+use crate::logging::{Keeper, Kept};
 use crate::spread::Spread;
 use crate::systems::Name;
 
@@ -19,7 +19,7 @@ pub(crate) struct Results {
     /// How long a container takes.
     pub(crate) containers: BTreeMap<Means, Starts>,
     /// How long it takes to keep many lines.
-    pub(crate) logs: BTreeMap<Keeper, Vec<f64>>,
+    pub(crate) logs: BTreeMap<Keeper, Vec<Kept>>,
     /// What the systems say of their versions.
     pub(crate) versions: BTreeMap<Name, String>,
     /// Boots of each system that count.
@@ -60,9 +60,10 @@ impl Results {
         self.spread(name, figure).map(|spread| spread.median)
     }
 
-    /// What is known of who keeps lines.
-    pub(crate) fn log(&self, keeper: Keeper) -> Option<Spread> {
-        Spread::of(self.logs.get(&keeper)?)
+    /// What is known of one of the costs of who keeps lines.
+    pub(crate) fn log(&self, keeper: Keeper, cost: fn(&Kept) -> f64) -> Option<Spread> {
+        let costs: Vec<f64> = self.logs.get(&keeper)?.iter().map(cost).collect();
+        Spread::of(&costs)
     }
 
     /// What is known of a way to start a container.

@@ -140,7 +140,8 @@ pub(crate) fn ratio(results: &Results, figure: Figure, other: Name) -> Option<f6
 }
 
 fn log_ratio(results: &Results) -> Option<f64> {
-    Some(results.log(Keeper::Tare)?.median / results.log(Keeper::Rsyslog)?.median)
+    let took = |keeper| results.log(keeper, |kept| kept.took);
+    Some(took(Keeper::Tare)?.median / took(Keeper::Rsyslog)?.median)
 }
 
 fn start_ratio(spread: impl Fn(Means) -> Option<Spread>, other: Means) -> Option<f64> {
