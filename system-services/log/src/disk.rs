@@ -160,11 +160,10 @@ impl Disk {
         Ok(self.current.insert(current))
     }
 
-    /// Puts the current file behind the others and makes room.
+    /// Puts the current file behind the others and makes room. The kernel brings it to the disk when it pleases, as
+    /// all that is written: to wait for that would make everybody wait who logs.
     fn rotate(&mut self) -> io::Result<()> {
-        if let Some(current) = self.current.take() {
-            current.file.sync_data()?;
-        }
+        self.current = None;
         let rotated = self.files.rotated()?;
         let youngest = rotated.last().map_or(0, |file| file.number);
         self.last = self.last.max(youngest) + 1;

@@ -13,8 +13,8 @@
 //!
 //! # What is lost when
 //!
-//! A power cut costs what the kernel has not brought to the disk, half a minute at most; rotation and the end of
-//! the service bring everything there. While the disk is full or failing the last 512 KiB are kept in memory, and
+//! A power cut costs what the kernel has not brought to the disk, half a minute at most; the end of the service
+//! brings everything there. While the disk is full or failing the last 512 KiB are kept in memory, and
 //! how many lines that cost is noted. A service that writes more than it may loses what is too much, and that is noted.
 
 mod crash;
