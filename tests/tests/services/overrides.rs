@@ -22,7 +22,7 @@ fn is_named_and_left_out() -> Result<()> {
         let vm = Vm::of(image).direct().user_data(USER_DATA).boot()?;
         for complaint in [
             "service t-exec: tcp and http need the host's network namespace; it lives as the image says",
-            "services wait for each other: log -> ssh -> log; they wait as the image says",
+            "services wait for each other: ssh -> log -> ssh; they wait as the image says",
         ] {
             vm.wait_line(&format!("tare: user-data: {complaint}"), secs(30))?;
         }
