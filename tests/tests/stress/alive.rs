@@ -10,7 +10,7 @@ pub(crate) const TALK: &str = "/usr/bin/tare-test-service talk 7001";
 /// The control socket answers, and a service that is killed runs again.
 pub(crate) fn require_alive(vm: &Vm) -> Result<()> {
     let works = format!(
-        "tare status >/dev/null; old=$(pgrep -fx '{TALK}'); kill -KILL $old; \
+        "tare status >/dev/null; until old=$(pgrep -fx '{TALK}'); do sleep 0.1; done; kill -KILL $old; \
          until new=$(pgrep -fx '{TALK}') && [ $new != $old ]; do sleep 0.1; done; \
          until tare service show t-talk | grep -q '^ready'; do sleep 0.1; done"
     );
