@@ -12,7 +12,7 @@ use crate::plan::services::{SourceDirectory, source_directories};
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 use std::time::Instant;
 use tare_config::service::Kind;
@@ -166,7 +166,13 @@ fn make_source(directory: &SourceDirectory, owner: u32) -> io::Result<()> {
 }
 
 /// Lets `group` read what is in `path`, and nobody else: another service may have made it, without saying so.
+/// On a disk that has become read-only even no change is refused.
 fn open_to(path: &Path, group: u32) -> io::Result<()> {
+    const MODE: u32 = 0o750;
+    let is = fs::metadata(path)?;
+    if (is.gid(), is.mode() & 0o7777) == (group, MODE) {
+        return Ok(());
+    }
     chown(path, None, Some(group))?;
-    fs::set_permissions(path, Permissions::from_mode(0o750))
+    fs::set_permissions(path, Permissions::from_mode(MODE))
 }

@@ -77,19 +77,27 @@ fn bench(options: &Options) -> Result<()> {
     let mut results = Results::default();
     sizes::measure(&systems, &image, &cache, &progress, &mut results)?;
     boots::measure(&systems, options, &mut results)?;
-    if options.wants(systems::Name::Tare) {
-        supervision::measure(&systems, &mut results)?;
-    }
-    if options.wants(systems::Name::Floor) {
-        containers::measure(&systems, &mut results)?;
-    }
-    if options.wants(systems::Name::Tare) {
-        logging::measure(&systems.tare, &mut results)?;
-    }
+    let parts = inside(options, &systems, &mut results);
     let report = report::text(&results, &machine::describe(&systems)?);
     println!("\n{report}");
     if options.write {
         report::write(&report)?;
     }
-    Ok(())
+    parts
+}
+
+/// What is measured in machines of its own. A part that fails does not cost the report what others found.
+fn inside(options: &Options, systems: &Systems, results: &mut Results) -> Result<()> {
+    let mut parts = Vec::new();
+    if options.wants(systems::Name::Floor) {
+        parts.push(containers::measure(systems, results));
+    }
+    if options.wants(systems::Name::Tare) {
+        parts.push(logging::measure(&systems.tare, results));
+        parts.push(supervision::measure(systems, results));
+    }
+    for error in parts.iter().filter_map(|part| part.as_ref().err()) {
+        eprintln!("bench: {error:#}");
+    }
+    parts.into_iter().collect()
 }
