@@ -90,16 +90,20 @@ impl Debian {
     }
 }
 
+/// sshd (since 9.8) holds it against a client that it connects and says nothing, which is what waiting for a banner
+/// is: Debian's took half a minute longer to answer then.
+const PATIENT: &str = "PerSourcePenalties no\n";
+
 /// Adds what lets the benchmark log in.
 ///
 /// # Errors
 /// As [`Extras::file`].
 pub(crate) fn with_key(extras: Extras, key: &Key) -> Result<Extras> {
-    extras.folder("root/.ssh", 0o700)?.file(
-        "root/.ssh/authorized_keys",
-        0o600,
-        format!("{}\n", key.public),
-    )
+    let keys = format!("{}\n", key.public);
+    extras
+        .folder("root/.ssh", 0o700)?
+        .file("root/.ssh/authorized_keys", 0o600, keys)?
+        .file("etc/ssh/sshd_config.d/bench.conf", 0o644, PATIENT)
 }
 
 /// Debian's packages, installed by their own scripts, as an archive; made anew when one of them is.
