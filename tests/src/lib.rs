@@ -22,5 +22,5 @@ pub use attempt::{on_machines, on_machines_of};
 pub use checks::Checks;
 pub use image::{image, image_with_test_services};
 pub use scratch::Scratch;
-pub use services::{LOOPS, MANY, enable as enable_many, enable_loops};
+pub use services::{LOOPS, MANY, QUIET, enable as enable_many, enable_loops};
 pub use varlinkctl::Varlinkctl;

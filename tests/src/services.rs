@@ -13,6 +13,21 @@ pub const MANY: usize = 1000;
 /// How many services there are that fail at once, whatever is done for them. They are disabled, too.
 pub const LOOPS: usize = 25;
 
+/// User-data without services that keep PID 1 busy or take long to start. Logins may have as many processes as it takes.
+pub const QUIET: &str = "\
+    services.apps.enabled = false\n\
+    services.engine.enabled = false\n\
+    services.t-clock.enabled = false\n\
+    services.t-every.enabled = false\n\
+    services.t-exec.enabled = false\n\
+    services.t-late.enabled = false\n\
+    services.t-limit.enabled = false\n\
+    services.t-loop.enabled = false\n\
+    services.t-needs.enabled = false\n\
+    services.t-path.enabled = false\n\
+    services.t-synced.enabled = false\n\
+    services.ssh.resources = { pids-max = 0, memory-max = '1GiB' }\n";
+
 /// Where they are put together, from the workspace's root.
 const FOLDER: &str = "target/test-services";
 

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use tare_qemu::{Base, Vm, secs};
-use tare_tests::{MANY, enable_many, image_with_test_services};
+use tare_tests::{MANY, QUIET, enable_many, image_with_test_services};
 
 use crate::answers::{self, Idle};
 use crate::boots::power_off;
@@ -20,20 +20,10 @@ const GROUP: usize = 100;
 /// Restarts until PID 1's memory has settled, and those that are not to make it grow.
 const RESTARTS: (u64, u64) = (1000, 11_000);
 /// How long wake-ups are counted, in seconds.
-const QUIET: u32 = 60;
+const IDLE_TIME: u32 = 60;
 
 /// Only ssh runs: the engine comes on demand.
 const ON_DEMAND: &str = "services.engine.lifecycle.start = \"on-demand\"\n";
-/// Without services that keep PID 1 busy or take long to start.
-const ALONE: &str = "\
-    services.apps.enabled = false\n\
-    services.engine.enabled = false\n\
-    services.t-clock.enabled = false\n\
-    services.t-every.enabled = false\n\
-    services.t-late.enabled = false\n\
-    services.t-limit.enabled = false\n\
-    services.t-loop.enabled = false\n";
-
 /// Boots Tare alone in three ways.
 ///
 /// # Errors
@@ -54,8 +44,11 @@ fn on_demand(systems: &Systems, results: &mut Results) -> Result<f64> {
     let idle = Idle::parse(&vm.ssh_within(IDLE, secs(60))?)?;
     results.add(Name::Tare, Figure::MemoryOnDemand, idle.memory);
     let before = switches(&vm)?;
-    vm.ssh_within(&format!("sleep {QUIET}"), secs(u64::from(QUIET) + 30))?;
-    let wake_ups = (switches(&vm)? - before) * 10.0 / f64::from(QUIET);
+    vm.ssh_within(
+        &format!("sleep {IDLE_TIME}"),
+        secs(u64::from(IDLE_TIME) + 30),
+    )?;
+    let wake_ups = (switches(&vm)? - before) * 10.0 / f64::from(IDLE_TIME);
     results.add(Name::Tare, Figure::WakeUps, wake_ups);
     power_off(Name::Tare, &vm)?;
     Ok(wake_ups)
@@ -71,7 +64,7 @@ fn many(systems: &Systems, results: &mut Results) -> Result<(f64, f64)> {
     let vm = systems.tare_with(
         &base,
         MEMORY_FOR_MANY,
-        &format!("{ALONE}{}", enable_many(MANY)),
+        &format!("{QUIET}{}", enable_many(MANY)),
     )?;
     let all = format!(
         "until [ $(grep -c '^many-.* ready$' /run/host/services) = {MANY} ]; do sleep 0.5; done"
@@ -106,7 +99,7 @@ fn ready(list: &str) -> Result<Vec<f64>> {
 
 fn restarts(systems: &Systems, results: &mut Results) -> Result<f64> {
     let base = Base::from(image_with_test_services()?);
-    let vm = systems.tare_with(&base, MEMORY, ALONE)?;
+    let vm = systems.tare_with(&base, MEMORY, QUIET)?;
     vm.ssh("tare service start --no-wait t-again")?;
     let (settled, last) = RESTARTS;
     let growth = -rss_after(&vm, settled)? + rss_after(&vm, last)?;

@@ -1,13 +1,12 @@
 //! Services that fail for ever.
 
-use crate::QUIET;
 use crate::alive::require_alive;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use std::time::Duration;
 use tare_qemu::{Vm, secs};
 use tare_tests::guest::power_off;
-use tare_tests::{Checks, LOOPS, enable_loops, image_with_test_services, on_machines_of};
+use tare_tests::{Checks, LOOPS, QUIET, enable_loops, image_with_test_services, on_machines_of};
 
 /// By then they are started every quarter of a minute at most.
 const STARTS: u64 = 8;

@@ -15,22 +15,7 @@ use anyhow::{Result, ensure};
 use tare_image::Image;
 use tare_qemu::{Builder, Vm};
 use tare_tests::guest::{power_off, require_no_orphans, says};
-use tare_tests::{Checks, disk, image_with_test_services, on_machines_of};
-
-/// Without services that keep PID 1 busy or take long to start. Logins may have as many processes as it takes.
-const QUIET: &str = "\
-    services.apps.enabled = false\n\
-    services.engine.enabled = false\n\
-    services.t-clock.enabled = false\n\
-    services.t-every.enabled = false\n\
-    services.t-exec.enabled = false\n\
-    services.t-late.enabled = false\n\
-    services.t-limit.enabled = false\n\
-    services.t-loop.enabled = false\n\
-    services.t-needs.enabled = false\n\
-    services.t-path.enabled = false\n\
-    services.t-synced.enabled = false\n\
-    services.ssh.resources = { pids-max = 0, memory-max = '1GiB' }\n";
+use tare_tests::{Checks, QUIET, disk, image_with_test_services, on_machines_of};
 
 type Trouble = fn(&Vm) -> Result<()>;
 

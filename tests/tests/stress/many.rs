@@ -1,12 +1,13 @@
 //! As many services as no machine has.
 
-use crate::QUIET;
 use crate::alive::require_alive;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use tare_qemu::{Vm, secs};
 use tare_tests::guest::power_off;
-use tare_tests::{Checks, MANY, disk, enable_many, image_with_test_services, on_machines_of};
+use tare_tests::{
+    Checks, MANY, QUIET, disk, enable_many, image_with_test_services, on_machines_of,
+};
 
 /// In MiB: the kernel's part of a container is half of one.
 const MEMORY: u32 = 2048;
