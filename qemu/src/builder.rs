@@ -56,9 +56,9 @@ pub struct Builder {
     trouble: Option<String>,
 }
 
-/// Makes the kernel's timers tick. QEMU's emulation loses an interrupt of a timer that fires once now and then,
-/// soon after the kernel has begun to use them so (seen with 10.0, once in some hundred boots): then the guest
-/// sleeps for ever, before PID 1. A timer that ticks goes on with the next tick.
+/// Makes the kernel's timers tick. Under emulation (QEMU 10.0) a guest now and then stands still before PID 1, soon
+/// after the kernel has begun to use timers that fire once. We suspect a lost interrupt: a timer that ticks
+/// would go on with the next tick.
 const TICK: &str = " highres=off nohz=off";
 
 impl Builder {

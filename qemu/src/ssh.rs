@@ -166,8 +166,8 @@ const LOOK: Duration = Duration::from_millis(20);
 /// QEMU repeats a SYN that was sent before the guest's network was up only seconds later, so a connection
 /// that the guest has not answered in this time is tried anew.
 const ANSWER: Duration = Duration::from_millis(100);
-/// A guest too slow for [`ANSWER`] gets this part of the time waited so far: QEMU delivers connections of the last
-/// second even though they were given up, once the network is up, and sshd starts a process for each.
+/// A guest too slow for [`ANSWER`] gets this part of the time waited so far: connections that were given up
+/// may reach it all the same, and sshd starts a process for each.
 const SLOW: u32 = 10;
 
 /// Waits until an ssh server says its name behind `port`; `false` if the deadline passes first.

@@ -90,8 +90,8 @@ impl Debian {
     }
 }
 
-/// sshd (since 9.8) holds it against a client that it connects and says nothing, which is what waiting for a banner
-/// is: Debian's took half a minute longer to answer then.
+/// sshd (since 9.8) may refuse a client for a while that connects and says nothing, which is what waiting for a banner
+/// is. Debian's closed the benchmark's connections.
 const PATIENT: &str = "PerSourcePenalties no\n";
 
 /// Adds what lets the benchmark log in.
