@@ -26,6 +26,8 @@ const MEMORY: u32 = 1024;
 const CPUS: u32 = 2;
 /// Where sshd listens in the guest.
 pub(crate) const SSH: u16 = 22;
+/// Where nobody listens in the guest (RFC 863's port): its kernel's refusal says that the network is up.
+pub(crate) const NOBODY: u16 = 9;
 
 /// What a machine starts from; it is never written to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -269,7 +271,22 @@ impl Builder {
         ) {
             *cmdline += TICK;
         }
+        if self.shape.console == ConsoleTo::Pipe {
+            self.forward_to_nobody();
+        }
         Machine::create(self)
+    }
+
+    /// For [`Vm::wait_ssh`].
+    fn forward_to_nobody(&mut self) {
+        for network in &mut self.shape.networks {
+            if network.forwards.iter().any(|forward| forward.guest == SSH) {
+                network.forwards.push(Forward {
+                    host: 0,
+                    guest: NOBODY,
+                });
+            }
+        }
     }
 
     /// Makes the machine and starts it.

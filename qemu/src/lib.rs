@@ -19,6 +19,7 @@
 
 mod accel;
 mod argv;
+mod banner;
 mod builder;
 mod console;
 mod http;

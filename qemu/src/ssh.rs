@@ -1,14 +1,13 @@
 //! ssh into a guest, with the system's OpenSSH client and a key of our own.
 
 use std::fs;
-use std::io::{self, ErrorKind, Read};
-use std::net::{Ipv4Addr, TcpStream};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
@@ -160,77 +159,10 @@ fn receive(bytes: &mpsc::Receiver<Vec<u8>>, deadline: Deadline) -> Option<Vec<u8
     bytes.recv_timeout(deadline.left()?).ok()
 }
 
-/// Between two looks at the connection; there is no event to wait for, and this bounds the error of a
-/// measured time.
-const LOOK: Duration = Duration::from_millis(20);
-/// QEMU repeats a SYN that was sent before the guest's network was up only seconds later, so a connection
-/// that the guest has not answered in this time is tried anew.
-const ANSWER: Duration = Duration::from_millis(100);
-/// A guest too slow for [`ANSWER`] gets this part of the time waited so far: connections that were given up
-/// may reach it all the same, and sshd starts a process for each.
-const SLOW: u32 = 10;
-
-/// Waits until an ssh server says its name behind `port`; `false` if the deadline passes first.
-///
-/// `unanswered` tells whether a connection waits for the guest to take it.
-///
-/// # Errors
-/// Those of `unanswered`, which also says that waiting is of no use.
-pub(crate) fn wait_banner(
-    port: u16,
-    deadline: Deadline,
-    unanswered: impl Fn() -> Result<bool>,
-) -> Result<bool> {
-    let start = Instant::now();
-    let mut attempt = None;
-    while deadline.left().is_some() {
-        let fresh = || Some((connect(port).ok()?, Instant::now()));
-        let Some((mut stream, since)) = attempt.take().or_else(fresh) else {
-            unanswered()?;
-            thread::sleep(LOOK);
-            continue;
-        };
-        let patience = ANSWER.max(start.elapsed() / SLOW);
-        match heard(&mut stream) {
-            Heard::Banner => return Ok(true),
-            Heard::Silence if since.elapsed() < patience || !unanswered()? => {
-                attempt = Some((stream, since));
-            }
-            Heard::Silence | Heard::Refusal => drop(unanswered()?),
-        }
-        thread::sleep(LOOK);
-    }
-    Ok(false)
-}
-
-fn connect(port: u16) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
-    stream.set_nonblocking(true)?;
-    Ok(stream)
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Heard {
-    Banner,
-    Silence,
-    Refusal,
-}
-
-fn heard(stream: &mut TcpStream) -> Heard {
-    let mut banner = [0; 4];
-    match stream.peek(&mut banner) {
-        Ok(length) if banner[..length] == *b"SSH-" => Heard::Banner,
-        Err(error) if error.kind() == ErrorKind::WouldBlock => Heard::Silence,
-        Ok(_) | Err(_) => Heard::Refusal,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::wait::secs;
-    use std::io::Write;
-    use std::net::TcpListener;
 
     #[test]
     fn a_command_that_hangs_is_ended() {
@@ -249,20 +181,6 @@ mod tests {
             (output.stdout, output.stderr),
             (b"out\n".to_vec(), b"err\n".to_vec())
         );
-    }
-
-    #[test]
-    fn a_banner_is_heard_after_refusals() {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let server = thread::spawn(move || {
-            drop(listener.accept().unwrap());
-            let (mut stream, _) = listener.accept().unwrap();
-            stream.write_all(b"SSH-2.0-test\r\n").unwrap();
-            stream
-        });
-        assert!(wait_banner(port, Deadline::after(secs(10)), || Ok(false)).unwrap());
-        server.join().unwrap();
     }
 
     #[test]

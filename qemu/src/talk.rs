@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 
-use crate::builder::SSH;
+use crate::banner::{self, Ports};
+use crate::builder::{NOBODY, SSH};
 use crate::http::{self, Response};
-use crate::ports::is_unanswered;
-use crate::ssh::wait_banner;
 use crate::vm::{AGAIN, Vm};
 use crate::wait::secs;
 
@@ -22,13 +21,12 @@ impl Vm {
     /// # Errors
     /// As [`Vm::wait_ready`].
     pub fn wait_ssh(&self, patience: Duration) -> Result<()> {
-        let deadline = self.deadline(patience);
-        let unanswered = || {
-            self.require_well()?;
-            Ok(is_unanswered(&self.qmp().monitor("info usernet")?))
+        let ports = Ports {
+            ssh: self.forwarded(SSH)?,
+            nobody: self.forwarded(NOBODY)?,
         };
-        let heard = wait_banner(self.forwarded(SSH)?, deadline, unanswered)?;
-        if !heard {
+        let well = || self.require_well();
+        if !banner::wait(ports, self.deadline(patience), well)? {
             return Err(self.explained(&anyhow!("no ssh banner in time")));
         }
         Ok(())

@@ -90,10 +90,6 @@ impl Debian {
     }
 }
 
-/// sshd (since 9.8) may refuse a client for a while that connects and says nothing, which is what waiting for a banner
-/// is. Debian's closed the benchmark's connections.
-const PATIENT: &str = "PerSourcePenalties no\n";
-
 /// Adds what lets the benchmark log in.
 ///
 /// # Errors
@@ -102,8 +98,7 @@ pub(crate) fn with_key(extras: Extras, key: &Key) -> Result<Extras> {
     let keys = format!("{}\n", key.public);
     extras
         .folder("root/.ssh", 0o700)?
-        .file("root/.ssh/authorized_keys", 0o600, keys)?
-        .file("etc/ssh/sshd_config.d/bench.conf", 0o644, PATIENT)
+        .file("root/.ssh/authorized_keys", 0o600, keys)
 }
 
 /// Debian's packages, installed by their own scripts, as an archive; made anew when one of them is.
