@@ -3,7 +3,7 @@
 use crate::clock::since_boot;
 use crate::effect::power::{self, Ending};
 use crate::effect::uevents::Uevents;
-use crate::effect::{button, cgroups, limits, modules, mounts, signals};
+use crate::effect::{button, cgroups, limits, memory, modules, mounts, signals};
 use crate::host::Host;
 use crate::supervisor::Event;
 use crate::timeline::Timeline;
@@ -39,6 +39,7 @@ pub(crate) fn boot() -> ! {
     report("kernel log", kmsg::lift_limit());
     report("faults", signals::leave_faults());
     report("open files", limits::lift_open_files());
+    report("memory", memory::shrink_reserve());
     report("cgroups", tare_container::cgroup::prepare());
     report("cgroups", cgroups::protect());
     report("ctrl-alt-del", power::take_ctrl_alt_del());

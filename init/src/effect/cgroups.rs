@@ -1,5 +1,6 @@
 //! Cgroups as a whole; those of single services are the launcher's.
 
+use super::memory;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -31,20 +32,10 @@ pub(crate) fn protect() -> io::Result<()> {
     write("init", "cpu.weight", INIT_WEIGHT)?;
     write("services", "memory.min", SERVICES_MEMORY)?;
     write("services", "cpu.weight", SERVICES_WEIGHT)?;
-    let memory = memory()?;
+    let memory = memory::total()?;
     let most = memory - RESERVE.min(memory / 4 * 3);
     write("containers", "memory.max", &most.to_string())?;
     write(CONTAINERS, "pids.max", &(tasks()? / 2).to_string())
-}
-
-/// The memory of the machine in bytes, as `/proc/meminfo` has it in its first line.
-fn memory() -> io::Result<u64> {
-    let text = fs::read_to_string("/proc/meminfo")?;
-    let total = text.split_whitespace().nth(1);
-    let kibibytes = total.and_then(|total| total.parse::<u64>().ok());
-    kibibytes
-        .map(|kibibytes| kibibytes << 10)
-        .ok_or_else(|| io::Error::other("/proc/meminfo does not begin with the memory's size"))
 }
 
 /// How many tasks the kernel allows in all; it follows from the size of memory.

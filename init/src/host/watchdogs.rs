@@ -1,8 +1,11 @@
 //! The hardware watchdogs, fed through the loop.
 
 use super::Host;
+use crate::effect::timer;
 use crate::supervisor::Event;
 use std::time::Duration;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::task::spawn_local;
 
 /// After this long, a watchdog ends what does not end by itself: writing back and unmounting.
 const LAST_PATIENCE: Duration = Duration::from_secs(300);
@@ -26,7 +29,7 @@ impl Host {
             meal.abort();
         }
         let interval = self.watchdogs.interval();
-        self.meal = interval.map(|wait| self.later(wait, Event::HardwareWatchdogDue));
+        self.meal = interval.map(|wait| spawn_local(meal(wait, self.events.clone())));
     }
 
     /// The last time: what comes now blocks, but not for ever.
@@ -34,4 +37,10 @@ impl Host {
         self.watchdogs.set_timeout(LAST_PATIENCE);
         self.watchdogs.feed();
     }
+}
+
+/// This goes on for as long as the machine runs, so it wakes no more often than it must.
+async fn meal(wait: Duration, events: UnboundedSender<Event>) {
+    timer::sleep(wait).await;
+    let _ = events.send(Event::HardwareWatchdogDue);
 }

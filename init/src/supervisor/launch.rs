@@ -1,7 +1,7 @@
 //! The time between clone and exec of a service, in which PID 1 does other things.
 
 use super::event::Event;
-use super::readable::readable;
+use crate::effect::readable::readable;
 use std::io;
 use std::os::fd::AsFd;
 use std::time::Duration;

@@ -1,9 +1,9 @@
 //! The process that a service names as its main one (`MAINPID=`, `sd_notify(3)`).
 
 use super::event::Event;
-use super::readable::until_readable;
 use super::task::Task;
 use super::unit::{MainProcess, Unit};
+use crate::effect::readable::until_readable;
 use nix::errno::Errno;
 use nix::libc;
 use std::fs;

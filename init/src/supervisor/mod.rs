@@ -14,7 +14,6 @@ mod notice;
 mod notify;
 mod output;
 mod probe;
-mod readable;
 pub(crate) mod reap;
 mod reason;
 mod run;

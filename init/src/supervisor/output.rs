@@ -26,11 +26,11 @@ const QUEUE: (&str, &str) = ("/proc/sys/net/unix/max_dgram_qlen", "512\n");
 /// Room for the messages about some thousand services, in bytes.
 const LINE_BUFFER: usize = 8 << 20;
 
-/// Both ends of one stream of a service.
-struct Pipe {
-    read: OwnedFd,
-    write: OwnedFd,
-}
+/// Both ends of one stream of a service in one descriptor: each start of a service copies all that PID 1 has.
+///
+/// Linux lets a pipe be opened for reading and writing at once (fifo(7)), and whoever has it so
+/// keeps it from ending.
+struct Pipe(OwnedFd);
 
 /// The output of one service.
 pub(super) struct Output {
@@ -42,20 +42,37 @@ impl Output {
     /// The first of all makes the socket for `syslog(3)` too: a service that asks for it cannot start before it is there.
     pub(super) fn new() -> io::Result<Self> {
         dev_log();
-        let pipe = || pipe2(OFlag::O_CLOEXEC).map(|(read, write)| Pipe { read, write });
         Ok(Self {
-            stdout: pipe()?,
-            stderr: pipe()?,
+            stdout: Pipe::new()?,
+            stderr: Pipe::new()?,
         })
     }
 
     /// What the service gets as its standard output and error.
     pub(super) fn write_ends(&self) -> io::Result<(OwnedFd, OwnedFd)> {
-        Ok((
-            self.stdout.write.try_clone()?,
-            self.stderr.write.try_clone()?,
-        ))
+        Ok((self.stdout.write_end()?, self.stderr.write_end()?))
     }
+}
+
+impl Pipe {
+    fn new() -> io::Result<Self> {
+        let (read, _write) = pipe2(OFlag::O_CLOEXEC)?;
+        open_again(&read, OpenOptions::new().read(true).write(true)).map(Self)
+    }
+
+    fn write_end(&self) -> io::Result<OwnedFd> {
+        open_again(&self.0, OpenOptions::new().write(true))
+    }
+
+    fn read_end(&self) -> io::Result<OwnedFd> {
+        open_again(&self.0, OpenOptions::new().read(true))
+    }
+}
+
+/// The same pipe, with rights of its own (`/proc/self/fd` of proc(5)).
+fn open_again(pipe: &OwnedFd, options: &OpenOptions) -> io::Result<OwnedFd> {
+    let path = format!("/proc/self/fd/{}", pipe.as_raw_fd());
+    options.open(path).map(Into::into)
 }
 
 /// The kernel's log as standard output and error, for what runs before the log service, and for
@@ -87,8 +104,11 @@ impl Collector {
     pub(super) fn hand_over(&self, service: &str, output: &Output) -> io::Result<()> {
         let streams = ["stdout", "stderr"];
         let message = serde_json::json!({ "service": service, "streams": streams });
-        let ends = [&output.stdout.read, &output.stderr.read].map(AsRawFd::as_raw_fd);
-        self.send(&message.to_string(), &ends)
+        let ends = [output.stdout.read_end()?, output.stderr.read_end()?];
+        self.send(
+            &message.to_string(),
+            &ends.each_ref().map(AsRawFd::as_raw_fd),
+        )
     }
 
     fn send(&self, message: &str, descriptors: &[RawFd]) -> io::Result<()> {

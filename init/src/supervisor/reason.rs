@@ -1,13 +1,11 @@
 //! What makes a service run that does not run at once: its schedule, its sockets.
 
 use super::event::Event;
-use super::readable::until_readable;
 use super::run::Supervisor;
 use super::sockets;
 use super::task::Task;
-use nix::sys::time::TimeSpec;
-use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
-use std::os::fd::OwnedFd;
+use crate::effect::readable::until_readable;
+use crate::effect::timer;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tare_config::service::{Calendar, Kind, Schedule, Start};
 
@@ -89,7 +87,7 @@ async fn at(
     events: tokio::sync::mpsc::UnboundedSender<Event>,
 ) {
     while let Some(next) = calendar.next(now()) {
-        match timer(next) {
+        match timer::at(next) {
             Ok(timer) => until_readable(timer).await,
             Err(error) => {
                 log::error!("{service}: timer: {error}");
@@ -110,12 +108,4 @@ const LATE: i64 = 60;
 fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(0))
-}
-
-fn timer(seconds: i64) -> nix::Result<OwnedFd> {
-    let flags = TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK;
-    let timer = TimerFd::new(ClockId::CLOCK_REALTIME, flags)?;
-    let flags = TimerSetTimeFlags::TFD_TIMER_ABSTIME | TimerSetTimeFlags::TFD_TIMER_CANCEL_ON_SET;
-    timer.set(Expiration::OneShot(TimeSpec::new(seconds, 0)), flags)?;
-    Ok(timer.into())
 }

@@ -6,7 +6,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 /// `fd` in PID 1's loop.
-pub(super) fn readable<T: AsFd + AsRawFd>(fd: T) -> io::Result<AsyncFd<T>> {
+pub(crate) fn readable<T: AsFd + AsRawFd>(fd: T) -> io::Result<AsyncFd<T>> {
     // SAFETY: the registration owns or borrows the descriptor, which therefore stays open and the same
     // until it is dropped.
     let registered = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) };
@@ -14,7 +14,7 @@ pub(super) fn readable<T: AsFd + AsRawFd>(fd: T) -> io::Result<AsyncFd<T>> {
 }
 
 /// Waits until `fd` is readable; for ever if it cannot be waited for.
-pub(super) async fn until_readable(fd: OwnedFd) {
+pub(crate) async fn until_readable(fd: OwnedFd) {
     match readable(fd) {
         Ok(fd) => drop(fd.readable().await),
         Err(error) => {

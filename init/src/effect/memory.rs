@@ -1,0 +1,64 @@
+//! What the kernel keeps free.
+
+use std::fs;
+use std::io;
+
+const RESERVE: &str = "/proc/sys/vm/min_free_kbytes";
+
+/// Gives back what the kernel keeps free for transparent huge pages, which few ask for with `madvise(2)`: up to a
+/// twentieth of a small machine's memory, and half as much again for its watermarks
+/// (`set_recommended_min_free_kbytes`, mm/khugepaged.c).
+///
+/// # Errors
+/// A file of `/proc` is not as expected, or cannot be written.
+pub(crate) fn shrink_reserve() -> io::Result<()> {
+    let has = number(&fs::read_to_string(RESERVE)?)?;
+    let wants = reserve(total()? / 1024);
+    if wants < has {
+        fs::write(RESERVE, wants.to_string())?;
+    }
+    Ok(())
+}
+
+/// The memory of the machine in bytes, as `/proc/meminfo` has it in its first line.
+///
+/// # Errors
+/// The file is not as expected, or cannot be read.
+pub(crate) fn total() -> io::Result<u64> {
+    let text = fs::read_to_string("/proc/meminfo")?;
+    let kibibytes = number(text.strip_prefix("MemTotal:").unwrap_or_default())?;
+    Ok(kibibytes * 1024)
+}
+
+/// The first number in `text`.
+fn number(text: &str) -> io::Result<u64> {
+    let word = text.split_whitespace().next().unwrap_or_default();
+    word.parse()
+        .map_err(|_| io::Error::other(format!("no number: {word:?}")))
+}
+
+/// What is enough of `total`, in KiB as all here: the kernel's own rule without huge pages
+/// (`calculate_min_free_kbytes`, mm/page_alloc.c), or a quarter of a per cent where that is more.
+fn reserve(total: u64) -> u64 {
+    (total * 16).isqrt().max(total / 400)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reserves_of_small_and_large_machines() {
+        for (mebibytes, want) in [(256, 2048), (1024, 4096), (65_536, 167_772)] {
+            assert_eq!(reserve(mebibytes << 10), want);
+        }
+    }
+
+    #[test]
+    fn numbers() {
+        assert_eq!(number("   1005076 kB\nMemFree: 1").unwrap(), 1_005_076);
+        for bad in ["", "kB", "-1"] {
+            assert!(number(bad).is_err(), "{bad}");
+        }
+    }
+}
