@@ -2,6 +2,7 @@
 
 mod control;
 mod exec;
+mod facts;
 mod installed;
 mod network;
 mod watchdogs;
@@ -9,11 +10,11 @@ mod watchdogs;
 use crate::clock::since_boot;
 use crate::control::Control;
 use crate::effect::power::Ending;
+use crate::effect::state;
 use crate::effect::watchdog::Watchdogs;
-use crate::effect::{facts, state};
 use crate::network::Network;
 use crate::paths::STATE;
-use crate::plan::facts::{Fact, hostname};
+use crate::plan::facts::Fact;
 use crate::plan::services::resolve;
 use crate::supervisor::{Event, Supervisor, values};
 use crate::timeline::{BASE, CONFIGURATION, NETWORK, Timeline};
@@ -21,7 +22,6 @@ use crate::{config, plan};
 use installed::Installed;
 use std::collections::BTreeMap;
 use std::io;
-use std::mem::replace;
 use std::time::Duration;
 use tare_config::Machine;
 use tare_config::service::Condition;
@@ -244,34 +244,6 @@ impl Host {
         }
     }
 
-    fn write_facts(&mut self) {
-        let name = hostname(&self.machine, &self.network.leases);
-        nix::unistd::sethostname(&name).unwrap_or_else(|error| log::error!("hostname: {error}"));
-        let facts = plan::facts::facts(&self.machine, &self.network.leases, &self.machine_id);
-        self.write(facts);
-    }
-
-    /// Writes the facts that have changed, and runs those services anew that must know.
-    fn write(&mut self, facts: Vec<Fact>) {
-        let written = |fact: &Fact| self.facts.get(fact.name) == Some(&fact.text);
-        let changed: Vec<Fact> = facts.into_iter().filter(|fact| !written(fact)).collect();
-        if changed.is_empty() {
-            return;
-        }
-        if let Err(error) = facts::write(&changed) {
-            // Every event tries again.
-            if !replace(&mut self.unwritten, true) {
-                log::error!("facts: {error}");
-            }
-            return;
-        }
-        self.unwritten = false;
-        for fact in changed {
-            self.facts.insert(fact.name, fact.text);
-            self.supervisor.fact_changed(fact.name);
-        }
-    }
-
     fn boot_late(&mut self) {
         self.late = true;
         self.timeline.close();
@@ -326,15 +298,6 @@ impl Host {
             sleep(wait).await;
             let _ = events.send(event);
         })
-    }
-
-    /// Keeps the list of services and their states that others can read.
-    fn tell_services(&mut self) {
-        let services = Fact {
-            name: "services",
-            text: self.supervisor.summary(),
-        };
-        self.write(vec![services]);
     }
 }
 

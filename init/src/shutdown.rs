@@ -1,6 +1,7 @@
 //! The end of the machine: what is left after the services have stopped.
 
 use crate::effect::cgroups;
+use crate::effect::last_writes;
 use crate::effect::mounts::unmount_all;
 use crate::effect::power::{self, Ending};
 use crate::paths::STATE;
@@ -8,7 +9,7 @@ use crate::supervisor::reap;
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, waitpid};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, sync};
 use std::panic::PanicHookInfo;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -26,10 +27,13 @@ pub(crate) fn finish(ending: Ending) -> ! {
     // Whoever is left in no group of ours: a module being loaded, a child in a private cgroup.
     let _ = kill(Pid::from_raw(-1), Signal::SIGKILL);
     wait_for_last_child();
-    match unmount_all(Path::new(STATE)) {
-        Ok(()) => log::info!("{}: state unmounted", verb(ending)),
-        Err(error) => log::error!("unmount {STATE}: {error}"),
-    }
+    last_writes::wait_for(|| {
+        match unmount_all(Path::new(STATE)) {
+            Ok(()) => log::info!("{}: state unmounted", verb(ending)),
+            Err(error) => log::error!("unmount {STATE}: {error}"),
+        }
+        sync();
+    });
     power::end(ending)
 }
 
@@ -58,5 +62,6 @@ fn wait_for_last_child() {
 /// A panic of PID 1 is logged and ends in a reboot: a hang would need a person.
 pub(crate) fn panicked(info: &PanicHookInfo<'_>) {
     log::error!("PID 1 panicked: {info}");
+    last_writes::wait_for(sync);
     power::end(Ending::Reboot)
 }

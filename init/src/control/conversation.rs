@@ -202,13 +202,13 @@ impl Talk {
         for event in recent {
             self.send_event(event).await?;
         }
-        self.send_event(note(EventKind::Begin, String::new()))
+        self.send_event(machine_event(EventKind::Begin, String::new()))
             .await?;
         loop {
             let event = match events.recv().await {
                 Ok(event) => event,
                 Err(RecvError::Lagged(count)) => {
-                    note(EventKind::Lost, format!("{count} events were left out"))
+                    machine_event(EventKind::Lost, format!("{count} events were left out"))
                 }
                 Err(RecvError::Closed) => return Ok(()),
             };
@@ -246,7 +246,8 @@ impl Found {
     }
 }
 
-fn note(kind: EventKind, text: String) -> control::Event {
+/// Of the machine, or of the stream of events, as a whole.
+pub(crate) fn machine_event(kind: EventKind, text: String) -> control::Event {
     control::Event {
         time: micros(since_boot()),
         kind,

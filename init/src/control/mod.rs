@@ -20,6 +20,7 @@ pub(crate) use question::{Known, Process, Question, Told};
 
 use crate::supervisor::Event;
 use conversation::Conversation;
+pub(crate) use conversation::machine_event;
 use nix::unistd::{Gid, chown};
 use peer::{Entrance, Peer, Rights};
 use seats::Seats;

@@ -5,6 +5,7 @@ pub(crate) mod cgroups;
 pub(crate) mod clock;
 pub(crate) mod facts;
 pub(crate) mod files;
+pub(crate) mod last_writes;
 pub(crate) mod limits;
 pub(crate) mod memory;
 pub(crate) mod modules;

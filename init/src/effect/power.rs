@@ -14,9 +14,8 @@ pub(crate) fn take_ctrl_alt_del() -> nix::Result<()> {
     set_cad_enabled(false)
 }
 
-/// Ends the machine. Everything must be written and unmounted by now.
+/// Ends the machine at once. Everything must be written and unmounted by now.
 pub(crate) fn end(ending: Ending) -> ! {
-    nix::unistd::sync();
     let mode = match ending {
         Ending::PowerOff => RebootMode::RB_POWER_OFF,
         Ending::Reboot => RebootMode::RB_AUTOBOOT,

@@ -1,8 +1,7 @@
 //! What the machine tells and does over its control socket.
 
 use super::Host;
-use crate::clock::since_boot;
-use crate::control::{Known, Process, Question, Told};
+use crate::control::{Known, Process, Question, Told, machine_event};
 use crate::effect::power::Ending;
 use crate::supervisor::{Change, RequestError, ServiceStatus};
 use crate::timeline::micros;
@@ -164,14 +163,7 @@ impl Host {
 
     /// Tells who listens that the machine as a whole has come to `kind`.
     pub(super) fn tell_machine(&mut self, kind: EventKind, text: String) {
-        self.news.tell(Event {
-            time: micros(since_boot()),
-            kind,
-            service: None,
-            old_state: None,
-            new_state: None,
-            text,
-        });
+        self.news.tell(machine_event(kind, text));
     }
 
     fn events(&self, with_recent: bool) -> Told {

@@ -103,7 +103,10 @@ impl Reader {
     ///
     /// # Errors
     /// When a file cannot be read.
-    #[allow(clippy::should_implement_trait)] // a record borrows from the reader
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "a record borrows from the reader"
+    )]
     pub fn next(&mut self) -> io::Result<Option<Record<'_>>> {
         while self.next_line()? {
             if Record::parse(&self.line).is_some_and(|record| self.wanted.lets(&record)) {

@@ -17,6 +17,13 @@ const MEMORY_HOG: &str = "sh -c 'x=aaaaaaaaaaaaaaaa; while :; do x=$x$x; done'";
 /// Writes until nothing is left.
 const DISK_HOG: &str = "sh -c 'cat /dev/zero > /srv/hog; sync; echo full; sleep 600'";
 
+/// Opens twice as many files as a machine of this size may have open unless somebody says otherwise.
+const FILE_LEAK: &str = "sh -c 'i=0; while [ $((i += 1)) -le 200 ]; do \
+    (fd=10; while [ $fd -lt 1000 ]; do eval \"exec $fd</proc/version\"; fd=$((fd + 1)); done; \
+    echo leaks; sleep 600) & done; wait'";
+/// Says the same for ever.
+const LOG_FLOOD: &str = "sh -c 'while :; do echo flood; done'";
+
 #[test]
 fn a_greedy_container_harms_only_itself() -> Result<()> {
     on_machines(|image| {
@@ -35,6 +42,11 @@ fn a_greedy_container_harms_only_itself() -> Result<()> {
         checks.check("disk hog", || {
             endures(&vm, "--name greedy -v /srv:/srv", DISK_HOG)
         });
+        checks.check("file leak", || {
+            let open = "[ $(cut -f 1 /proc/sys/fs/file-nr) -gt 190000 ]";
+            endures_once(&vm, "--name greedy", FILE_LEAK, open)
+        });
+        checks.check("log flood", || endures(&vm, "--name greedy", LOG_FLOOD));
         checks.check("the disk is usable again", || {
             vm.ssh_within(
                 "docker run --rm -v /srv:/srv tare/demo rm /srv/hog",
@@ -67,10 +79,14 @@ fn logins(vm: &Vm) -> Result<()> {
 
 /// Starts a container, logs in ten times while it does its worst, and takes it away.
 fn endures(vm: &Vm, options: &str, command: &str) -> Result<()> {
-    vm.ssh_within(
-        &format!("docker run -d {options} tare/demo {command}"),
-        secs(60),
-    )?;
+    endures_once(vm, options, command, "true")
+}
+
+/// As [`endures`], once `worst` holds.
+fn endures_once(vm: &Vm, options: &str, command: &str, worst: &str) -> Result<()> {
+    let run = format!("docker run -d {options} tare/demo {command}");
+    vm.ssh_within(&run, secs(60))?;
+    vm.ssh_within(&format!("until {worst}; do sleep 0.5; done"), secs(60))?;
     logins(vm)?;
     // Docker gives up on thousands of processes that end slowly, though it has killed them.
     let remove = "until docker rm -f greedy; do sleep 1; done";

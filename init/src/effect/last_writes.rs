@@ -1,0 +1,70 @@
+//! The last writes to a disk that may take none any more.
+
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{ForkResult, Pid, fork};
+use std::fs;
+use std::process::exit;
+use std::time::{Duration, Instant};
+
+/// How long the kernel may write nothing back before we go on without.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Between two looks, in milliseconds.
+const LOOK: u8 = 10;
+
+/// Does `work`, which may never come to an end, in a process of its own, and waits for it as long as the kernel has ever
+/// less to write back.
+pub(crate) fn wait_for(work: impl FnOnce()) {
+    // SAFETY: PID 1 has one thread, so its copy may go on with ordinary Rust code.
+    match unsafe { fork() } {
+        Ok(ForkResult::Child) => {
+            work();
+            exit(0)
+        }
+        Ok(ForkResult::Parent { child }) => wait(child),
+        Err(error) => {
+            log::error!("fork: {error}");
+            work();
+        }
+    }
+}
+
+fn wait(child: Pid) {
+    let mut least = unwritten();
+    let mut since = Instant::now();
+    while waitpid(child, Some(WaitPidFlag::WNOHANG)) == Ok(WaitStatus::StillAlive) {
+        let now = unwritten();
+        if now < least {
+            (least, since) = (now, Instant::now());
+        }
+        if since.elapsed() > PATIENCE {
+            log::error!("the disk takes no writes; {least} KiB are lost");
+            return;
+        }
+        let _ = nix::poll::poll(&mut [], LOOK);
+    }
+}
+
+/// What the kernel has yet to write to disks, in KiB.
+fn unwritten() -> u64 {
+    unwritten_in(&fs::read_to_string("/proc/meminfo").unwrap_or_default())
+}
+
+fn unwritten_in(meminfo: &str) -> u64 {
+    let lines = meminfo.lines().filter_map(|line| line.split_once(':'));
+    let counted = lines.filter(|(name, _)| ["Dirty", "Writeback"].contains(name));
+    let kibibytes = counted.map(|(_, value)| value.trim().trim_end_matches(" kB").parse::<u64>());
+    kibibytes.flatten().sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_dirty_and_what_is_under_way() {
+        let meminfo =
+            "MemTotal:  1005076 kB\nDirty:   80 kB\nWriteback:  4 kB\nWritebackTmp:  9 kB\n";
+        assert_eq!(unwritten_in(meminfo), 84);
+        assert_eq!(unwritten_in(""), 0);
+    }
+}

@@ -1,0 +1,46 @@
+//! What the machine tells its services in files.
+
+use super::Host;
+use crate::effect::facts;
+use crate::plan;
+use crate::plan::facts::{Fact, hostname};
+use std::mem::replace;
+
+impl Host {
+    pub(super) fn write_facts(&mut self) {
+        let name = hostname(&self.machine, &self.network.leases);
+        nix::unistd::sethostname(&name).unwrap_or_else(|error| log::error!("hostname: {error}"));
+        let facts = plan::facts::facts(&self.machine, &self.network.leases, &self.machine_id);
+        self.write(facts);
+    }
+
+    /// Writes the facts that have changed, and runs those services anew that must know.
+    pub(super) fn write(&mut self, facts: Vec<Fact>) {
+        let written = |fact: &Fact| self.facts.get(fact.name) == Some(&fact.text);
+        let changed: Vec<Fact> = facts.into_iter().filter(|fact| !written(fact)).collect();
+        if changed.is_empty() {
+            return;
+        }
+        if let Err(error) = facts::write(&changed) {
+            // Every event tries again.
+            if !replace(&mut self.unwritten, true) {
+                log::error!("facts: {error}");
+            }
+            return;
+        }
+        self.unwritten = false;
+        for fact in changed {
+            self.facts.insert(fact.name, fact.text);
+            self.supervisor.fact_changed(fact.name);
+        }
+    }
+
+    /// Keeps the list of services and their states that others can read.
+    pub(super) fn tell_services(&mut self) {
+        let services = Fact {
+            name: "services",
+            text: self.supervisor.summary(),
+        };
+        self.write(vec![services]);
+    }
+}
