@@ -85,6 +85,20 @@ impl Qmp {
         self.execute("system_powerdown", &json!({})).map(drop)
     }
 
+    /// From now on the first disk takes no more than this many bytes a second; 0: what it can.
+    ///
+    /// # Errors
+    /// As [`Qmp::execute`].
+    pub fn slow_disk(&self, bytes_per_second: u64) -> Result<()> {
+        let disks = self.execute("query-block", &json!({}))?;
+        let limits = json!({
+            "id": disks[0]["qdev"],
+            "bps": 0, "bps_rd": 0, "bps_wr": bytes_per_second,
+            "iops": 0, "iops_rd": 0, "iops_wr": 0,
+        });
+        self.execute("block_set_io_throttle", &limits).map(drop)
+    }
+
     /// Presses these keys together; names are QEMU's, such as `ctrl`.
     ///
     /// # Errors
