@@ -61,7 +61,13 @@ fn wait_for_last_child() {
 
 /// A panic of PID 1 is logged and ends in a reboot: a hang would need a person.
 pub(crate) fn panicked(info: &PanicHookInfo<'_>) {
-    log::error!("PID 1 panicked: {info}");
+    let pid = nix::unistd::getpid();
+    log::error!("PID {pid} panicked: {info}");
+    // A child on its way to `execve` has this hook too and dies alone: it aborts, or, as the first of a pid namespace, ends
+    // that instead of the machine (`pid_namespaces(7)`).
+    if pid != Pid::from_raw(1) {
+        return;
+    }
     last_writes::wait_for(sync);
     power::end(Ending::Reboot)
 }

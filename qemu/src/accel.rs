@@ -23,11 +23,13 @@ pub enum Accel {
 pub enum Acceleration {
     /// Hardware virtualisation.
     Kvm,
-    /// Emulation on all host cores.
+    /// Emulation.
     Tcg {
         /// Does this QEMU emulate `cmpxchg16b` correctly? 7.2 does not (a guest kernel that uses it
         /// for its slab allocator corrupts memory); 8.1 and newer do.
         cx16: bool,
+        /// Has each processor of the machine a thread of its own?
+        parallel: bool,
     },
 }
 
@@ -35,16 +37,17 @@ pub enum Acceleration {
 const GOOD_CX16: (u32, u32) = (8, 1);
 
 impl Accel {
-    /// Looks at the machine, and for emulation at QEMU's version.
+    /// Looks at the machine, and for emulation at QEMU's version. `parallel` is for emulation too.
     ///
     /// # Errors
     /// QEMU cannot be started or does not say its version.
-    pub fn resolve(self) -> Result<Acceleration> {
+    pub fn resolve(self, parallel: bool) -> Result<Acceleration> {
         match self {
             Self::Kvm => Ok(Acceleration::Kvm),
             Self::Auto if kvm_works() => Ok(Acceleration::Kvm),
             Self::Auto | Self::Tcg => Ok(Acceleration::Tcg {
                 cx16: qemu_version()? >= GOOD_CX16,
+                parallel,
             }),
         }
     }
@@ -60,11 +63,18 @@ impl Acceleration {
     }
 
     pub(crate) fn argv(self) -> [&'static str; 4] {
-        match self {
-            Self::Kvm => ["-accel", "kvm", "-cpu", "host"],
-            Self::Tcg { cx16: true } => ["-accel", "tcg,thread=multi", "-cpu", "max"],
-            Self::Tcg { cx16: false } => ["-accel", "tcg,thread=multi", "-cpu", "max,-cx16"],
-        }
+        let (accel, cpu) = match self {
+            Self::Kvm => ("kvm", "host"),
+            Self::Tcg { cx16, parallel } => (
+                if parallel {
+                    "tcg,thread=multi"
+                } else {
+                    "tcg,thread=single"
+                },
+                if cx16 { "max" } else { "max,-cx16" },
+            ),
+        };
+        ["-accel", accel, "-cpu", cpu]
     }
 }
 
@@ -165,7 +175,9 @@ mod tests {
 
     #[test]
     fn old_emulation_hides_cmpxchg16b() {
-        assert_eq!(Acceleration::Tcg { cx16: false }.argv()[3], "max,-cx16");
-        assert_eq!(Acceleration::Tcg { cx16: true }.argv()[3], "max");
+        for (cx16, want) in [(false, "max,-cx16"), (true, "max")] {
+            let parallel = true;
+            assert_eq!(Acceleration::Tcg { cx16, parallel }.argv()[3], want);
+        }
     }
 }

@@ -233,7 +233,10 @@ mod tests {
 
     fn uefi() -> Shape {
         Shape {
-            acceleration: Acceleration::Tcg { cx16: true },
+            acceleration: Acceleration::Tcg {
+                cx16: true,
+                parallel: true,
+            },
             memory: 1024,
             cpus: 2,
             firmware: Firmware::Uefi {

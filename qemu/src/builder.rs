@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::accel::{Accel, Acceleration};
+use crate::accel::Accel;
 use crate::machine::Machine;
 use crate::paths::target;
 use crate::ports::Forward;
@@ -54,14 +54,9 @@ pub struct Builder {
     pub(crate) seeds: Vec<(Seed, Vec<u8>)>,
     pub(crate) tolerated: Vec<String>,
     pub(crate) key: Option<Key>,
-    steady: bool,
+    parallel: bool,
     trouble: Option<String>,
 }
-
-/// Makes the kernel's timers tick. Under emulation (QEMU 10.0) a guest now and then stands still before PID 1, soon
-/// after the kernel has begun to use timers that fire once. We suspect a lost interrupt: a timer that ticks
-/// would go on with the next tick.
-const TICK: &str = " highres=off nohz=off";
 
 impl Builder {
     pub(crate) fn new(base: Base) -> Self {
@@ -75,7 +70,7 @@ impl Builder {
             seeds: Vec::new(),
             tolerated: Vec::new(),
             key: None,
-            steady: true,
+            parallel: false,
             trouble: None,
         }
     }
@@ -246,11 +241,13 @@ impl Builder {
         self
     }
 
-    /// Leaves the kernel's timers in an emulated machine as they are on a real one: for measurements, and
-    /// for people.
+    /// Emulates each processor in a thread of its own: for measurements, and for people.
+    ///
+    /// Otherwise one thread emulates all in turn. In parallel, QEMU (10.0) loses a guest now and then: one processor runs
+    /// into code that the other is patching, or waits for a timer that does not come.
     #[must_use]
-    pub fn real_timers(mut self) -> Self {
-        self.steady = false;
+    pub fn parallel(mut self) -> Self {
+        self.parallel = true;
         self
     }
 
@@ -263,14 +260,7 @@ impl Builder {
             anyhow::bail!(trouble);
         }
         self.ssh_key()?;
-        self.shape.acceleration = self.accel.resolve()?;
-        if let (true, Acceleration::Tcg { .. }, Firmware::Direct { cmdline, .. }) = (
-            self.steady,
-            self.shape.acceleration,
-            &mut self.shape.firmware,
-        ) {
-            *cmdline += TICK;
-        }
+        self.shape.acceleration = self.accel.resolve(self.parallel)?;
         if self.shape.console == ConsoleTo::Pipe {
             self.forward_to_nobody();
         }

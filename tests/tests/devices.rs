@@ -5,7 +5,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use tare_qemu::{Vm, secs};
-use tare_tests::guest::{power_off, require_no_failed_service, says, wait_apps, wait_off};
+use tare_tests::guest::{
+    fetch_page, power_off, require_no_failed_service, says, wait_apps, wait_off,
+};
 use tare_tests::{Checks, disk, on_machines, user_data};
 
 /// As often something comes and goes.
@@ -65,6 +67,7 @@ fn devices_come_and_go() -> Result<()> {
         let vm = Vm::of(image)
             .direct()
             .user_data(user_data::DEMO)
+            .forward(80)
             .qemu(&USB)
             .boot()?;
         vm.wait_ready()?;
@@ -113,8 +116,11 @@ fn plug(vm: &Vm, times: usize) -> Result<()> {
     says(vm, KEYBOARDS, "0\n")
 }
 
-/// Pulls the cable of the only card and puts it back; the address stays, and so does the way in.
+/// Pulls the cable of the only card and puts it back; addresses and routes stay, and so do the ways in.
 fn flap(vm: &Vm) -> Result<()> {
+    const NETWORK: &str = "ip -brief address; ip route; ip -6 route | sed 's/ expires.*//'";
+    let before = vm.ssh(NETWORK)?;
+    let changes = carrier_changes(vm)?;
     for _ in 0..TIMES {
         for up in [false, true] {
             vm.qmp()
@@ -122,7 +128,17 @@ fn flap(vm: &Vm) -> Result<()> {
             std::thread::sleep(Duration::from_millis(20));
         }
     }
+    fetch_page(vm)?;
+    says(vm, NETWORK, &before)?;
+    let changes = carrier_changes(vm)? - changes;
+    ensure!(changes >= TIMES, "the guest saw {changes} changes");
     says(vm, "tare status --check > /dev/null; echo $?", "0\n")
+}
+
+/// How often the guest's card found its cable in or out.
+fn carrier_changes(vm: &Vm) -> Result<usize> {
+    let changes = vm.ssh("cat /sys/class/net/e*/carrier_changes")?;
+    Ok(changes.trim().parse()?)
 }
 
 /// Lets the kernel tell of a change ten thousand times, faster than anybody can react.

@@ -105,7 +105,7 @@ impl Options {
     /// What is the same with a person and without.
     pub(crate) fn builder(&self, base: Base, key: &Key) -> Result<Builder> {
         let mut builder = Vm::of(base)
-            .real_timers()
+            .parallel()
             .key(key.clone())
             .memory(self.memory)
             .cpus(self.cpus);

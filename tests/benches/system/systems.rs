@@ -123,7 +123,7 @@ impl Systems {
             Name::Debian => &self.debian.base,
             Name::Floor => &self.floor,
         };
-        let builder = Vm::of(base.clone()).key(self.key.clone()).real_timers();
+        let builder = Vm::of(base.clone()).key(self.key.clone()).parallel();
         let builder = match name {
             Name::Tare => builder.direct().disk_size(DISK_SIZE).user_data(USER_DATA),
             Name::TareUefi => builder.disk_size(DISK_SIZE).user_data(USER_DATA),
@@ -139,7 +139,7 @@ impl Systems {
     pub(crate) fn tare_with(&self, base: &Base, memory: u32, user_data: &str) -> Result<Vm> {
         let builder = Vm::of(base.clone())
             .key(self.key.clone())
-            .real_timers()
+            .parallel()
             .direct();
         let vm = builder
             .disk_size(DISK_SIZE)

@@ -25,6 +25,21 @@ pub(crate) fn hoard() -> ! {
     }
 }
 
+/// Opens files until it may open no more, and keeps them; how many, and what the kernel says then.
+pub(crate) fn leak() -> String {
+    let mut leaked = Vec::new();
+    loop {
+        match File::open("/proc/self/status") {
+            Ok(file) => leaked.push(file),
+            Err(error) => {
+                let count = leaked.len();
+                std::mem::forget(leaked);
+                return format!("{count}: {error}\n");
+            }
+        }
+    }
+}
+
 /// Writes to the file at `path` until nothing more goes in; what the kernel says then.
 pub(crate) fn fill(path: &str) -> String {
     match write_for_ever(path) {

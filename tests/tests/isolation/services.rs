@@ -6,6 +6,8 @@ use tare_qemu::{Vm, secs};
 use tare_tests::guest::{power_off, wait_service};
 use tare_tests::{Checks, disk, image_with_test_services, on_machines_of};
 
+/// Begins a command, which ends in `>&3`.
+const ASK: &str = "exec 3<>/dev/tcp/127.0.0.1/7009; echo";
 /// In bytes: little is left for the state.
 const DISK: u64 = 2560 << 20;
 
@@ -27,6 +29,7 @@ fn a_greedy_service_harms_only_itself() -> Result<()> {
         let mut checks = Checks::default();
         checks.check("fork bomb", || fork_bomb(&vm));
         checks.check("memory hog", || memory_hog(&vm));
+        checks.check("file leak", || file_leak(&vm));
         checks.check("disk hog", || disk_hog(&vm));
         checks.check("no other service has ended", || {
             let after = daemons(&vm)?;
@@ -67,11 +70,22 @@ fn memory_hog(vm: &Vm) -> Result<()> {
     wait_service(vm, "t-greedy", "ready", secs(20))
 }
 
+/// It gets no more open files than it may have, which is no trouble to others.
+fn file_leak(vm: &Vm) -> Result<()> {
+    let said = vm.ssh(&format!("{ASK} leak >&3; cat <&3"))?;
+    let (count, why) = said.split_once(": ").unwrap_or_default();
+    ensure!(why.starts_with("Too many open files"), "it says {said:?}");
+    let count: u32 = count.parse()?;
+    ensure!((900..1024).contains(&count), "it has opened {count} files");
+    logins(vm)?;
+    vm.ssh_within("tare service restart t-greedy", secs(20))?;
+    wait_service(vm, "t-greedy", "ready", secs(20))
+}
+
 /// Nothing is left on the state partition; once it lets go of it, all goes on. Nobody is killed for
 /// writing faster than a disk takes it.
 fn disk_hog(vm: &Vm) -> Result<()> {
     const HOG: &str = "/var/lib/greedy/hog";
-    const ASK: &str = "exec 3<>/dev/tcp/127.0.0.1/7009; echo";
     let fill = format!("{ASK} 'fill {HOG}' >&3; timeout 300 cat <&3");
     std::thread::scope(|scope| {
         vm.qmp().slow_disk(5 << 20)?;
@@ -91,8 +105,5 @@ fn disk_hog(vm: &Vm) -> Result<()> {
 
 /// Sends a command that is not answered.
 fn tell(vm: &Vm, command: &str) -> Result<()> {
-    vm.ssh(&format!(
-        "exec 3<>/dev/tcp/127.0.0.1/7009; echo {command} >&3"
-    ))
-    .map(drop)
+    vm.ssh(&format!("{ASK} {command} >&3")).map(drop)
 }
