@@ -212,7 +212,11 @@ fn take_turns() -> Result<()> {
 pub(crate) fn measure(tare: &Base, results: &mut Results) -> Result<()> {
     let folder = Scratch::new("rsyslog")?;
     let root = rootfs(folder.path())?;
-    let vm = Vm::of(tare.clone()).direct().user_data(USER_DATA).boot()?;
+    let vm = Vm::of(tare.clone())
+        .direct()
+        .parallel()
+        .user_data(USER_DATA)
+        .boot()?;
     vm.wait_ssh(secs(60))?;
     vm.ssh_within(DOCKER_READY, secs(60))?;
     import(&vm, &root)?;
