@@ -10,9 +10,10 @@ use tare_image::Image;
 use crate::image::{image, say};
 use crate::slot::Slot;
 
-/// QEMU's emulation loses a guest about once in a hundred boots: while one virtual processor patches the
-/// kernel's code, the other executes the breakpoint that stands there meanwhile and is not told of it.
-/// The kernel's first words about it on the console are these, and no fault of ours looks so.
+/// Where each processor has a thread, QEMU's emulation loses a guest about once in a hundred boots: while one
+/// processor patches the kernel's code, the other executes the breakpoint that stands there meanwhile and is
+/// not told of it. The kernel's first words about it on the console are these, and no fault of ours looks so.
+/// With one thread for all, as test machines have it, none was lost so far.
 const LOST_TO_EMULATION: &str = "Oops: int3";
 
 /// How many machines of this program were lost so.
