@@ -6,8 +6,8 @@
 use crate::Bytes;
 use crate::Span;
 use crate::service::{
-    Backoff, Condition, Health, Lifecycle, Limit, RestartPolicy, Schedule, Service, Start,
-    StopSignal,
+    self, Backoff, Condition, Health, Lifecycle, Limit, RestartPolicy, Schedule, Service, Start,
+    StopSignal, range,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -33,6 +33,7 @@ pub struct Override {
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct ProcessOverride {
     /// Program and arguments, in place of the image's.
+    #[serde(deserialize_with = "service::args")]
     pub args: Option<Vec<String>>,
 }
 
@@ -85,14 +86,18 @@ pub struct StopOverride {
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct ResourcesOverride {
     /// `memory.max`.
+    #[serde(deserialize_with = "range::memory_max")]
     pub memory_max: Option<Bytes>,
     /// `memory.min`.
     pub memory_min: Option<Bytes>,
     /// `pids.max`.
+    #[serde(deserialize_with = "range::pids_max")]
     pub pids_max: Option<u32>,
     /// `cpu.weight`.
+    #[serde(deserialize_with = "range::cpu_weight")]
     pub cpu_weight: Option<u16>,
     /// `RLIMIT_NOFILE`.
+    #[serde(deserialize_with = "range::open_files")]
     pub open_files: Option<u32>,
 }
 

@@ -8,6 +8,7 @@ mod condition;
 mod lifecycle;
 mod mount;
 mod probe;
+pub(crate) mod range;
 mod restart;
 mod sandbox;
 mod schedule;
@@ -24,7 +25,8 @@ pub use schedule::{Calendar, Schedule};
 pub use socket::{Socket, SocketAddress, SocketType};
 
 use crate::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
 
 /// A service as `service.toml` describes it.
@@ -85,6 +87,7 @@ pub struct Image {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Process {
     /// Program (absolute path) and its arguments.
+    #[serde(deserialize_with = "args")]
     pub args: Vec<String>,
     /// A user of the root filesystem's `/etc/passwd`.
     #[serde(default = "root")]
@@ -111,16 +114,21 @@ pub struct Process {
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Resources {
     /// `memory.max`; absent: none.
+    #[serde(deserialize_with = "range::memory_max")]
     pub memory_max: Option<Bytes>,
     /// `memory.min`: what reclaim leaves it.
     pub memory_min: Option<Bytes>,
     /// `pids.max`; 0: none.
+    #[serde(deserialize_with = "range::pids_max")]
     pub pids_max: u32,
-    /// `cpu.weight`, 1..=10000; the kernel's default is 100.
+    /// `cpu.weight`; the kernel's default is 100.
+    #[serde(deserialize_with = "range::cpu_weight")]
     pub cpu_weight: u16,
-    /// `/proc/PID/oom_score_adj`, -1000..=1000.
+    /// `/proc/PID/oom_score_adj`.
+    #[serde(deserialize_with = "range::oom_score_adj")]
     pub oom_score_adj: i16,
     /// `RLIMIT_NOFILE`, soft and hard.
+    #[serde(deserialize_with = "range::open_files")]
     pub open_files: u32,
 }
 
@@ -134,6 +142,21 @@ impl Default for Resources {
             oom_score_adj: 0,
             open_files: 1024,
         }
+    }
+}
+
+/// A program that can be run, and its arguments.
+pub(crate) fn args<'de, D, T>(from: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: From<Vec<String>>,
+{
+    let args = Vec::<String>::deserialize(from)?;
+    match args.first() {
+        Some(program) if program.starts_with('/') => Ok(args.into()),
+        _ => Err(D::Error::custom(
+            "args must start with the absolute path of a program",
+        )),
     }
 }
 

@@ -28,18 +28,12 @@ pub enum CompileError {
         /// `process.user` of the service.
         user: String,
     },
-    /// `process.args` is empty or does not start with an absolute path.
-    #[error("service {service}: process.args must start with the absolute path of a program")]
-    NoProgram {
-        /// The service.
-        service: String,
-    },
 }
 
 /// The OCI runtime spec of service `name`, whose root filesystem knows `users`.
 ///
 /// # Errors
-/// When the service names no program or a user that `users` does not have.
+/// When the service names a user that `users` does not have.
 pub fn compile(name: &str, service: &Service, users: &Users) -> Result<Spec, CompileError> {
     let user = find_user(name, service, users)?;
     let mut root = Root::default();
@@ -50,7 +44,7 @@ pub fn compile(name: &str, service: &Service, users: &Users) -> Result<Spec, Com
         .set_root(Some(root))
         .set_hostname(None)
         .set_annotations(None)
-        .set_process(Some(process::process(name, service, user)?))
+        .set_process(Some(process::process(service, user)))
         .set_mounts(Some(mounts::mounts(name, service, user)))
         .set_linux(Some(linux::linux(name, service, user)));
     Ok(spec)

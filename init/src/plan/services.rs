@@ -89,7 +89,7 @@ fn break_cycles(services: &mut Services, installed: &Services, complaints: &mut 
 fn forget_subjects(services: &mut Services, name: &str) {
     if let Some(service) = services.get_mut(name) {
         let after = &mut service.lifecycle.after;
-        after.retain(|condition| condition.subject().is_none());
+        after.retain(|condition| condition.needs().is_none());
     }
 }
 

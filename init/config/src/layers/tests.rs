@@ -37,6 +37,26 @@ fn a_bad_layer_says_where_and_what_instead() {
             "u:2:11: invalid type: string \"no\", expected a boolean",
         ),
         (
+            "[services.ssh.resources]\ncpu-weight = 0",
+            "u:2:14: cpu-weight must be 1..=10000, is 0",
+        ),
+        (
+            "[services.ssh.resources]\nmemory-max = '0KiB'",
+            "u:2:14: memory-max must be 1MiB or more, is 0KiB",
+        ),
+        (
+            "[services.ssh.resources]\nopen-files = 2000000",
+            "u:2:14: open-files must be 16..=1048576, is 2000000",
+        ),
+        (
+            "[services.ssh.resources]\npids-max = -1",
+            "u:2:12: pids-max must be 0..=4194304, is -1",
+        ),
+        (
+            "[services.ssh.process]\nargs = ['sshd']",
+            "u:2:8: args must start with the absolute path of a program",
+        ),
+        (
             "[apps.Shop]",
             "u:1:7: `Shop` is not a name: write a letter, then letters, digits or `-`, all lower case, 63 at most",
         ),

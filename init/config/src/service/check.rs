@@ -103,7 +103,7 @@ fn cycle_from<'a>(
     }
     path.push(name);
     let after = services.get(name).map(|service| &service.lifecycle.after);
-    let mut others = after.into_iter().flatten().filter_map(Condition::subject);
+    let mut others = after.into_iter().flatten().filter_map(Condition::needs);
     let found = others.find_map(|other| cycle_from(other, services, path, acyclic));
     path.pop();
     acyclic.push(name);
@@ -166,6 +166,18 @@ mod tests {
                 ],
                 Some("services wait for each other: b -> c -> b"),
             ),
+            (
+                vec![("time", "lifecycle.after=['time:synced']")],
+                Some("services wait for each other: time -> time"),
+            ),
+            (
+                vec![
+                    ("a", "lifecycle.after=['time:synced']"),
+                    ("time", "lifecycle.after=['a:ready']"),
+                ],
+                Some("services wait for each other: a -> time -> a"),
+            ),
+            (vec![("a", "lifecycle.after=['time:synced']")], None),
             (
                 vec![("a", "lifecycle.kind='periodic'")],
                 Some("service a: kind periodic needs a schedule"),

@@ -30,6 +30,16 @@ impl Condition {
             Self::NetworkOnline | Self::StateMounted | Self::TimeSynced | Self::Path(_) => None,
         }
     }
+
+    /// The name of the service, if there is one of it, without which it may never hold: that service must not
+    /// wait for it.
+    #[must_use]
+    pub fn needs(&self) -> Option<&str> {
+        match self {
+            Self::TimeSynced => Some("time"),
+            other => other.subject(),
+        }
+    }
 }
 
 impl TryFrom<String> for Condition {

@@ -185,6 +185,36 @@ fn refusals() {
             "log",
             "s:14:9: `log` is not a condition: write `network:online`, `state:mounted`, `time:synced`, `path:/ABSOLUTE`, `NAME:ready` or `NAME:done`",
         ),
+        (
+            "[\"/usr/sbin/sshd\", \"-D\"]",
+            "[]",
+            "s:6:8: args must start with the absolute path of a program",
+        ),
+        (
+            "64MiB",
+            "1023KiB",
+            "s:19:14: memory-max must be 1MiB or more, is 1023KiB",
+        ),
+        (
+            "memory-max = \"64MiB\"",
+            "pids-max = 4194305",
+            "s:19:12: pids-max must be 0..=4194304, is 4194305",
+        ),
+        (
+            "memory-max = \"64MiB\"",
+            "cpu-weight = 10001",
+            "s:19:14: cpu-weight must be 1..=10000, is 10001",
+        ),
+        (
+            "memory-max = \"64MiB\"",
+            "oom-score-adj = -1001",
+            "s:19:17: oom-score-adj must be -1000..=1000, is -1001",
+        ),
+        (
+            "memory-max = \"64MiB\"",
+            "open-files = 1048577",
+            "s:19:14: open-files must be 16..=1048576, is 1048577",
+        ),
     ] {
         let text = SSH.replace(from, to);
         assert_eq!(

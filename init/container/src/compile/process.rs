@@ -1,6 +1,6 @@
 //! The `process` object of the spec (runtime-spec, config.md, "Process").
 
-use super::{CompileError, User};
+use super::User;
 use crate::paths;
 use oci_spec::runtime::{
     Capabilities, Capability, LinuxCapabilities, PosixRlimit, PosixRlimitBuilder, PosixRlimitType,
@@ -13,28 +13,19 @@ use tare_config::Service;
 /// Debian's `PATH` of root; every root filesystem is made of Debian packages.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-pub(super) fn process(name: &str, service: &Service, user: &User) -> Result<Process, CompileError> {
+pub(super) fn process(service: &Service, user: &User) -> Process {
     let mut process = Process::default();
     process
         .set_terminal(None)
         .set_user(identity(user))
-        .set_args(Some(program(name, service)?))
+        .set_args(Some(service.process.args.clone()))
         .set_env(Some(environment(service, user)))
         .set_cwd(service.process.working_directory.clone().into())
         .set_capabilities(Some(capabilities(service, user)))
         .set_rlimits(Some(rlimits(service)))
         .set_oom_score_adj(Some(i32::from(service.resources.oom_score_adj)))
         .set_no_new_privileges(Some(service.sandbox.no_new_privileges));
-    Ok(process)
-}
-
-fn program(name: &str, service: &Service) -> Result<Vec<String>, CompileError> {
-    match service.process.args.first() {
-        Some(path) if path.starts_with('/') => Ok(service.process.args.clone()),
-        _ => Err(CompileError::NoProgram {
-            service: name.to_owned(),
-        }),
-    }
+    process
 }
 
 fn identity(user: &User) -> OciUser {
