@@ -1,12 +1,14 @@
 //! What must hold for every image, whatever its recipe: checked on the finished tree before it is
 //! written.
 
+mod elf;
+
 use std::collections::BTreeMap;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use tare_config::Service;
 
-use crate::rootfs::tree::{Kind, Node, Tree};
+use crate::rootfs::tree::{Content, Kind, Node, Tree};
 
 /// The one program that the host runs.
 const INIT: &str = "usr/sbin/init";
@@ -32,6 +34,9 @@ pub(crate) fn check(root: &Tree, services: &BTreeMap<String, Service>) -> Result
             !runs_on_host(path, node),
             "/{path} would be a second program on the host"
         );
+        if let Some(content) = our_program(path, node) {
+            elf::check(&content.read()?).with_context(|| format!("/{path}"))?;
+        }
     }
     for (name, service) in services {
         check_program(root, name, service)?;
@@ -42,6 +47,17 @@ pub(crate) fn check(root: &Tree, services: &BTreeMap<String, Service>) -> Result
 fn runs_on_host(path: &str, node: &Node) -> bool {
     let is_file = matches!(node.kind, Kind::File(_));
     is_file && node.mode & 0o111 != 0 && !path.starts_with("services/") && path != INIT
+}
+
+/// What is in a program of this workspace: PID 1, `tare`, and the services' `tare-NAME`.
+fn our_program<'a>(path: &str, node: &'a Node) -> Option<&'a Content> {
+    let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+    let in_service = folder.starts_with("services/") && folder.ends_with("/rootfs/usr/bin");
+    let ours = path == INIT || in_service && (name == "tare" || name.starts_with("tare-"));
+    match &node.kind {
+        Kind::File(content) if ours => Some(content),
+        _ => None,
+    }
 }
 
 fn check_program(root: &Tree, name: &str, service: &Service) -> Result<()> {
@@ -105,7 +121,13 @@ mod tests {
     }
 
     fn file(mode: u32) -> Node {
-        Node::file(mode, crate::rootfs::tree::Content::of_bytes(*b"x"))
+        Node::file(mode, Content::of_bytes(*b"x"))
+    }
+
+    /// A program that is linked as those in the image.
+    fn program() -> Node {
+        let own = std::env::current_exe().unwrap();
+        Node::file(0o755, Content::of_file(&own).unwrap())
     }
 
     #[test]
@@ -137,9 +159,19 @@ mod tests {
         let service = "description = 'x'\n[process]\nargs = ['/x']\n";
         let service: Service = tare_config::parse("test", service.as_bytes()).unwrap();
         let services = BTreeMap::from([("x".to_owned(), service)]);
-        let program = ("services/x/rootfs/x", file(0o755));
+        let needed = ("services/x/rootfs/x", file(0o755));
         for (node, want) in [
-            (("sbin/init", file(0o755)), None),
+            (("sbin/init", program()), None),
+            (
+                ("sbin/init", file(0o755)),
+                Some("/usr/sbin/init: Invalid ELF header size or alignment"),
+            ),
+            (("services/x/rootfs/usr/bin/tare-x", program()), None),
+            (
+                ("services/x/rootfs/usr/bin/tare-x", file(0o755)),
+                Some("/services/x/rootfs/usr/bin/tare-x: Invalid ELF header size or alignment"),
+            ),
+            (("services/x/rootfs/usr/bin/x", file(0o755)), None),
             (
                 ("sbin/other", file(0o755)),
                 Some("/usr/sbin/other would be a second program on the host"),
@@ -153,8 +185,9 @@ mod tests {
                 Some("service x: /x is no program of its root filesystem"),
             ),
         ] {
-            let error = check(&root(&[program.clone(), node]), &services).err();
-            assert_eq!(error.map(|error| error.to_string()).as_deref(), want);
+            let error = check(&root(&[needed.clone(), node]), &services).err();
+            let error = error.map(|error| format!("{error:#}"));
+            assert_eq!(error.as_deref(), want);
         }
     }
 }

@@ -151,6 +151,7 @@ fn check_sources(services: &BTreeMap<String, Service>) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tare_config::service::Source;
 
     fn service(image: &str) -> Service {
         let text = format!("description = 'x'\n[image]\n{image}\n[process]\nargs = ['/x']\n");
@@ -188,6 +189,73 @@ mod tests {
             let folders = recipe.service_folders(workspace, extra).unwrap();
             let services = read_services(workspace, &folders).unwrap();
             assert_eq!(services.len(), folders.len());
+        }
+    }
+
+    fn our_own_services() -> BTreeMap<String, Service> {
+        let builder = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let recipe = Recipe::read(&builder.join("tare.toml")).unwrap();
+        let workspace = builder.parent().unwrap();
+        let folders = recipe.service_folders(workspace, None).unwrap();
+        read_services(workspace, &folders).unwrap()
+    }
+
+    fn capabilities(service: &Service) -> Vec<&str> {
+        let capabilities = service.process.capabilities.iter();
+        capabilities.map(|capability| capability.name()).collect()
+    }
+
+    #[test]
+    fn our_own_services_are_bounded_and_two_may_mount() {
+        let services = our_own_services();
+        let mounters = services
+            .iter()
+            .filter(|(_, service)| capabilities(service).contains(&"CAP_SYS_ADMIN"))
+            .map(|(name, _)| name.as_str());
+        assert_eq!(mounters.collect::<Vec<_>>(), ["engine", "storage"]);
+        for (name, service) in &services {
+            let bounds = service.resources;
+            assert!(bounds.memory_max.is_some(), "{name}");
+            assert!(bounds.pids_max > 0, "{name}");
+        }
+    }
+
+    /// What a service may beyond what each may.
+    fn rights(service: &Service) -> String {
+        let sandbox = &service.sandbox;
+        let writable = service.mounts.iter().filter(|mount| !mount.read_only);
+        let writes: Vec<(&Source, &str)> = writable
+            .map(|mount| (&mount.source, mount.target.as_str()))
+            .collect();
+        format!(
+            "user {}, own users {}, {:?}, of the host {:?}, devices {:?}, /proc {:?}, /sys {:?}, writes {writes:?}",
+            service.process.user,
+            service.has_own_users(),
+            capabilities(service),
+            sandbox.host_namespaces,
+            sandbox.devices,
+            sandbox.proc,
+            sandbox.sys,
+        )
+    }
+
+    /// Those that end before `tare service audit` could show them: `tests/tests/control/rights.txt` has the others.
+    #[test]
+    fn rights_of_services_that_end() {
+        let services = our_own_services();
+        for (name, want) in [
+            (
+                "apps",
+                "user root, own users true, [], of the host [], devices [], /proc Processes, /sys None, \
+                 writes [(Shared(\"engine\"), \"/run/engine\"), (Volume(\"apps\"), \"/var/lib/tare\")]",
+            ),
+            (
+                "storage",
+                "user root, own users false, [\"CAP_SYS_ADMIN\", \"CAP_SYS_RESOURCE\"], of the host [], \
+                 devices [\"all\"], /proc Masked, /sys Masked, writes []",
+            ),
+        ] {
+            assert_eq!(rights(&services[name]), want);
         }
     }
 
