@@ -1,10 +1,9 @@
 //! A connection to the receiver.
 
+use crate::counted::Counted;
 use crate::tls::Tls;
-use std::ffi::c_int;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs, UdpSocket};
-use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 use tare_config::machine::{Forward, Receiver, Transport};
 
@@ -18,7 +17,7 @@ const LONGEST_DATAGRAM: usize = 2048;
 /// A connection.
 pub(crate) enum Link {
     Udp(UdpSocket),
-    Tcp(TcpStream),
+    Tcp(Counted),
     Tls(Box<Tls>),
 }
 
@@ -51,14 +50,14 @@ fn udp(to: &Receiver) -> io::Result<UdpSocket> {
     Ok(socket)
 }
 
-fn tcp(to: &Receiver) -> io::Result<TcpStream> {
+fn tcp(to: &Receiver) -> io::Result<Counted> {
     let mut last = io::Error::other("its name has no address");
     for address in (&*to.host, to.port).to_socket_addrs()? {
         match TcpStream::connect_timeout(&address, CONNECTS) {
             Ok(stream) => {
                 stream.set_write_timeout(Some(STALLS))?;
                 stream.set_read_timeout(Some(STALLS))?;
-                return Ok(stream);
+                return Ok(Counted::new(stream));
             }
             Err(error) => last = error,
         }
@@ -95,26 +94,30 @@ impl Link {
         }
     }
 
-    /// Whether the other end has taken all that was sent.
+    /// How many bytes the connection was given so far, as it carries them; datagrams are not counted.
+    pub(crate) fn sent(&self) -> u64 {
+        match self {
+            Self::Udp(_) => 0,
+            Self::Tcp(stream) => stream.written(),
+            Self::Tls(tls) => tls.stream().written(),
+        }
+    }
+
+    /// How many of those bytes the other end has taken.
     ///
     /// # Errors
     /// When the connection is broken, or the receiver has ended it.
-    pub(crate) fn is_taken(&mut self) -> io::Result<bool> {
-        let stream = match self {
-            Self::Udp(socket) => return socket.take_error()?.map_or(Ok(true), Err),
+    pub(crate) fn taken(&mut self) -> io::Result<u64> {
+        match self {
+            Self::Udp(socket) => socket.take_error()?.map_or(Ok(0), Err),
             Self::Tcp(stream) => {
-                require_open(stream, |mut stream| stream.read(&mut [0; 512]))?;
-                &*stream
+                require_open(stream.stream(), |mut stream| stream.read(&mut [0; 512]))?;
+                stream.acknowledged()
             }
             Self::Tls(tls) => {
                 tls.require_open()?;
-                tls.stream()
+                tls.stream().acknowledged()
             }
-        };
-        let waiting = unacknowledged(stream.as_raw_fd())?;
-        match stream.take_error()? {
-            Some(error) => Err(error),
-            None => Ok(waiting == 0),
         }
     }
 
@@ -145,18 +148,4 @@ pub(crate) fn require_open(
         Err(error) if error.kind() != ErrorKind::WouldBlock => Err(error),
         _ => Ok(()),
     }
-}
-
-mod ioctl {
-    // `SIOCOUTQ` (tcp(7)), the same number as `TIOCOUTQ`.
-    nix::ioctl_read_bad!(outq, nix::libc::TIOCOUTQ, std::ffi::c_int);
-}
-
-/// How many bytes the other end has not acknowledged.
-fn unacknowledged(socket: RawFd) -> io::Result<c_int> {
-    let mut bytes = 0;
-    // SAFETY: the kernel writes one int to where the pointer shows, a live variable of that type; the socket is open,
-    // for the caller holds it.
-    unsafe { ioctl::outq(socket, &raw mut bytes) }?;
-    Ok(bytes)
 }

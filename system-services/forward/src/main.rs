@@ -7,6 +7,7 @@
 //! The log itself is the buffer while the receiver is away: nothing is kept twice, and what the log still has when
 //! the receiver comes back is sent.
 
+mod counted;
 mod link;
 mod message;
 mod progress;

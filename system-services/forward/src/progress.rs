@@ -10,13 +10,30 @@ use tare_log::Position;
 /// long ago over a connection that lives counts as received, and the rest is sent again over the next one.
 const SETTLES: Duration = Duration::from_secs(2);
 
+/// What was sent so close together, in bytes of the connection, counts as one: a full buffer of the kernel (4 MiB,
+/// `net.ipv4.tcp_wmem`) is a few hundred of them.
+const TOGETHER: u64 = 16 << 10;
+
 /// How far the receiver is.
 #[derive(Debug)]
 pub(crate) struct Progress {
     path: PathBuf,
     received: Position,
+    /// What has been sent and not been taken; the oldest first.
+    sent: VecDeque<Sent>,
     /// What has been taken, since when; the oldest first.
     taken: VecDeque<(Instant, Position)>,
+}
+
+/// What was sent together.
+#[derive(Debug)]
+struct Sent {
+    /// Where on the connection the first part of it ends.
+    first: u64,
+    /// And the last.
+    last: u64,
+    /// What has been sent with that.
+    position: Position,
 }
 
 impl Progress {
@@ -27,20 +44,38 @@ impl Progress {
         Self {
             path,
             received: received.unwrap_or_default(),
+            sent: VecDeque::new(),
             taken: VecDeque::new(),
         }
     }
 
     /// Where a new connection begins.
     pub(crate) fn begin(&mut self) -> &Position {
+        self.sent.clear();
         self.taken.clear();
         &self.received
     }
 
-    /// Everything up to `position` has been taken at `now`.
-    pub(crate) fn taken(&mut self, position: Position, now: Instant) {
-        if self.taken.back().is_none_or(|(_, last)| *last != position) {
-            self.taken.push_back((now, position));
+    /// Everything up to `position` has been sent with the first `bytes` of the connection.
+    pub(crate) fn sent(&mut self, position: Position, bytes: u64) {
+        match self.sent.back_mut() {
+            Some(sent) if bytes - sent.first < TOGETHER => {
+                sent.last = bytes;
+                sent.position = position;
+            }
+            _ => self.sent.push_back(Sent {
+                first: bytes,
+                last: bytes,
+                position,
+            }),
+        }
+    }
+
+    /// The first `bytes` of the connection have been taken at `now`.
+    pub(crate) fn taken(&mut self, bytes: u64, now: Instant) {
+        let count = self.sent.partition_point(|sent| sent.last <= bytes);
+        if let Some(sent) = self.sent.drain(..count).next_back() {
+            self.taken.push_back((now, sent.position));
         }
     }
 
@@ -102,15 +137,57 @@ mod tests {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         for seconds in 1..=5 {
-            progress.taken(position(seconds), at(seconds));
+            progress.sent(position(seconds), seconds);
+            progress.taken(seconds, at(seconds));
             progress.settle(at(seconds));
         }
         assert!(progress.is_pending());
         assert_eq!(*Progress::open(path.clone()).begin(), position(3));
         assert_eq!(*progress.begin(), position(3));
-        progress.taken(position(9), at(9));
+        progress.sent(position(9), 1);
+        progress.taken(1, at(9));
         progress.finish();
         assert_eq!(*Progress::open(path.clone()).begin(), position(9));
         fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn what_is_taken_late_is_taken_part_by_part() {
+        let mut progress = Progress::open(PathBuf::from("/nowhere"));
+        let now = Instant::now();
+        for part in 1..=10 {
+            progress.sent(position(part), part * TOGETHER);
+        }
+        for (bytes, want) in [
+            (0, None),
+            (TOGETHER - 1, None),
+            (TOGETHER, Some(1)),
+            (4 * TOGETHER + 5, Some(4)),
+            (10 * TOGETHER, Some(10)),
+        ] {
+            progress.taken(bytes, now);
+            let last = progress.taken.back().map(|(_, position)| position.offset);
+            assert_eq!(last, want, "{bytes}");
+        }
+        assert_eq!((progress.sent.len(), progress.taken.len()), (0, 3));
+    }
+
+    #[test]
+    fn little_parts_count_together() {
+        let mut progress = Progress::open(PathBuf::from("/nowhere"));
+        for bytes in (0..4 << 20).step_by(100) {
+            progress.sent(position(bytes), bytes);
+        }
+        assert!((200..300).contains(&progress.sent.len()));
+        let ends = progress
+            .sent
+            .iter()
+            .map(|sent| (sent.last, sent.position.offset));
+        assert!(ends.clone().all(|(last, offset)| last == offset));
+        let gaps = ends
+            .clone()
+            .zip(ends.skip(1))
+            .map(|((one, _), (next, _))| next - one);
+        assert!(gaps.max().is_some_and(|most| most <= TOGETHER + 100));
     }
 }

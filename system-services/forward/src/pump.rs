@@ -40,24 +40,21 @@ impl Pump {
         let mut reader = self.reader()?;
         reader.watch()?;
         let mut sequence = Sequence::default();
-        let (mut framed, mut all_sent) = (Vec::new(), false);
+        let mut framed = Vec::new();
         loop {
             let ending = end.load(Ordering::Relaxed);
             self.fill(&mut reader, &link, &mut sequence, &mut framed)?;
             if !framed.is_empty() {
                 link.send(&framed)?;
-                all_sent = false;
+                self.progress.sent(reader.position()?, link.sent());
             }
-            let taken = link.is_taken()?;
-            let now = Instant::now();
-            if taken && !all_sent {
-                self.progress.taken(reader.position()?, now);
-                all_sent = true;
-            }
+            let (taken, now) = (link.taken()?, Instant::now());
+            self.progress.taken(taken, now);
             self.progress.settle(now);
-            match (framed.is_empty(), ending && taken) {
+            let all_taken = taken == link.sent();
+            match (framed.is_empty(), ending && all_taken) {
                 (true, true) => break,
-                (true, false) => reader.wait(Some(self.patience(taken)))?,
+                (true, false) => reader.wait(Some(self.patience(all_taken)))?,
                 (false, _) => {}
             }
         }
@@ -66,8 +63,8 @@ impl Pump {
         Ok(())
     }
 
-    fn patience(&self, taken: bool) -> Duration {
-        match taken && !self.progress.is_pending() {
+    fn patience(&self, all_taken: bool) -> Duration {
+        match all_taken && !self.progress.is_pending() {
             true => LATER,
             false => SOON,
         }

@@ -1,22 +1,22 @@
 //! TLS to the receiver, whose certificate must be signed by who the configuration says.
 
+use crate::counted::Counted;
 use crate::link::require_open;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use std::io::{self, ErrorKind, Write};
-use std::net::TcpStream;
 use std::sync::Arc;
 
 /// A connection over TLS.
-pub(crate) struct Tls(StreamOwned<ClientConnection, TcpStream>);
+pub(crate) struct Tls(StreamOwned<ClientConnection, Counted>);
 
 impl Tls {
     /// Shakes hands over `stream` with `host`; `ca` is in PEM.
     ///
     /// # Errors
     /// When the receiver is not who it should be.
-    pub(crate) fn open(mut stream: TcpStream, host: &str, ca: &str) -> io::Result<Self> {
+    pub(crate) fn open(mut stream: Counted, host: &str, ca: &str) -> io::Result<Self> {
         let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
         let config = Arc::new(config(ca)?);
         let mut connection = ClientConnection::new(config, name).map_err(io::Error::other)?;
@@ -35,7 +35,7 @@ impl Tls {
     /// When the connection is broken, or the receiver has ended it.
     pub(crate) fn require_open(&mut self) -> io::Result<()> {
         let StreamOwned { conn, sock } = &mut self.0;
-        require_open(sock, |mut sock| conn.read_tls(&mut sock))?;
+        require_open(sock.stream(), |mut sock| conn.read_tls(&mut sock))?;
         let state = conn.process_new_packets().map_err(io::Error::other)?;
         match state.peer_has_closed() {
             true => Err(io::Error::new(
@@ -46,7 +46,7 @@ impl Tls {
         }
     }
 
-    pub(crate) fn stream(&self) -> &TcpStream {
+    pub(crate) fn stream(&self) -> &Counted {
         &self.0.sock
     }
 

@@ -1,0 +1,89 @@
+//! A receiver that is always behind.
+
+use crate::service::Service;
+use anyhow::{Context, Result, ensure};
+use nix::sys::signal::Signal;
+use nix::sys::socket::{setsockopt, sockopt};
+use std::io::{BufRead, BufReader, Read};
+use std::net::{TcpListener, TcpStream};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// Records that wait from the beginning: with a KiB each more than the receiver's buffer holds.
+const BACKLOG: u32 = 400;
+const BUFFER: usize = 16 << 10;
+/// Between two records.
+const STEP: Duration = Duration::from_millis(20);
+/// How long records come.
+const LASTS: Duration = Duration::from_secs(10);
+/// What was taken so long before the end counts as received: two seconds, the time in which the receiver takes what
+/// counts together, and a busy machine's.
+const SETTLED: Duration = Duration::from_secs(6);
+/// Everything is on one machine; the rest is a busy one's.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The receiver's end of a connection.
+struct Connection(BufReader<TcpStream>);
+
+impl Connection {
+    fn of(listener: &TcpListener) -> Result<Self> {
+        let (stream, _) = listener.accept()?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        Ok(Self(BufReader::with_capacity(1024, stream)))
+    }
+
+    /// The next message's number (RFC 6587, octet counting).
+    fn number(&mut self) -> Result<u32> {
+        let mut length = Vec::new();
+        self.0.read_until(b' ', &mut length)?;
+        let length = String::from_utf8(length)?.trim_end().parse()?;
+        let mut message = vec![0; length];
+        self.0.read_exact(&mut message)?;
+        let message = String::from_utf8(message)?;
+        let number = message.split_once("number ").context("no number")?.1;
+        Ok(number.split(' ').next().unwrap_or_default().parse()?)
+    }
+}
+
+/// Writes and receives a record in each step, so that the receiver stays as far behind as it was at first; the number
+/// it received last and the one that must count as received come back.
+fn stay_behind(service: &Service, connection: &mut Connection, padding: &str) -> Result<[u32; 2]> {
+    let started = Instant::now();
+    let [mut last, mut settled] = [0; 2];
+    for number in BACKLOG.. {
+        service.write_padded(number..number + 1, padding)?;
+        last = connection.number()?;
+        if started.elapsed() < LASTS - SETTLED {
+            settled = last;
+        }
+        if started.elapsed() > LASTS {
+            break;
+        }
+        sleep(STEP);
+    }
+    Ok([last, settled])
+}
+
+#[test]
+fn what_a_late_receiver_took_long_ago_is_not_sent_again() -> Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    // Before it listens for somebody: a connection has the listener's.
+    setsockopt(&listener, sockopt::RcvBuf, &BUFFER)?;
+    let mut service = Service::new("forward-late")?;
+    let to = format!("tcp://{}", listener.local_addr()?);
+    service.configure(&to, None)?;
+    let padding = format!(" {}", "x".repeat(1000));
+    service.write_padded(0..BACKLOG, &padding)?;
+    service.start()?;
+    let mut connection = Connection::of(&listener)?;
+    let [last, settled] = stay_behind(&service, &mut connection, &padding)?;
+    service.end(Signal::SIGKILL)?;
+    drop(connection);
+    service.start()?;
+    let first = Connection::of(&listener)?.number()?;
+    println!("received up to {last}, {settled} long ago; sent again from {first}");
+    // What was never received is sent.
+    ensure!((settled..=last + 1).contains(&first), "{first}");
+    service.end(Signal::SIGKILL)?;
+    service.remove()
+}

@@ -1,0 +1,163 @@
+//! The service and a real rsyslog, which goes away and comes back; and a receiver of our own, which is late.
+
+#[cfg(test)]
+mod late;
+#[cfg(test)]
+mod service;
+
+use anyhow::{Result, ensure};
+use nix::sys::signal::Signal;
+use service::Service;
+use std::collections::BTreeSet;
+use std::fs;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+use tare_qemu::free_port;
+use tare_tests::rsyslog::{Rsyslog, Transport};
+
+/// Everything is on one machine; the rest is a busy one's.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The service and its receiver.
+struct Bench {
+    service: Service,
+    rsyslog: Rsyslog,
+}
+
+impl Bench {
+    fn new(name: &str, transport: Transport) -> Result<Self> {
+        let service = Service::new(name)?;
+        let folder = service.path("rsyslog");
+        fs::create_dir(&folder)?;
+        let port = free_port(0)?;
+        let rsyslog = Rsyslog::new(&folder, transport, "localhost", port)?;
+        let scheme = format!("{transport:?}").to_lowercase();
+        let tls = transport == Transport::Tls;
+        let ca = tls.then(|| rsyslog.ca()).transpose()?;
+        service.configure(&format!("{scheme}://localhost:{port}"), ca)?;
+        Ok(Self { service, rsyslog })
+    }
+
+    /// Waits until the receiver has all numbers below `end`; how many more it has than that comes back.
+    fn wait(&self, end: u32) -> Result<usize> {
+        let until = Instant::now() + PATIENCE;
+        let want: BTreeSet<u32> = (0..end).collect();
+        loop {
+            let received = self.rsyslog.received()?;
+            let number = |line: &String| line.split_once(" number ")?.1.parse().ok();
+            let numbers: Vec<u32> = received.iter().filter_map(number).collect();
+            let found: BTreeSet<u32> = numbers.iter().copied().collect();
+            if found == want {
+                return Ok(numbers.len() - found.len());
+            }
+            let said = self.service.said()?;
+            ensure!(
+                Instant::now() < until,
+                "{} of {end}; it said:\n{said}",
+                found.len()
+            );
+            sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+/// Nothing is lost while the receiver is away, and while the service is killed.
+fn over_absences(name: &str, transport: Transport) -> Result<()> {
+    let mut bench = Bench::new(name, transport)?;
+    bench.service.write(0..1000)?;
+    bench.rsyslog.start()?;
+    bench.service.start()?;
+    println!("{} twice at first", bench.wait(1000)?);
+    bench.rsyslog.stop()?;
+    bench.service.write(1000..2000)?;
+    bench.service.rotate(1)?;
+    bench.service.write(2000..3000)?;
+    bench.rsyslog.start()?;
+    println!("{} twice after an absence", bench.wait(3000)?);
+    bench.service.write(3000..4000)?;
+    bench.service.end(Signal::SIGKILL)?;
+    bench.service.write(4000..5000)?;
+    bench.service.start()?;
+    println!("{} twice after a kill", bench.wait(5000)?);
+    // What it has sent is on its way when it ends, and the next run goes on behind it.
+    bench.service.end(Signal::SIGTERM)?;
+    let before = bench.wait(5000)?;
+    bench.service.write(5000..5001)?;
+    bench.service.start()?;
+    assert_eq!(bench.wait(5001)?, before);
+    bench.finish()
+}
+
+impl Bench {
+    fn finish(mut self) -> Result<()> {
+        self.service.end(Signal::SIGTERM)?;
+        self.rsyslog.stop()?;
+        self.service.remove()
+    }
+}
+
+#[test]
+fn over_tcp() -> Result<()> {
+    over_absences("forward-tcp", Transport::Tcp)
+}
+
+#[test]
+fn over_tls() -> Result<()> {
+    over_absences("forward-tls", Transport::Tls)
+}
+
+#[test]
+fn over_udp() -> Result<()> {
+    let mut bench = Bench::new("forward-udp", Transport::Udp)?;
+    bench.rsyslog.start()?;
+    // Nobody tells when it listens: what comes before is lost, as datagrams are.
+    let until = Instant::now() + PATIENCE;
+    bench.service.start()?;
+    let mut written = 0;
+    let first = loop {
+        let received = bench.rsyslog.received()?;
+        if let Some(line) = received
+            .into_iter()
+            .find(|line| line.starts_with("counter "))
+        {
+            break line;
+        }
+        ensure!(Instant::now() < until, "nothing is received");
+        bench.service.write(written..written + 1)?;
+        written += 1;
+        sleep(Duration::from_millis(100));
+    };
+    let fields: Vec<&str> = first.split(' ').collect();
+    assert_eq!(fields[..4], ["counter", "stdout", "4", "-"], "{first}");
+    bench.finish()
+}
+
+#[test]
+fn a_receiver_that_somebody_else_signed_gets_nothing() -> Result<()> {
+    let mut bench = Bench::new("forward-stranger", Transport::Tls)?;
+    let stranger = bench.service.path("stranger");
+    fs::create_dir(&stranger)?;
+    let other = Rsyslog::new(&stranger, Transport::Tls, "localhost", 1)?;
+    let config = fs::read_to_string(bench.service.path("config"))?;
+    let json = |text: String| serde_json::Value::String(text).to_string();
+    let changed = config.replace(&json(bench.rsyslog.ca()?), &json(other.ca()?));
+    ensure!(
+        changed != config,
+        "the certificate is not in the configuration"
+    );
+    fs::write(bench.service.path("config"), changed)?;
+    bench.service.write(0..10)?;
+    bench.rsyslog.start()?;
+    bench.service.start()?;
+    let until = Instant::now() + PATIENCE;
+    while !bench.service.said()?.contains("invalid peer certificate") {
+        ensure!(Instant::now() < until, "{}", bench.service.said()?);
+        sleep(Duration::from_millis(50));
+    }
+    let received = bench.rsyslog.received()?;
+    ensure!(
+        !received.iter().any(|line| line.contains(" number ")),
+        "{received:?}"
+    );
+    bench.finish()
+}
