@@ -94,6 +94,10 @@ impl Supervisor {
         if self.ending.is_none() || !ended(name) {
             return;
         }
+        // Nobody will write there any more, and the log may end its last line.
+        if let Some(unit) = self.units.get_mut(name) {
+            unit.output = None;
+        }
         let free = self.ending.as_mut().map(|ending| ending.ended(name));
         for name in free.into_iter().flatten() {
             self.end(&name);

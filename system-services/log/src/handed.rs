@@ -19,10 +19,17 @@ pub(crate) struct Handed(OwnedFd);
 /// Streams of one service.
 #[derive(Debug)]
 pub(crate) struct Streams {
-    pub(crate) service: String,
-    pub(crate) streams: Vec<(String, OwnedFd)>,
+    pub(crate) streams: Vec<Stream>,
     /// The kernel's id of this boot; in the first message only.
     pub(crate) boot: Option<String>,
+}
+
+/// One of them.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    pub(crate) service: String,
+    pub(crate) name: String,
+    pub(crate) descriptor: OwnedFd,
 }
 
 #[derive(Debug, Deserialize)]
@@ -102,11 +109,12 @@ impl Streams {
         if streams.len() != descriptors.len() {
             return Err(io::Error::other("not a descriptor for each stream"));
         }
-        let streams = streams.into_iter().zip(descriptors).collect();
-        Ok(Self {
-            service,
-            streams,
-            boot,
-        })
+        let stream = |(name, descriptor)| Stream {
+            service: service.clone(),
+            name,
+            descriptor,
+        };
+        let streams = streams.into_iter().zip(descriptors).map(stream).collect();
+        Ok(Self { streams, boot })
     }
 }

@@ -98,7 +98,7 @@ fn keep(bytes: &[u8], mark: &mut Mark, desk: &mut Desk) {
     }
     let (service, text) = record.attributed();
     let name = [&*service, "kmsg"];
-    let bucket = desk.buckets.of(&service, desk.now.since_boot);
+    let bucket = desk.buckets.of_claimed(&service, desk.now.since_boot);
     if bucket.take(text.len()) {
         push(
             &mut desk.output,
@@ -117,3 +117,6 @@ impl AsFd for Kmsg {
         self.device.as_fd()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+/// Names that somebody claims and that have a bucket of their own, at most: who claims many has no more for it. PID 1
+/// is one, and the few services that have to write to the kernel's log.
+const CLAIMS: usize = 16;
+/// Whose bucket all others share; nobody has no name.
+const OTHERS: &str = "";
 /// A line of so many bytes counts as one, a longer one as several.
 const LINE: usize = 1024;
 
@@ -20,6 +25,7 @@ pub(crate) struct Rate {
 pub(crate) struct Buckets {
     rate: Rate,
     buckets: BTreeMap<String, Bucket>,
+    claimed: usize,
 }
 
 /// What somebody may still write: tokens, a line each, in nanoseconds of filling so that none is lost to rounding.
@@ -35,6 +41,7 @@ impl Buckets {
         Self {
             rate,
             buckets: BTreeMap::new(),
+            claimed: 0,
         }
     }
 
@@ -50,6 +57,18 @@ impl Buckets {
         let bucket = bucket.or_insert_with(|| Bucket::full(rate, now));
         bucket.fill(now);
         bucket
+    }
+
+    /// The bucket of somebody who claims to be `who`.
+    pub(crate) fn of_claimed(&mut self, who: &str, now: Duration) -> &mut Bucket {
+        if self.buckets.contains_key(who) {
+            return self.of(who, now);
+        }
+        if self.claimed == CLAIMS {
+            return self.of(OTHERS, now);
+        }
+        self.claimed += 1;
+        self.of(who, now)
     }
 }
 
@@ -122,6 +141,20 @@ mod tests {
                 "{who} {millis}"
             );
         }
+    }
+
+    #[test]
+    fn who_claims_many_names_has_no_more_for_it() {
+        let mut buckets = Buckets::new(Rate { lines: 1, burst: 2 });
+        let now = Duration::ZERO;
+        assert!(buckets.of("a", now).take(1));
+        let claims = (0..1000).map(|number| format!("b-{number}"));
+        let may = |name: &String| buckets.of_claimed(name, now).take(1);
+        assert_eq!(claims.filter(may).count(), CLAIMS + 2);
+        assert_eq!(buckets.buckets.len(), CLAIMS + 2);
+        // Names that have a bucket keep theirs.
+        let more = ["a", "a", "b-0", "b-0", "c"].map(|name| buckets.of_claimed(name, now).take(1));
+        assert_eq!(more, [true, false, true, false, false]);
     }
 
     #[test]

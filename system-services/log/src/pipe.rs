@@ -32,6 +32,8 @@ pub(crate) struct Pipe {
     seen: u64,
     /// When it was noted that lines are dropped.
     noted: Duration,
+    /// The last try to take what is there failed.
+    failing: bool,
 }
 
 /// What came of reading a pipe.
@@ -67,6 +69,7 @@ impl Pipe {
             // No line has been open yet as far as this run knows.
             seen: u64::MAX,
             noted: Duration::ZERO,
+            failing: false,
         })
     }
 
@@ -83,14 +86,16 @@ impl Pipe {
     /// Takes what is there.
     ///
     /// # Errors
-    /// `BrokenPipe` when nobody has the other end any more.
+    /// `BrokenPipe` when nobody has the other end any more; otherwise what is there stays there, as when there is no
+    /// memory for the ledger.
     pub(crate) fn read(&mut self, desk: &mut Desk) -> io::Result<Taken> {
         let bytes = match self.fill() {
             Ok(0) => return Err(ErrorKind::BrokenPipe.into()),
             Ok(bytes) => bytes,
             Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
-            Err(error) => return Err(error),
+            Err(error) => return Err(self.fail(error)),
         };
+        self.failing = false;
         let flooded = bytes > 0 && self.write(desk, false);
         if self.done() - self.freed >= FREED_AT_ONCE {
             self.free();
@@ -103,7 +108,7 @@ impl Pipe {
         if !self.is_busy() {
             return;
         }
-        self.write(desk, self.seen == self.given);
+        self.write(desk, self.seen == self.given && !self.failing);
         self.seen = self.given;
         self.free();
     }
@@ -114,24 +119,47 @@ impl Pipe {
         mark.dropped > 0 || self.given > mark.done || self.freed < mark.done
     }
 
-    /// Takes all that is there and ends a line that is open: nobody will read on.
+    /// Takes all that is there. A line that is open is ended if nobody has the other end any more; otherwise it stays
+    /// in the ledger, where the next run goes on.
     pub(crate) fn drain(&mut self, desk: &mut Desk) {
-        /// More than a flood can add while it is read.
-        const ROUNDS: usize = 64;
-        for _ in 0..ROUNDS {
-            if !self.read(desk).is_ok_and(|taken| taken.bytes > 0) {
-                break;
-            }
-        }
-        self.noted = Duration::ZERO;
-        self.write(desk, true);
+        let ended = self.take_all(desk);
+        self.write_rest(desk, ended);
     }
 
     /// The stream is gone for good.
     pub(crate) fn close(mut self, desk: &mut Desk) {
-        self.drain(desk);
+        self.take_all(desk);
+        self.write_rest(desk, true);
         // A ledger that stays would be gone on with, which is right as well.
         let _ = fs::remove_file(&self.path);
+    }
+
+    /// Whether nobody has the other end any more.
+    fn take_all(&mut self, desk: &mut Desk) -> bool {
+        /// More than a flood can add while it is read.
+        const ROUNDS: usize = 64;
+        for _ in 0..ROUNDS {
+            match self.read(desk) {
+                Ok(taken) if taken.bytes > 0 => {}
+                Ok(_) => return false,
+                Err(error) => return error.kind() == ErrorKind::BrokenPipe,
+            }
+        }
+        false
+    }
+
+    /// Writes what is left, and how much was dropped.
+    fn write_rest(&mut self, desk: &mut Desk, last: bool) {
+        self.noted = Duration::ZERO;
+        self.write(desk, last);
+    }
+
+    /// The first of a row of failures is reported.
+    fn fail(&mut self, error: io::Error) -> io::Error {
+        if !std::mem::replace(&mut self.failing, true) {
+            complain(&format!("{}: {error}; trying again", self.path.display()));
+        }
+        error
     }
 
     fn mark(&self) -> Mark {

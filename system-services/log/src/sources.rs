@@ -1,8 +1,9 @@
-//! All that is listened to. A source that cannot be opened is reported and done without.
+//! All that is listened to. A kernel's log that cannot be opened is reported and done without; streams are the only
+//! copies of what services say, and are tried again.
 
 use crate::complain;
 use crate::desk::Desk;
-use crate::handed::{Handed, Streams};
+use crate::handed::{Handed, Stream};
 use crate::kmsg::Kmsg;
 use crate::pipe::Pipe;
 use crate::syslog::Syslog;
@@ -23,6 +24,10 @@ const PIPES: u64 = 4;
 /// How long a service that writes more than it may is not read: what its pipe holds is what it may write and have
 /// dropped meanwhile, which bounds what a flood costs.
 const PAUSE: Duration = Duration::from_millis(20);
+/// How long a pipe that could not be read is left alone: memory may be there again.
+const REST: Duration = Duration::from_secs(1);
+/// More than a flood can add while what is there is read.
+const ROUNDS: usize = 64;
 /// The stream whose descriptor is a socket.
 const SYSLOG_STREAM: &str = "syslog";
 
@@ -35,6 +40,8 @@ pub(crate) struct Sources {
     pipes: Vec<Option<Pipe>>,
     /// Pipes that are not read before a moment.
     paused: Vec<(Instant, usize)>,
+    /// What could not be listened to, the oldest first.
+    unheard: Vec<Stream>,
 }
 
 /// What a wait ended with.
@@ -67,6 +74,7 @@ impl Sources {
             handed,
             pipes: Vec::new(),
             paused: Vec::new(),
+            unheard: Vec::new(),
         };
         sources.listen(stop, STOP)?;
         if let Some(handed) = &sources.handed {
@@ -83,10 +91,7 @@ impl Sources {
     /// # Errors
     /// When waiting is not possible.
     pub(crate) fn wait(&self, patience: Option<Duration>) -> io::Result<Ready> {
-        let patience = match self.paused.first() {
-            Some(_) => Some(patience.map_or(PAUSE, |patience| patience.min(PAUSE))),
-            None => patience,
-        };
+        let patience = patience.into_iter().chain(self.pause_left()).min();
         let timeout = patience.map(|patience| Timespec {
             tv_sec: patience.as_secs() as i64,
             tv_nsec: i64::from(patience.subsec_nanos()),
@@ -128,13 +133,15 @@ impl Sources {
 
     /// Whether [`Self::tick`] has anything to do.
     pub(crate) fn is_busy(&self) -> bool {
-        self.pipes.iter().flatten().any(Pipe::is_busy)
+        !self.unheard.is_empty()
+            || self.pipes.iter().flatten().any(Pipe::is_busy)
             || self.kmsg.as_ref().is_some_and(Kmsg::is_busy)
             || self.syslog.as_ref().is_some_and(Syslog::is_busy)
     }
 
     /// What is to be done once a second.
     pub(crate) fn tick(&mut self, desk: &mut Desk) {
+        self.add_unheard(desk);
         for pipe in self.pipes.iter_mut().flatten() {
             pipe.tick(desk);
         }
@@ -146,17 +153,18 @@ impl Sources {
         }
     }
 
-    /// Takes all that is there and ends open lines: nobody will read on.
+    /// Takes all that is there. The next run goes on with a line that is open, unless nobody is left to end it.
     pub(crate) fn drain(&mut self, desk: &mut Desk) {
         self.accept(desk);
+        self.add_unheard(desk);
         for pipe in self.pipes.iter_mut().flatten() {
             pipe.drain(desk);
         }
         if let Some(syslog) = &mut self.syslog {
-            while syslog.read(desk) > 0 {}
+            exhaust(|| syslog.read(desk));
         }
         if let Some(kmsg) = &mut self.kmsg {
-            while kmsg.read(desk) > 0 {}
+            exhaust(|| kmsg.read(desk));
         }
     }
 
@@ -175,7 +183,7 @@ impl Sources {
         while let Some(handed) = &self.handed {
             match handed.receive() {
                 Ok(None) => break,
-                Ok(Some(streams)) => self.add(streams, desk),
+                Ok(Some(handed)) => self.add(handed.streams, desk),
                 Err(error) if error.kind() == ErrorKind::BrokenPipe => self.handed = None,
                 Err(error) => complain(&format!("descriptor 3: {error}")),
             }
@@ -183,14 +191,35 @@ impl Sources {
     }
 
     /// Listens to streams that PID 1 has handed over.
-    pub(crate) fn add(&mut self, handed: Streams, desk: &mut Desk) {
-        for (stream, descriptor) in handed.streams {
-            let name = format!("{} {stream}", handed.service);
-            let added = match &*stream {
-                SYSLOG_STREAM => self.add_socket(descriptor),
-                stream => self.add_pipe(&handed.service, stream, descriptor, desk),
-            };
-            tolerate(&name, added);
+    pub(crate) fn add(&mut self, streams: Vec<Stream>, desk: &mut Desk) {
+        for stream in streams {
+            if let Err(error) = self.add_stream(&stream, desk) {
+                let Stream { service, name, .. } = &stream;
+                complain(&format!("{service} {name}: {error}; trying again"));
+                self.unheard.push(stream);
+            }
+        }
+    }
+
+    /// Listens to what could not be listened to before.
+    fn add_unheard(&mut self, desk: &mut Desk) {
+        for stream in std::mem::take(&mut self.unheard) {
+            if self.add_stream(&stream, desk).is_err() {
+                self.unheard.push(stream);
+            }
+        }
+    }
+
+    fn add_stream(&mut self, stream: &Stream, desk: &mut Desk) -> io::Result<()> {
+        let named =
+            |other: &Stream| (&other.service, &other.name) == (&stream.service, &stream.name);
+        if self.unheard.iter().any(named) {
+            return Err(io::Error::other("an older one of that name comes first"));
+        }
+        let descriptor = stream.descriptor.try_clone()?;
+        match &*stream.name {
+            SYSLOG_STREAM => self.add_socket(descriptor),
+            name => self.add_pipe(&stream.service, name, descriptor, desk),
         }
     }
 
@@ -231,15 +260,16 @@ impl Sources {
         match pipe.read(desk) {
             Ok(taken) => {
                 if taken.flooded {
-                    self.pause(place);
+                    self.pause(place, PAUSE);
                 }
                 taken.bytes
             }
-            Err(error) => {
-                if error.kind() != ErrorKind::BrokenPipe {
-                    complain(&format!("a pipe: {error}"));
-                }
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => {
                 self.end(place, desk);
+                0
+            }
+            Err(_) => {
+                self.pause(place, REST);
                 0
             }
         }
@@ -251,12 +281,22 @@ impl Sources {
         };
         // Closing a copy of a descriptor does not end the kernel's interest in it.
         let _ = epoll::delete(&self.epoll, &pipe);
+        self.paused.retain(|(_, paused)| *paused != place);
         pipe.close(desk);
     }
 
-    fn pause(&mut self, place: usize) {
-        self.interest(place, epoll::EventFlags::empty());
-        self.paused.push((Instant::now() + PAUSE, place));
+    fn pause(&mut self, place: usize, length: Duration) {
+        if let Some(Some(pipe)) = self.pipes.get(place) {
+            // Without an interest in anything its end would still be told, again and again.
+            let _ = epoll::delete(&self.epoll, pipe);
+            self.paused.push((Instant::now() + length, place));
+        }
+    }
+
+    /// How long it is until the first pause ends.
+    fn pause_left(&self) -> Option<Duration> {
+        let ends = self.paused.iter().map(|(until, _)| *until);
+        Some(ends.min()?.saturating_duration_since(Instant::now()))
     }
 
     fn end_pauses(&mut self) {
@@ -267,17 +307,18 @@ impl Sources {
             .map(|(_, place)| place)
             .collect();
         for place in over {
-            self.interest(place, epoll::EventFlags::IN);
+            if let Some(Some(pipe)) = self.pipes.get(place)
+                && self.listen(pipe, PIPES + place as u64).is_err()
+            {
+                self.pause(place, REST);
+            }
         }
     }
+}
 
-    fn interest(&self, place: usize, flags: epoll::EventFlags) {
-        if let Some(Some(pipe)) = self.pipes.get(place) {
-            let data = epoll::EventData::new_u64(PIPES + place as u64);
-            // It was added, and a pipe's interest can always be changed.
-            let _ = epoll::modify(&self.epoll, pipe, data, flags);
-        }
-    }
+/// Reads until nothing is there, or who never stops talking has had the time of all others.
+fn exhaust(mut read: impl FnMut() -> usize) {
+    let _ = (0..ROUNDS).any(|_| read() == 0);
 }
 
 fn tolerate<T>(what: &str, result: io::Result<T>) -> Option<T> {
@@ -285,3 +326,6 @@ fn tolerate<T>(what: &str, result: io::Result<T>) -> Option<T> {
         .inspect_err(|error| complain(&format!("{what}: {error}")))
         .ok()
 }
+
+#[cfg(test)]
+mod tests;

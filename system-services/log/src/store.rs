@@ -14,6 +14,9 @@ use tare_log::{Moment, Priority, Stamp, push};
 const WAITED: &str = "waited";
 /// Between two looks at how old lines are.
 const LOOKS: Duration = Duration::from_secs(3600);
+/// From the start to the first: a machine may be restarted often, and a clock that was wrong has mostly been set by
+/// then, which the look sees.
+const FIRST_LOOK: Duration = Duration::from_secs(300);
 
 /// The log as it is written.
 pub(crate) struct Store {
@@ -25,7 +28,8 @@ pub(crate) struct Store {
     failing: bool,
     /// Lines for which there was neither disk nor memory.
     lost: u64,
-    looked: Duration,
+    /// When it is time for the next look, since the boot.
+    next_look: Duration,
 }
 
 impl Store {
@@ -51,7 +55,7 @@ impl Store {
             sequence,
             failing: false,
             lost: 0,
-            looked: Moment::now().since_boot,
+            next_look: Moment::now().since_boot + FIRST_LOOK,
         })
     }
 
@@ -89,12 +93,17 @@ impl Store {
         {
             self.fail(&error);
         }
-        let now = Moment::now();
-        if now.since_boot.saturating_sub(self.looked) > LOOKS {
-            self.looked = now.since_boot;
-            if let Err(error) = self.disk.expire(now) {
-                complain(&format!("old files: {error}"));
-            }
+        self.expire(Moment::now());
+    }
+
+    /// Looks how old lines are if it is time for that.
+    fn expire(&mut self, now: Moment) {
+        if now.since_boot < self.next_look {
+            return;
+        }
+        self.next_look = now.since_boot + LOOKS;
+        if let Err(error) = self.disk.expire(now) {
+            complain(&format!("old files: {error}"));
         }
     }
 

@@ -1,7 +1,12 @@
 //! What the tests share.
 
+use crate::desk::Desk;
+use crate::disk::Limits;
+use crate::limit::{Buckets, Rate};
+use crate::store::Store;
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// A folder of its own, removed at the end.
 pub(crate) struct Folder(PathBuf);
@@ -25,6 +30,18 @@ impl Folder {
         let path = self.path(name);
         fs::create_dir_all(&path).unwrap();
         path
+    }
+
+    /// A desk whose folders are `log` and `state`, where a service may write `lines` a second and `burst` at once.
+    pub(crate) fn desk(&self, lines: u32, burst: u32) -> Desk {
+        let limits = Limits {
+            file: 1 << 20,
+            total: 4 << 20,
+            age: Duration::from_secs(3600),
+        };
+        let (log, state) = (self.folder("log"), self.folder("state"));
+        let store = Store::open(&log, &state, limits, "3f2a90c1").unwrap();
+        Desk::new(store, Buckets::new(Rate { lines, burst }))
     }
 
     /// The names in the folder.

@@ -1,7 +1,4 @@
 use super::*;
-use crate::disk::Limits;
-use crate::limit::{Buckets, Rate};
-use crate::store::Store;
 use crate::testing::Folder;
 use std::io::{PipeWriter, Write, pipe};
 use tare_log::{Filter, Moment, Reader};
@@ -16,16 +13,9 @@ struct Bench {
 impl Bench {
     fn new(name: &str, lines: u32, burst: u32) -> Self {
         let folder = Folder::new(name);
-        let limits = Limits {
-            file: 1 << 20,
-            total: 4 << 20,
-            age: Duration::from_secs(3600),
-        };
-        let (log, state) = (folder.folder("log"), folder.folder("state"));
-        let store = Store::open(&log, &state, limits, "3f2a90c1").unwrap();
+        let desk = folder.desk(lines, burst);
         let (read, writer) = pipe().unwrap();
-        let pipe = Pipe::new("a", "stdout", read.into(), &state).unwrap();
-        let desk = Desk::new(store, Buckets::new(Rate { lines, burst }));
+        let pipe = Pipe::new("a", "stdout", read.into(), &folder.path("state")).unwrap();
         Self {
             folder,
             desk,
@@ -94,6 +84,28 @@ fn what_is_too_much_is_dropped_and_counted() {
     assert!(!bench.pipe.read(&mut bench.desk).unwrap().flooded);
     let note = "4 dropped 2 lines dropped: more than 10 a second";
     assert_eq!(bench.texts()[3..], [note, "6 stdout 6"]);
+}
+
+#[test]
+fn the_next_run_goes_on_with_an_open_line() {
+    let mut bench = Bench::new("pipe-restart", 0, 1);
+    bench.writer.write_all(b"one\ntw").unwrap();
+    bench.pipe.drain(&mut bench.desk);
+    assert_eq!(bench.texts(), ["6 stdout one"]);
+    bench.writer.write_all(b"o\n").unwrap();
+    let copy = bench.pipe.as_fd().try_clone_to_owned().unwrap();
+    bench.pipe = Pipe::new("a", "stdout", copy, &bench.folder.path("state")).unwrap();
+    bench.pipe.read(&mut bench.desk).unwrap();
+    assert_eq!(bench.texts(), ["6 stdout one", "6 stdout two"]);
+}
+
+#[test]
+fn an_open_line_that_nobody_can_end_is_not_left_to_the_next_run() {
+    let mut bench = Bench::new("pipe-ended", 0, 1);
+    bench.writer.write_all(b"last words").unwrap();
+    bench.writer = pipe().unwrap().1;
+    bench.pipe.drain(&mut bench.desk);
+    assert_eq!(bench.texts(), ["6 stdout last words"]);
 }
 
 #[test]

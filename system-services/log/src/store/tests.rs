@@ -78,6 +78,23 @@ fn lines_wait_for_the_disk_over_restarts() {
 }
 
 #[test]
+fn old_files_are_looked_for_soon_after_the_start() {
+    let folder = Folder::new("store-old");
+    let old = fs::File::create(folder.folder("log").join("00000001.log")).unwrap();
+    let now = Moment::now();
+    old.set_modified(now.wall - LIMITS.age * 2).unwrap();
+    let mut store = store(&folder);
+    for (minutes, there) in [(1, true), (6, false)] {
+        let passed = Duration::from_secs(minutes * 60);
+        store.expire(Moment {
+            wall: now.wall + passed,
+            since_boot: now.since_boot + passed,
+        });
+        assert_eq!(folder.path("log/00000001.log").exists(), there, "{minutes}");
+    }
+}
+
+#[test]
 fn what_does_not_fit_in_memory_is_counted() {
     let folder = Folder::new("store-lost");
     let (mut store, mut ledger) = (store(&folder), ledger(&folder));

@@ -1,4 +1,4 @@
-//! No line is lost and none is there twice, wherever the service is killed.
+//! No line is lost, none is there twice and none is cut, wherever the service is killed or told to end.
 
 use crate::machine::{CONFIG, Dice, Machine};
 use std::io::Write;
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle, sleep};
 use std::time::Duration;
 
-/// Kills, unless `TARE_LOG_KILLS` says how many.
+/// Kills and ends, unless `TARE_LOG_KILLS` says how many.
 const KILLS: u64 = 100;
 
 /// What a writer has to do with each of its numbered lines.
@@ -72,30 +72,66 @@ fn kills() -> u64 {
     asked.map_or(KILLS, |kills| kills.parse().unwrap())
 }
 
-#[test]
-fn every_line_is_there_once() {
-    let mut machine = Machine::new("kills", CONFIG, &["mixed", "pieces", "flood"]);
-    let end = Arc::new(AtomicBool::new(false));
-    let writers = [
-        ("mixed", writer(&end, long_and_short(&machine))),
-        ("pieces", writer(&end, in_pieces(&machine))),
-        ("flood", writer(&end, flood(&machine))),
-        ("caller", writer(&end, syslog(&machine))),
-    ];
+/// Starts the service again and again, each time for a moment that `end` ends, while all of `writers` write.
+fn over_runs(
+    mut machine: Machine,
+    writers: Vec<(&str, Write1)>,
+    mut end: impl FnMut(&mut Machine, &mut Dice),
+) {
+    let done = Arc::new(AtomicBool::new(false));
+    let begin = |(service, write)| (service, writer(&done, write));
+    let writers: Vec<_> = writers.into_iter().map(begin).collect();
     let mut dice = Dice::new();
     for _ in 0..kills() {
         machine.start();
         sleep(Duration::from_micros(dice.below(10_000)));
-        machine.kill();
+        end(&mut machine, &mut dice);
     }
     machine.start();
-    end.store(true, Ordering::Relaxed);
-    let written = writers.map(|(service, writer)| (service, writer.join().unwrap()));
+    done.store(true, Ordering::Relaxed);
+    let join = |(service, writer): (_, JoinHandle<u64>)| (service, writer.join().unwrap());
+    let written: Vec<(&str, u64)> = writers.into_iter().map(join).collect();
     machine.stop();
     for (service, lines) in written {
         require_numbers(service, &machine.texts(service), lines);
         println!("{service}: {lines} lines");
     }
+}
+
+#[test]
+fn every_line_is_there_once() {
+    let machine = Machine::new("kills", CONFIG, &["mixed", "pieces", "flood"]);
+    let writers = vec![
+        ("mixed", long_and_short(&machine)),
+        ("pieces", in_pieces(&machine)),
+        ("flood", flood(&machine)),
+        ("caller", syslog(&machine)),
+    ];
+    over_runs(machine, writers, |machine, _| machine.kill());
+}
+
+/// Without a flood: whoever is told to end takes much of it first, which takes long.
+#[test]
+fn no_line_is_cut_by_an_end() {
+    let machine = Machine::new("ends", CONFIG, &["pieces"]);
+    let writers = vec![
+        ("pieces", in_pieces(&machine)),
+        ("caller", syslog(&machine)),
+    ];
+    over_runs(machine, writers, |machine, dice| match dice.below(2) {
+        0 => machine.kill(),
+        _ => machine.stop(),
+    });
+}
+
+#[test]
+fn a_line_that_nobody_can_end_is_there_when_the_machine_ends() {
+    let mut machine = Machine::new("last-words", CONFIG, &["a"]);
+    machine.start();
+    machine.output("a").write_all(b"first\nlast words").unwrap();
+    machine.close("a");
+    machine.stop();
+    assert_eq!(machine.texts("a"), ["first", "last words"]);
 }
 
 /// The numbers of all lines, each once and in order. What is longer than a record goes on without a number.

@@ -84,6 +84,13 @@ impl Machine {
         assert!(child.wait().unwrap().success());
     }
 
+    /// Closes what `service` writes to, as PID 1 does when the machine ends and the service has ended.
+    pub(crate) fn close(&mut self, service: &str) {
+        let mut pipes = self.pipes.iter_mut();
+        let pipe = pipes.find(|(name, ..)| name == service);
+        pipe.unwrap().2 = std::io::pipe().unwrap().1;
+    }
+
     /// What `service` writes to.
     pub(crate) fn output(&self, service: &str) -> PipeWriter {
         let pipe = self.pipes.iter().find(|(name, ..)| name == service);
