@@ -2,6 +2,7 @@
 
 use crate::clock::since_boot;
 use crate::effect::power::{self, Ending};
+use crate::effect::readable::until_readable;
 use crate::effect::uevents::Uevents;
 use crate::effect::{button, cgroups, limits, memory, modules, mounts, signals};
 use crate::host::Host;
@@ -9,8 +10,10 @@ use crate::supervisor::Event;
 use crate::timeline::Timeline;
 use crate::{kmsg, plan, shutdown};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::sleep;
@@ -20,6 +23,9 @@ const BATCH: usize = 64;
 
 /// After something could not be done for want of descriptors, processes or memory.
 const RECOVER: Duration = Duration::from_secs(1);
+
+/// How many devices are given their modules at a time: to set one up may take seconds.
+const LOADERS: usize = 4;
 
 /// What asks PID 1 to end the machine: systemd's signals for it (`systemd(1)`, SIGNALS), and those
 /// that anybody would try. The kernel's ctrl-alt-del is a SIGINT.
@@ -117,9 +123,11 @@ fn watch_uevents() {
     }
 }
 
-/// What is missed or cannot be done now is found again by a cold plug, which an empty alias asks for.
+/// What is missed or cannot be done now is found again by a cold plug, which an empty alias asks for. While all
+/// [`LOADERS`] are busy the kernel's queue fills, and may run over.
 async fn load_for_ever(uevents: Uevents) {
-    loop {
+    let loaders = Arc::new(Semaphore::new(LOADERS));
+    while let Ok(loader) = Arc::clone(&loaders).acquire_owned().await {
         let mut alias = match uevents.next_alias().await {
             Ok(alias) => alias,
             Err(error) => {
@@ -128,11 +136,18 @@ async fn load_for_ever(uevents: Uevents) {
                 String::new()
             }
         };
-        while let Err(error) = modules::start_loading(&alias) {
-            log::error!("modprobe: {error}");
+        let loading = loop {
+            match modules::start_loading(&alias) {
+                Ok(loading) => break loading,
+                Err(error) => log::error!("modprobe: {error}"),
+            }
             sleep(RECOVER).await;
             alias.clear();
-        }
+        };
+        spawn_local(async move {
+            until_readable(loading).await;
+            drop(loader);
+        });
     }
 }
 

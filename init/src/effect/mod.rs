@@ -11,6 +11,7 @@ pub(crate) mod memory;
 pub(crate) mod modules;
 pub(crate) mod mounts;
 pub(crate) mod netlink;
+pub(crate) mod pidfd;
 pub(crate) mod power;
 pub(crate) mod readable;
 pub(crate) mod signals;

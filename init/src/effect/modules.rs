@@ -7,6 +7,7 @@
 
 mod index;
 
+use super::pidfd;
 use crate::paths::MODULES;
 use index::Index;
 use nix::errno::Errno;
@@ -14,6 +15,7 @@ use nix::kmod::{ModuleInitFlags, finit_module};
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -24,22 +26,22 @@ pub(crate) const MODPROBE: &str = "modprobe";
 /// The argument that asks for a cold plug instead of a module.
 const COLDPLUG: &str = "--coldplug";
 
-/// Starts loading what `alias` wants, in a process of its own. It is reaped with the orphans.
-pub(crate) fn start_loading(alias: &str) -> io::Result<()> {
+/// Starts loading what `alias` wants, in a process of its own, of which a pidfd comes back. It is reaped with the
+/// orphans.
+pub(crate) fn start_loading(alias: &str) -> io::Result<OwnedFd> {
     start(if alias.is_empty() { COLDPLUG } else { alias })
 }
 
 /// Starts loading the modules of every device that is there, in a process of its own.
 pub(crate) fn start_coldplug() -> io::Result<()> {
-    start(COLDPLUG)
+    start(COLDPLUG).map(drop)
 }
 
-fn start(argument: &str) -> io::Result<()> {
-    Command::new("/proc/self/exe")
-        .arg0(MODPROBE)
-        .args(["-q", "--", argument])
-        .spawn()
-        .map(drop)
+fn start(argument: &str) -> io::Result<OwnedFd> {
+    let mut command = Command::new("/proc/self/exe");
+    command.arg0(MODPROBE).args(["-q", "--", argument]);
+    // Nobody has reaped it yet: that is the main loop's.
+    Ok(pidfd::open(command.spawn()?.id().cast_signed())?)
 }
 
 /// `modprobe -q -- NAME`: the whole life of that process.

@@ -2,7 +2,7 @@
 
 use nix::libc;
 use nix::sys::socket::{
-    AddressFamily, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, socket,
+    AddressFamily, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recvfrom, socket,
 };
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -54,12 +54,11 @@ impl Uevents {
     }
 }
 
+/// Nothing of what is no word of the kernel's: whoever may set up the network may send to this socket, too.
 fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result<usize> {
-    Ok(nix::sys::socket::recv(
-        socket.as_raw_fd(),
-        buffer,
-        nix::sys::socket::MsgFlags::empty(),
-    )?)
+    let (length, sender) = recvfrom::<NetlinkAddr>(socket.as_raw_fd(), buffer)?;
+    let is_kernel = sender.is_some_and(|sender| sender.pid() == 0);
+    Ok(if is_kernel { length } else { 0 })
 }
 
 /// The `MODALIAS` of an `add` event: `ACTION@PATH`, then `KEY=VALUE`, all ended by zero bytes.

@@ -3,12 +3,11 @@
 use super::event::Event;
 use super::task::Task;
 use super::unit::{MainProcess, Unit};
+use crate::effect::pidfd;
 use crate::effect::readable::until_readable;
-use nix::errno::Errno;
-use nix::libc;
 use std::fs;
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use tare_config::service::Namespace;
 use tare_container::Running;
@@ -45,7 +44,7 @@ fn inner_pid_of(status: &str) -> Option<i32> {
 /// In a pid namespace of its own a container still ends with its first process. In the host's, the new
 /// one takes the place of the first, which may end.
 pub(super) fn take(unit: &mut Unit, pid: i32, events: &UnboundedSender<Event>) -> io::Result<()> {
-    let pidfd = pidfd_open(pid)?;
+    let pidfd = pidfd::open(pid)?;
     let watch = Task::spawn(tell_end(
         pidfd.try_clone()?,
         Event::MainEnded {
@@ -73,14 +72,6 @@ pub(super) fn take(unit: &mut Unit, pid: i32, events: &UnboundedSender<Event>) -
 async fn tell_end(pidfd: OwnedFd, ended: Event, events: UnboundedSender<Event>) {
     until_readable(pidfd).await;
     let _ = events.send(ended);
-}
-
-fn pidfd_open(pid: i32) -> nix::Result<OwnedFd> {
-    // SAFETY: `pidfd_open` takes numbers only.
-    let fd = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
-    let fd = RawFd::try_from(fd).map_err(|_| Errno::EOVERFLOW)?;
-    // SAFETY: the call made this descriptor, and nobody else owns it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 #[cfg(test)]
