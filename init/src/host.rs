@@ -265,7 +265,9 @@ impl Host {
         let leased: Vec<&str> = values(message, "X_TARE_LEASE").collect();
         lost.iter()
             .for_each(|interface| self.network.lease_lost(interface));
-        leased.iter().for_each(|json| self.network.lease(json));
+        leased
+            .iter()
+            .for_each(|json| self.network.lease(&self.machine, json));
         if !lost.is_empty() || !leased.is_empty() {
             self.write_facts();
             self.refresh_network().await;

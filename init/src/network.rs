@@ -66,15 +66,23 @@ impl Network {
         }
     }
 
-    /// Takes a lease as the `dhcp` service reports it.
-    pub(crate) fn lease(&mut self, json: &str) {
+    /// Takes a lease as the `dhcp` service reports it, for a link that wants one.
+    pub(crate) fn lease(&mut self, machine: &Machine, json: &str) {
         match serde_json::from_str::<Lease>(json) {
+            Ok(lease) if !self.wants_lease(machine, &lease.interface) => {
+                log::debug!("network: a lease for {:?} is of no use", lease.interface);
+            }
             Ok(lease) => {
                 log::info!("network: {} has {} by DHCP", lease.interface, lease.address);
                 self.leases.insert(lease.interface.clone(), lease);
             }
             Err(error) => log::warn!("network: lease refused: {error}"),
         }
+    }
+
+    fn wants_lease(&self, machine: &Machine, interface: &str) -> bool {
+        let links = plan::network::dhcp_links(machine, &self.links);
+        links.iter().any(|link| link == interface)
     }
 
     /// Forgets a lease that has run out.

@@ -1,4 +1,4 @@
-//! A network without DHCP.
+//! A network without DHCP, and one with it beside it.
 
 use std::net::Ipv4Addr;
 
@@ -29,7 +29,7 @@ fn addresses_of_user_data() -> Result<()> {
         let vm = Vm::of(image)
             .direct()
             .user_data(USER_DATA)
-            .networks(vec![network()])
+            .networks(vec![network(), second()])
             .boot()?;
         vm.wait_ready()?;
         vm.wait_ssh(secs(10))?;
@@ -45,6 +45,13 @@ fn addresses_of_user_data() -> Result<()> {
         });
         checks.check("IPv6 route", || {
             mentions(&vm, "ip -6 route", "default via 2001:db8::2 dev eth0")
+        });
+        checks.check("a second way out", || {
+            // The lease may come late.
+            let wait = "until ip route show default | grep -q eth1; do sleep 0.2; done";
+            vm.ssh_within(wait, secs(30))?;
+            let routes = "ip -4 route show default | awk '{ print $3, $5 }'";
+            says(&vm, routes, "192.0.2.2 eth0\n198.51.100.2 eth1\n")
         });
         checks.check("packet size", || {
             mentions(&vm, "ip link show dev eth0", "mtu 1400")
@@ -73,5 +80,13 @@ fn network() -> Network {
         guest: Some(Ipv4Addr::new(192, 0, 2, 10)),
         forwards: vec![Forward { host: 0, guest: 22 }],
         isolated: true,
+    }
+}
+
+/// QEMU names a gateway only where it leads somewhere.
+fn second() -> Network {
+    Network {
+        subnet: Some("198.51.100.0/24".to_owned()),
+        ..Network::default()
     }
 }

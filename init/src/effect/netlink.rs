@@ -3,11 +3,12 @@
 use crate::plan::network::{Link, Step};
 use futures_util::StreamExt;
 use futures_util::TryStreamExt;
+use nix::libc;
 use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage};
 use rtnetlink::packet_route::link::{LinkAttribute, LinkInfo, LinkLayerType, LinkMessage};
-use rtnetlink::packet_route::route::RouteFlags;
+use rtnetlink::packet_route::route::{RouteFlags, RouteMessage};
 use rtnetlink::{Error, Handle, LinkUnspec, MulticastGroup, RouteMessageBuilder};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -108,39 +109,30 @@ impl Network {
                     .execute()
                     .await
             }
-            Step::DefaultRoute { index, gateway } => self.add_default(*index, *gateway).await,
+            Step::DefaultRoute { index, gateway } => {
+                let route = self.handle.route().add(default_route(*index, *gateway));
+                route.replace().execute().await
+            }
         }
     }
 
-    async fn add_default(&self, index: u32, gateway: IpAddr) -> Result<(), Error> {
-        let mut route = match gateway {
-            IpAddr::V4(gateway) => RouteMessageBuilder::<Ipv4Addr>::new()
-                .gateway(gateway)
-                .output_interface(index)
-                .build(),
-            IpAddr::V6(gateway) => RouteMessageBuilder::<Ipv6Addr>::new()
-                .gateway(gateway)
-                .output_interface(index)
-                .build(),
-        };
-        // A lease may name a gateway outside its own network (RFC 3442 routes, /32 addresses).
-        route.header.flags |= RouteFlags::Onlink;
-        self.handle.route().add(route).replace().execute().await
+    /// Takes back an address or a route; a link stays up.
+    async fn unset(&self, step: &Step) -> Result<(), Error> {
+        match step {
+            Step::Up { .. } => Ok(()),
+            Step::Address { index, address, .. } => self.remove_address(*index, *address).await,
+            Step::DefaultRoute { index, gateway } => {
+                let route = self.handle.route().del(default_route(*index, *gateway));
+                route.execute().await.or_else(gone)
+            }
+        }
     }
 
-    /// Takes back an address; its routes go with it, and a link stays up.
-    async fn unset(&self, step: &Step) -> Result<(), Error> {
-        let Step::Address { index, address, .. } = step else {
-            return Ok(());
-        };
-        let mut all = self
-            .handle
-            .address()
-            .get()
-            .set_link_index_filter(*index)
-            .execute();
+    async fn remove_address(&self, index: u32, address: IpAddr) -> Result<(), Error> {
+        let addresses = self.handle.address();
+        let mut all = addresses.get().set_link_index_filter(index).execute();
         while let Some(message) = all.try_next().await? {
-            if address_of(&message) == Some(*address) {
+            if address_of(&message) == Some(address) {
                 return self.handle.address().del(message).execute().await;
             }
         }
@@ -167,6 +159,38 @@ impl Network {
             ))
         };
         Ok(messages.iter().filter_map(global).collect())
+    }
+}
+
+/// The route of what has no other way, through `gateway` on the link `index`. The number is its metric, too: of two
+/// routes with the same one the second would take the place of the first (`ip-route(8)`), and the first link goes first.
+fn default_route(index: u32, gateway: IpAddr) -> RouteMessage {
+    let mut route = match gateway {
+        IpAddr::V4(gateway) => RouteMessageBuilder::<Ipv4Addr>::new()
+            .gateway(gateway)
+            .output_interface(index)
+            .priority(index)
+            .build(),
+        IpAddr::V6(gateway) => RouteMessageBuilder::<Ipv6Addr>::new()
+            .gateway(gateway)
+            .output_interface(index)
+            .priority(index)
+            .build(),
+    };
+    // A lease may name a gateway outside its own network (RFC 3442 routes, /32 addresses).
+    route.header.flags |= RouteFlags::Onlink;
+    route
+}
+
+/// A route goes with its link, and may have gone with its address.
+fn gone(error: Error) -> Result<(), Error> {
+    match &error {
+        Error::NetlinkError(message)
+            if [-libc::ESRCH, -libc::ENODEV].contains(&message.raw_code()) =>
+        {
+            Ok(())
+        }
+        _ => Err(error),
     }
 }
 

@@ -2,8 +2,14 @@
 
 use super::{DHCP, Host, NETWORK_PATIENCE};
 use crate::clock::since_boot;
+use crate::supervisor::Event;
 use crate::timeline::NETWORK;
+use std::time::Duration;
 use tare_config::service::Condition;
+use tokio::time::timeout;
+
+/// The kernel drops answers for which it has no room; then it is asked again after this long.
+const KERNEL_PATIENCE: Duration = Duration::from_secs(10);
 
 impl Host {
     /// Sets the links, and tells who must know what came of it.
@@ -11,7 +17,12 @@ impl Host {
         if !self.configured {
             return;
         }
-        let outlook = self.network.refresh(&self.machine).await;
+        let refresh = self.network.refresh(&self.machine);
+        let Ok(outlook) = timeout(KERNEL_PATIENCE, refresh).await else {
+            log::error!("network: the kernel does not answer");
+            self.later(KERNEL_PATIENCE, Event::NetworkChanged);
+            return;
+        };
         self.write(vec![outlook.addresses]);
         self.supervisor.set_arguments(DHCP, outlook.dhcp);
         if outlook.online {
