@@ -61,7 +61,7 @@ pub(super) fn description(interface: String) -> Result<Answer, Failure> {
 pub(super) fn outcome(outcome: Outcome) -> Answer {
     let (status, signal) = match outcome {
         Outcome::Status(status) => (Some(status), None),
-        Outcome::Signal(signal) => (None, Some(signal as i32)),
+        Outcome::Signal(signal) => (None, Some(signal)),
     };
     Answer::Outcome(ExecInService { status, signal })
 }

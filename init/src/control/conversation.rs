@@ -69,6 +69,7 @@ impl Conversation {
     /// Answers one call after the other until the peer is gone or breaks the rules: varlink has no
     /// error for what is no message.
     pub(super) async fn hold(mut self, seat: &Seat) {
+        self.pause().await;
         while let Ok((call, descriptors)) = self.read.receive_call::<RawCall>().await {
             seat.set_busy(true);
             let lasting = match self.talk.answer(call, descriptors).await {
@@ -81,9 +82,14 @@ impl Conversation {
                 return;
             }
             seat.set_busy(false);
-            if self.talk.rights() != Rights::Everything {
-                sleep(PAUSE).await;
-            }
+            self.pause().await;
+        }
+    }
+
+    /// Before every call of somebody without rights, the first one, too: connecting again is no way around it.
+    async fn pause(&self) {
+        if self.talk.rights() != Rights::Everything {
+            sleep(PAUSE).await;
         }
     }
 

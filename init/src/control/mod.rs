@@ -158,12 +158,13 @@ impl Door {
         };
         let (seat, called_up) = seats.take();
         let others = Rc::clone(&self.others);
-        let conversation = Conversation::new(stream, peer, others, self.events.clone());
+        let events = self.events.clone();
+        let conversation = Conversation::new(stream, peer, others, events.clone());
         spawn_local(async move {
             tokio::select! {
                 () = conversation.hold(&seat) => {}
-                // Somebody else needs the seat.
-                _ = called_up => {}
+                // Somebody else needs the seat; a program that was waited for here ends.
+                _ = called_up => drop(events.send(Event::ProbeLate)),
             }
         });
     }

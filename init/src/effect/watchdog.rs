@@ -25,6 +25,8 @@ struct Watchdog {
 mod ioctl {
     // `linux/watchdog.h`: sets the timeout in seconds and returns the one that holds.
     nix::ioctl_readwrite!(set_timeout, b'W', 6, nix::libc::c_int);
+    // The one that holds.
+    nix::ioctl_read!(get_timeout, b'W', 7, nix::libc::c_int);
 }
 
 impl Watchdogs {
@@ -84,14 +86,26 @@ fn devices() -> Vec<PathBuf> {
 fn open(path: &Path) -> Option<Watchdog> {
     match OpenOptions::new().write(true).open(path) {
         Ok(device) => Some(Watchdog {
+            timeout: own_timeout(&device),
             device,
-            timeout: Duration::MAX,
         }),
         Err(error) => {
             log::warn!("watchdog {}: {error}", path.display());
             None
         }
     }
+}
+
+/// What the driver has by itself; little, where it does not say.
+fn own_timeout(device: &File) -> Duration {
+    const LITTLE: Duration = Duration::from_secs(3);
+    let mut seconds = 0;
+    // SAFETY: the request writes one `int`; `seconds` outlives the call.
+    let asked = unsafe { ioctl::get_timeout(device.as_raw_fd(), &raw mut seconds) };
+    let seconds = asked.ok().and_then(|_| u64::try_from(seconds).ok());
+    seconds
+        .filter(|seconds| *seconds > 0)
+        .map_or(LITTLE, Duration::from_secs)
 }
 
 fn set_timeout(device: &File, timeout: Duration) -> io::Result<Duration> {

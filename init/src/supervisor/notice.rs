@@ -5,6 +5,18 @@ use std::time::Duration;
 /// The longest `STATUS=` that is kept, in characters.
 const MAX_STATUS: usize = 200;
 
+/// What a service may set.
+const KEYS: [&str; 8] = [
+    "READY",
+    "RELOADING",
+    "STOPPING",
+    "STATUS",
+    "WATCHDOG",
+    "WATCHDOG_USEC",
+    "MAINPID",
+    "EXTEND_TIMEOUT_USEC",
+];
+
 /// One thing that a service says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Notice {
@@ -21,10 +33,18 @@ pub(super) enum Notice {
     ExtendTimeout(Duration),
 }
 
-/// Everything that `message` says and that we know, in its order.
+/// What `message` says and that we know, in its order. Of what it says several times the last counts: each is work
+/// for PID 1, and a message may have hundreds of lines.
 pub(super) fn parse(message: &str) -> Vec<Notice> {
-    let pairs = message.lines().filter_map(|line| line.split_once('='));
-    pairs
+    let mut pairs: Vec<(&str, &str)> = Vec::new();
+    for pair in message.lines().filter_map(|line| line.split_once('=')) {
+        if KEYS.contains(&pair.0) {
+            pairs.retain(|(key, _)| *key != pair.0);
+            pairs.push(pair);
+        }
+    }
+    let parsed = pairs.iter();
+    parsed
         .filter_map(|(key, value)| parse_pair(key, value, message))
         .collect()
 }
@@ -85,10 +105,14 @@ mod tests {
                 vec![Notice::Reloading(Some(micros(7)))],
             ),
             ("STOPPING=1", vec![Notice::Stopping]),
+            ("WATCHDOG=1", vec![Notice::Watchdog]),
+            (
+                "MAINPID=1\nREADY=1\nMAINPID=2\nMAINPID=3",
+                vec![Notice::Ready, Notice::MainPid(3)],
+            ),
             (
                 "WATCHDOG=1\nWATCHDOG=trigger\nWATCHDOG_USEC=20000000",
                 vec![
-                    Notice::Watchdog,
                     Notice::WatchdogTrigger,
                     Notice::WatchdogInterval(micros(20_000_000)),
                 ],

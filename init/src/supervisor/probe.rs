@@ -3,8 +3,11 @@
 use super::event::Event;
 use super::reap::Outcome;
 use super::state;
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
+use nix::sys::stat::Mode;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::fd::AsRawFd;
 use std::time::Duration;
 use tare_config::service::{Health, HttpTarget, Probe};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -87,8 +90,8 @@ impl Asker {
     }
 
     async fn takes_unix(&self, path: &str) -> Option<bool> {
-        let path = format!("/proc/{}/root{path}", self.pid);
-        answer(UnixStream::connect(path).await.map(|_| true))
+        let root = format!("/proc/{}/root", self.pid);
+        answer(connect_in(&root, path).await.map(|_| true))
     }
 
     async fn ends_well(&self, args: &[String]) -> Option<bool> {
@@ -123,6 +126,16 @@ fn answer(asked: io::Result<bool>) -> Option<bool> {
     }
 }
 
+/// Connects to the socket `path` of the root filesystem `root`: a symbolic link on the way leads nowhere else. By its
+/// descriptor, for an address has room for 107 bytes (unix(7)).
+async fn connect_in(root: &str, path: &str) -> io::Result<UnixStream> {
+    let found = OFlag::O_PATH | OFlag::O_CLOEXEC;
+    let root = open(root, found, Mode::empty())?;
+    let how = OpenHow::new().flags(found);
+    let socket = openat2(&root, path, how.resolve(ResolveFlag::RESOLVE_IN_ROOT))?;
+    UnixStream::connect(format!("/proc/self/fd/{}", socket.as_raw_fd())).await
+}
+
 async fn takes_tcp(port: u16) -> Option<bool> {
     answer(TcpStream::connect(loopback(port)).await.map(|_| true))
 }
@@ -151,6 +164,9 @@ fn is_good_status(line: &[u8; STATUS_LINE]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+    use tokio::net::UnixListener;
 
     #[test]
     fn what_pid_1_lacks_is_no_answer() {
@@ -164,6 +180,29 @@ mod tests {
         ] {
             assert_eq!(answer(asked), want);
         }
+    }
+
+    #[tokio::test]
+    async fn a_socket_is_looked_for_in_its_root_filesystem() {
+        let root = std::env::temp_dir().join(format!("tare-probe-{}", std::process::id()));
+        let long = format!("/run/{}", "x".repeat(200));
+        fs::create_dir_all(root.join("run")).unwrap();
+        symlink("/run", root.join("var")).unwrap();
+        symlink("../../../run", root.join("up")).unwrap();
+        let _listener = UnixListener::bind(root.join("run/s")).unwrap();
+        fs::hard_link(root.join("run/s"), root.join(&long[1..])).unwrap();
+        for (path, want) in [
+            ("/run/s", Some(true)),
+            ("/var/s", Some(true)),
+            ("/up/s", Some(true)),
+            (&*long, Some(true)),
+            ("/run/none", Some(false)),
+            ("/run", Some(false)),
+        ] {
+            let asked = connect_in(root.to_str().unwrap(), path).await;
+            assert_eq!(answer(asked.map(|_| true)), want, "{path}");
+        }
+        fs::remove_dir_all(&root).unwrap();
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The one place that reaps: services and whatever orphans the kernel hands to PID 1.
 
 use nix::errno::Errno;
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::libc;
+use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 use std::fmt;
 
@@ -10,8 +11,8 @@ use std::fmt;
 pub(crate) enum Outcome {
     /// With this status.
     Status(i32),
-    /// By this signal.
-    Signal(nix::sys::signal::Signal),
+    /// By the signal of this number.
+    Signal(i32),
 }
 
 impl Outcome {
@@ -22,9 +23,15 @@ impl Outcome {
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
+        match *self {
             Self::Status(status) => write!(f, "status {status}"),
-            Self::Signal(signal) => write!(f, "{signal}"),
+            Self::Signal(number) => match Signal::try_from(number) {
+                Ok(signal) => write!(f, "{signal}"),
+                Err(_) if (libc::SIGRTMIN()..=libc::SIGRTMAX()).contains(&number) => {
+                    write!(f, "SIGRTMIN+{}", number - libc::SIGRTMIN())
+                }
+                Err(_) => write!(f, "signal {number}"),
+            },
         }
     }
 }
@@ -35,16 +42,45 @@ impl fmt::Display for Outcome {
 pub(crate) fn reap() -> Vec<(Pid, Outcome)> {
     let mut reaped = Vec::new();
     loop {
-        match waitpid(None::<Pid>, Some(WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::Exited(pid, status)) => reaped.push((pid, Outcome::Status(status))),
-            Ok(WaitStatus::Signaled(pid, signal, _)) => reaped.push((pid, Outcome::Signal(signal))),
-            Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return reaped,
-            // A child that only stopped or went on; or a signal in between.
-            Ok(_) | Err(Errno::EINTR) => {}
+        match next() {
+            Ok(Some(ended)) => reaped.push(ended),
+            Ok(None) | Err(Errno::ECHILD) => return reaped,
+            Err(Errno::EINTR) => {}
             Err(error) => {
                 log::error!("reap: {error}");
                 return reaped;
             }
+        }
+    }
+}
+
+/// The next process that has ended, if there is one. By hand: `nix` has no word for an end by a real-time signal,
+/// and what it cannot name is reaped all the same.
+fn next() -> Result<Option<(Pid, Outcome)>, Errno> {
+    let mut status = 0;
+    // SAFETY: the kernel writes one int to `status`, which outlives the call.
+    let pid = Errno::result(unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) })?;
+    let outcome = if libc::WIFSIGNALED(status) {
+        Outcome::Signal(libc::WTERMSIG(status))
+    } else {
+        Outcome::Status(libc::WEXITSTATUS(status))
+    };
+    Ok((pid > 0).then_some((Pid::from_raw(pid), outcome)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_signal_has_a_name() {
+        for (signal, want) in [
+            (libc::SIGKILL, "SIGKILL"),
+            (libc::SIGRTMIN(), "SIGRTMIN+0"),
+            (libc::SIGRTMIN() + 3, "SIGRTMIN+3"),
+            (1000, "signal 1000"),
+        ] {
+            assert_eq!(Outcome::Signal(signal).to_string(), want);
         }
     }
 }

@@ -7,6 +7,7 @@ use super::{Launch, devices, identity, rootfs};
 use crate::sys;
 use nix::fcntl::OFlag;
 use nix::sched::CloneFlags;
+use nix::sys::prctl::set_dumpable;
 use nix::sys::resource::setrlimit;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::stat::{Mode, umask};
@@ -43,6 +44,11 @@ pub(super) fn join_program(
     descriptors: &Descriptors<'_>,
     pidfd: BorrowedFd<'_>,
 ) -> Failure {
+    // From now on processes of the container see this one, which has the parent's descriptors until `execve`, and
+    // must not reach them through /proc (ptrace(2)). `execve` takes this back.
+    if let Err(failure) = set_dumpable(false).step("set dumpable") {
+        return failure;
+    }
     let users = match plan.user_namespace {
         true => Users::Of(pidfd),
         false => Users::Ours,
