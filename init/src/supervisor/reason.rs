@@ -48,7 +48,7 @@ impl Supervisor {
             return;
         }
         for socket in &unit.sockets {
-            match sockets::watch(socket, name, &self.events) {
+            match sockets::watch(socket, name, unit.life.backoff, &self.events) {
                 Ok(task) => unit.watch.push(task),
                 Err(error) => {
                     log::error!("{name}: watch a socket: {error}");

@@ -14,10 +14,12 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::lchown;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use tare_config::Service;
 use tare_config::service::{Socket, SocketAddress, SocketType, Source};
 use tare_container::paths;
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::sleep;
 
 /// Opens all sockets of `service`, in its order. The directories of its mounts are there.
 pub(super) fn open_all(service: &Service) -> io::Result<Vec<OwnedFd>> {
@@ -113,14 +115,16 @@ fn open_internet(address: SocketAddr, typ: SocketType) -> io::Result<OwnedFd> {
     Ok(fd)
 }
 
-/// Tells once when somebody uses `socket`.
+/// Tells once when somebody uses `socket`, which is not looked at before `hold_off` is over.
 pub(super) fn watch(
     socket: &OwnedFd,
     service: &str,
+    hold_off: Duration,
     events: &UnboundedSender<Event>,
 ) -> io::Result<Task> {
     let (socket, service, events) = (socket.try_clone()?, service.to_owned(), events.clone());
     Ok(Task::spawn(async move {
+        sleep(hold_off).await;
         until_readable(socket).await;
         let _ = events.send(Event::SocketUsed { service });
     }))

@@ -85,8 +85,10 @@ fn up(lifecycle: &Lifecycle, life: Life, event: Event, now: Duration) -> (Life, 
             actions.insert(0, Action::DisarmStart);
             (life, actions)
         }
-        // Its time to reload is over.
-        Event::Late => worse(life),
+        // It has said so before its launch was reported.
+        Event::Launched => (life, vec![Action::WatchHealth]),
+        // Its time to reload is over. That of its start was over, too late, if it does not reload.
+        Event::Late if life.reloading => worse(life),
         Event::Checked { well: true } => better(Life {
             bad_answers: 0,
             ..life

@@ -31,7 +31,23 @@ pub(super) fn judged(
         let (life, next) = back_off(lifecycle, life, ran_for, now);
         return cleared(life, next);
     }
+    let life = match lifecycle.kind {
+        Kind::Daemon => hold_off(lifecycle, life, ran_for),
+        Kind::Oneshot | Kind::Periodic => life,
+    };
     cleared(life, for_good(lifecycle, success))
+}
+
+/// A daemon that ends well, but soon, may have left a connection waiting: how long its sockets are not looked at then
+/// doubles.
+fn hold_off(lifecycle: &Lifecycle, life: Life, ran_for: Duration) -> Life {
+    let restart = &lifecycle.restart;
+    let doubled = life.backoff.saturating_mul(2);
+    let backoff = match ran_for >= restart.stable.0 {
+        true => Duration::ZERO,
+        false => doubled.clamp(restart.backoff.least.0, restart.backoff.most.0),
+    };
+    Life { backoff, ..life }
 }
 
 /// What comes after an end that is not followed by another try.
@@ -100,7 +116,11 @@ pub(super) fn finish(lifecycle: &Lifecycle, life: Life, next: Next) -> (Life, Ve
         Next::Wait { .. } => (State::Waiting, Some(Action::ArmStartReason)),
     };
     let life = match next {
-        Next::StartAgain | Next::Wait { success: true } => Life::NEW,
+        Next::StartAgain => Life::NEW,
+        Next::Wait { success: true } => Life {
+            backoff: life.backoff,
+            ..Life::NEW
+        },
         _ => life.to(state),
     };
     (life, published.into_iter().chain(action).collect())

@@ -154,7 +154,7 @@ pub(crate) enum Action {
 pub(crate) struct Life {
     pub(crate) state: State,
     /// How long the next backoff is; zero: the least.
-    pub(super) backoff: Duration,
+    pub(crate) backoff: Duration,
     /// The first start that counts for its limit, since the kernel's start.
     pub(super) first_start: Duration,
     /// Starts since then.

@@ -52,3 +52,19 @@ fn a_limit_is_a_number_of_starts_in_a_time() {
         assert_eq!(waits(&text, &runs), want, "{text}");
     }
 }
+
+#[test]
+fn who_ends_well_but_soon_has_to_wait_for_the_next_use() {
+    let text = "start = 'on-demand'\nrestart = { backoff = '100ms..1s', stable = '10s' }";
+    let mut life = Life::NEW;
+    let mut held_off_after = |seconds| {
+        let (success, ran_for) = (true, Duration::from_secs(seconds));
+        let ended = Event::Exited { success, ran_for };
+        life = step(&lifecycle(text), life.to(Ready), ended, NOW).0;
+        life = step(&lifecycle(text), life, Event::Emptied, NOW).0;
+        assert_eq!(life.state, Waiting);
+        life.backoff.as_millis()
+    };
+    let waits = [0, 1, 2, 9, 9, 10, 0].map(&mut held_off_after);
+    assert_eq!(waits, [100, 200, 400, 800, 1000, 0, 100]);
+}
