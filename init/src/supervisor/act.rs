@@ -60,7 +60,7 @@ impl Supervisor {
             Ok((starting, collector)) => {
                 unit.launching = true;
                 let run = unit.run;
-                self.children.insert(starting.pid(), name.to_owned());
+                self.children.insert(starting.pid(), (name.to_owned(), run));
                 self.connect(collector);
                 spawn_local(report(name.to_owned(), run, starting, self.events.clone()));
             }

@@ -11,15 +11,18 @@ impl Supervisor {
     pub(crate) fn reap(&mut self) {
         for (pid, outcome) in reap::reap() {
             let pid = pid.as_raw();
-            match self.children.remove(&pid) {
-                Some(name) => self.child_ended(&name, pid, outcome),
-                None => drop(self.execs.ended(pid, outcome)),
+            if self.execs.ended(pid, outcome) {
+                continue;
+            }
+            if let Some((name, run)) = self.children.remove(&pid) {
+                self.child_ended(&name, run, pid, outcome);
             }
         }
     }
 
-    fn child_ended(&mut self, name: &str, pid: i32, outcome: Outcome) {
-        let Some(unit) = self.units.get_mut(name) else {
+    /// An earlier run may have left one behind that hung in the kernel.
+    fn child_ended(&mut self, name: &str, run: u64, pid: i32, outcome: Outcome) {
+        let Some(unit) = self.units.get_mut(name).filter(|unit| unit.run == run) else {
             return;
         };
         if unit.launching {

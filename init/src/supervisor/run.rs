@@ -21,8 +21,8 @@ pub(crate) struct Supervisor {
     pub(super) units: BTreeMap<String, Unit>,
     pub(super) conditions: Conditions,
     pub(super) collector: Option<Collector>,
-    /// Whose the children are, by process id.
-    pub(super) children: BTreeMap<i32, String>,
+    /// Whose the children are, and of which run, by process id.
+    pub(super) children: BTreeMap<i32, (String, u64)>,
     pub(super) execs: Execs,
     pub(super) events: UnboundedSender<Event>,
     /// The next look at what nobody tells of, and the wait after that.

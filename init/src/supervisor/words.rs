@@ -8,6 +8,7 @@ use super::state::{self, State};
 use super::unit::Unit;
 use nix::time::ClockId;
 use std::time::{Duration, Instant};
+use tare_config::service::Namespace;
 
 impl Supervisor {
     /// What run `run` of a service said; the words of an earlier one are forgotten.
@@ -93,7 +94,15 @@ impl Supervisor {
             return;
         }
         match main_process::take(unit, pid, &self.events) {
-            Ok(()) => drop(self.children.insert(pid, name.to_owned())),
+            Ok(()) => {
+                // Whoever is in the host's pid namespace may become our child.
+                if unit.service.sandbox.joins(Namespace::Pid) {
+                    let (name, run) = (name.to_owned(), unit.run);
+                    self.children
+                        .retain(|_, child| *child != (name.clone(), run));
+                    self.children.insert(pid, (name, run));
+                }
+            }
             Err(error) => log::warn!("{name}: MAINPID: {error}"),
         }
     }
