@@ -64,8 +64,6 @@ pub(crate) struct Host {
     news: control::News,
     /// The facts as they were written last.
     facts: BTreeMap<&'static str, String>,
-    /// Whether some could not be.
-    unwritten: bool,
     watchdogs: Watchdogs,
     /// When the watchdogs are fed next.
     meal: Option<JoinHandle<()>>,
@@ -100,7 +98,6 @@ impl Host {
                 .ok(),
             news: control::News::new(),
             facts: BTreeMap::new(),
-            unwritten: false,
             watchdogs: Watchdogs::default(),
             meal: None,
         })
@@ -176,7 +173,6 @@ impl Host {
             self.configure().await;
         }
         self.tell_changes();
-        self.tell_services();
         if self.configured && !self.ready && self.supervisor.missing().is_empty() {
             self.ready = true;
             let now = since_boot();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 use tare_qemu::{Vm, secs};
 
 mod processes;
@@ -18,17 +19,32 @@ const POWER_OFF: Duration = secs(45);
 /// The states of all services by name, as PID 1 tells them.
 ///
 /// # Errors
-/// ssh fails, or a line is not `NAME STATE`.
+/// ssh fails, or PID 1 does not answer.
 pub fn services(vm: &Vm) -> Result<BTreeMap<String, String>> {
-    let list = vm.ssh("cat /run/host/services")?;
-    list.lines().map(parse).collect()
+    let list: Value = serde_json::from_str(&vm.ssh("tare service list --json")?)?;
+    let list = list["services"].as_array().context("services")?;
+    list.iter().map(name_and_state).collect()
 }
 
-fn parse(line: &str) -> Result<(String, String)> {
-    let words = line.split_once(' ');
-    let (service, state) =
-        words.with_context(|| format!("`{line}` is no service and its state"))?;
-    Ok((service.to_owned(), state.to_owned()))
+fn name_and_state(service: &Value) -> Result<(String, String)> {
+    let text = |key: &str| service[key].as_str().map(str::to_owned);
+    let both = text("name").zip(text("state"));
+    both.with_context(|| format!("{service} has no name or no state"))
+}
+
+/// How often each service was started, by name.
+///
+/// # Errors
+/// As [`services`].
+pub fn starts(vm: &Vm) -> Result<BTreeMap<String, u64>> {
+    let list: Value = serde_json::from_str(&vm.ssh("tare service list --json")?)?;
+    let list = list["services"].as_array().context("services")?;
+    let name_and_starts = |service: &Value| {
+        let both = service["name"].as_str().zip(service["starts"].as_u64());
+        let both = both.map(|(name, starts)| (name.to_owned(), starts));
+        both.with_context(|| format!("{service} has no name or no starts"))
+    };
+    list.iter().map(name_and_starts).collect()
 }
 
 /// Waits until `service` is in `state`, such as `ready` or `done`.
@@ -36,8 +52,8 @@ fn parse(line: &str) -> Result<(String, String)> {
 /// # Errors
 /// It is late; with the states of all services.
 pub fn wait_service(vm: &Vm, service: &str, state: &str, patience: Duration) -> Result<()> {
-    // There is no event to wait for from outside; the file is replaced whole whenever a state changes.
-    let wait = format!("until grep -qx '{service} {state}' /run/host/services; do sleep 0.1; done");
+    let wait =
+        format!("until tare service list | grep -q '^{service}  *{state} '; do sleep 0.2; done");
     let late = || format!("{service} is not {state}: {:?}", services(vm));
     vm.ssh_within(&wait, patience).map(drop).with_context(late)
 }

@@ -4,7 +4,6 @@ use super::Host;
 use crate::effect::facts;
 use crate::plan;
 use crate::plan::facts::{Fact, hostname};
-use std::mem::replace;
 
 impl Host {
     pub(super) fn write_facts(&mut self) {
@@ -22,25 +21,12 @@ impl Host {
             return;
         }
         if let Err(error) = facts::write(&changed) {
-            // Every event tries again.
-            if !replace(&mut self.unwritten, true) {
-                log::error!("facts: {error}");
-            }
+            log::error!("facts: {error}");
             return;
         }
-        self.unwritten = false;
         for fact in changed {
             self.facts.insert(fact.name, fact.text);
             self.supervisor.fact_changed(fact.name);
         }
-    }
-
-    /// Keeps the list of services and their states that others can read.
-    pub(super) fn tell_services(&mut self) {
-        let services = Fact {
-            name: "services",
-            text: self.supervisor.summary(),
-        };
-        self.write(vec![services]);
     }
 }

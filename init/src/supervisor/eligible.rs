@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tare_config::service::{Condition, Start};
 
 /// The first wait before PID 1 looks again at what nobody tells of, and the longest.
-const LOOK_LEAST: Duration = Duration::from_millis(100);
+pub(super) const LOOK_LEAST: Duration = Duration::from_millis(100);
 const LOOK_MOST: Duration = Duration::from_secs(10);
 /// So long PID 1 starts services before it looks at what else there is to do, a watchdog that is hungry for one.
 const TURN: Duration = Duration::from_millis(50);
@@ -101,6 +101,7 @@ impl Unit {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::supervisor::ServiceStatus;
     use std::path::PathBuf;
     use tare_container::{Bundle, Spec};
     use tokio::sync::mpsc::unbounded_channel;
@@ -129,7 +130,10 @@ mod tests {
             .run_until(async {
                 let mut supervisor = supervisor(services);
                 supervisor.start_eligible();
-                supervisor.summary().replace('\n', ", ")
+                let services = supervisor.snapshot();
+                let text =
+                    |service: &ServiceStatus| format!("{} {}, ", service.name, service.state);
+                services.iter().map(text).collect()
             })
             .await
     }

@@ -2,6 +2,7 @@
 
 use super::changes::Change;
 use super::conditions::Conditions;
+use super::eligible::LOOK_LEAST;
 use super::event::Event;
 use super::execs::Execs;
 use super::output::Collector;
@@ -45,7 +46,7 @@ impl Supervisor {
             execs: Execs::default(),
             events,
             look: None,
-            look_wait: Duration::ZERO,
+            look_wait: LOOK_LEAST,
             turn: None,
             ending: None,
             changes: Vec::new(),
@@ -132,14 +133,6 @@ impl Supervisor {
             log::info!("{name}: {fact} has changed");
             self.happen(&name, state::Event::StopRequested { again: true });
         }
-    }
-
-    /// Names and states of the services, a line each.
-    pub(crate) fn summary(&self) -> String {
-        self.units
-            .values()
-            .map(|unit| format!("{} {}\n", unit.name, unit.life.state.word()))
-            .collect()
     }
 
     /// The required services that are not ready or done, but for those that nobody needs.

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
+use serde_json::{Deserializer, Value};
 use tare_qemu::{Vm, secs};
 use tare_tests::guest::{mentions, says, services};
 
@@ -40,7 +40,14 @@ pub(crate) fn status(vm: &Vm) -> Result<()> {
     Ok(())
 }
 
-/// The same services in the same states as in `/run/host/services`, and what the kernel says of them.
+/// What runs at the end of a boot.
+const READY: [&str; 8] = [
+    "console", "dhcp", "engine", "forward", "log", "metrics", "ssh", "time",
+];
+/// What has run by then.
+const DONE: [&str; 2] = ["apps", "storage"];
+
+/// All services in their states, and what the kernel says of them.
 pub(crate) fn list(vm: &Vm) -> Result<()> {
     let list = json(vm, "service list")?;
     let list = list["services"].as_array().context("services")?;
@@ -56,16 +63,19 @@ pub(crate) fn list(vm: &Vm) -> Result<()> {
         ensure!(!runs || service["cpu"].as_u64() > Some(0), "{service}");
         states.insert(text("name"), text("state"));
     }
-    let want = services(vm)?;
+    let want: BTreeMap<String, String> = READY
+        .map(|name| (name.to_owned(), "ready".to_owned()))
+        .into_iter()
+        .chain(DONE.map(|name| (name.to_owned(), "done".to_owned())))
+        .collect();
     ensure!(states == want, "{states:?} is not {want:?}");
     Ok(())
 }
 
 /// Every right of every service is in a golden file: a new one shows in review.
 pub(crate) fn rights(vm: &Vm) -> Result<()> {
-    let names = vm.ssh("cut -d ' ' -f 1 /run/host/services")?;
     let mut got = String::new();
-    for name in names.lines() {
+    for name in services(vm)?.keys() {
         got += &vm.ssh(&format!("tare service audit {name}"))?;
     }
     ensure!(
@@ -158,6 +168,67 @@ pub(crate) fn colors(vm: &Vm) -> Result<()> {
             "{environment}: {screen:?}"
         );
     }
+    Ok(())
+}
+
+/// Every command that shows something, with a key of what it shows.
+pub(crate) fn all_as_json(vm: &Vm) -> Result<()> {
+    for (command, key) in [
+        ("version", "system"),
+        ("service stop time", "state"),
+        ("service start time", "state"),
+        ("service restart time", "state"),
+        ("service show time", "configuration"),
+        ("service audit", "services"),
+        ("service audit time", "services"),
+        ("service logs time -n 2", "text"),
+        ("logs -n 2", "text"),
+        ("boot analyze", "spans"),
+        ("events", "kind"),
+    ] {
+        let text = vm.ssh(&format!("tare {command} --json"))?;
+        let values = Deserializer::from_str(&text).into_iter();
+        let values: Vec<Value> = values
+            .collect::<Result<_, _>>()
+            .with_context(|| format!("`tare {command} --json` says {text}"))?;
+        let all = !values.is_empty() && values.iter().all(|value| value.get(key).is_some());
+        ensure!(all, "`tare {command} --json` has no {key}: {text}");
+    }
+    for command in [
+        "tare top -n 1 --json",
+        "timeout 10 tare top --json | head -n 1",
+    ] {
+        let rows: Value = serde_json::from_str(&vm.ssh(command)?).context(command)?;
+        ensure!(rows[0]["service"].is_string(), "`{command}` says {rows}");
+    }
+    Ok(())
+}
+
+/// What happens after it was asked, as it happens.
+pub(crate) fn follow_events(vm: &Vm) -> Result<()> {
+    const FOLLOW: &str = "timeout 100 tare events -f >/tmp/events 2>/dev/null </dev/null & \
+        until [ -s /tmp/events ]; do sleep 0.1; done; read now rest </proc/uptime; \
+        tare service restart time >/dev/null; \
+        until awk -v now=$now '$1 > now && /time: starting -> ready/ { seen = 1 } END { exit !seen }' \
+        /tmp/events; do sleep 0.1; done; kill $!; rm /tmp/events";
+    vm.ssh_within(FOLLOW, secs(30)).map(drop)
+}
+
+/// As when somebody types `tare ser` and the tab key.
+pub(crate) fn completions(vm: &Vm) -> Result<()> {
+    mentions(vm, "bash -ic 'complete -p tare' 2>/dev/null", "-F _tare ")?;
+    let complete = "COMP_WORDS=(tare ser); COMP_CWORD=1; _tare tare ser tare; echo ${COMPREPLY[*]}";
+    says(
+        vm,
+        &format!("bash -ic '{complete}' 2>/dev/null"),
+        "service\n",
+    )
+}
+
+/// A program on a terminal knows that it is on one, and which.
+pub(crate) fn exec_on_terminal(vm: &Vm) -> Result<()> {
+    let screen = on_terminal(vm, "tare service exec ssh -- tty", b"")?;
+    ensure!(screen.contains("/dev/pts/"), "{screen:?}");
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 
 use anyhow::{Context, Result, ensure};
 use tare_qemu::{Vm, secs};
-use tare_tests::guest::mentions;
+use tare_tests::guest::{mentions, starts};
 use tare_tests::{Checks, Varlinkctl};
 
 pub(crate) fn all(vm: &Vm) -> Result<()> {
@@ -83,11 +83,6 @@ fn hostile(vm: &Vm, varlinkctl: &Varlinkctl) -> Result<()> {
     last.read_exact(&mut answer)?;
     ensure!(&answer == b"{\"parameters\":", "{answer:?}");
     let after = starts(vm)?;
-    ensure!(after == before, "starts were {before} and are {after}");
+    ensure!(after == before, "starts were {before:?} and are {after:?}");
     Ok(())
-}
-
-/// How often each service was started.
-fn starts(vm: &Vm) -> Result<String> {
-    vm.ssh("tare service list --json | grep -E '\"(name|starts)\"'")
 }

@@ -4,7 +4,7 @@ use crate::{TALKER, talk};
 use anyhow::{Result, ensure};
 use std::time::{Duration, Instant};
 use tare_qemu::{Vm, free_port, secs};
-use tare_tests::guest::{mentions, power_off, wait_apps, wait_service};
+use tare_tests::guest::{power_off, wait_apps, wait_service};
 use tare_tests::rsyslog::{Rsyslog, Transport};
 use tare_tests::{Checks, Scratch, on_machines};
 
@@ -85,12 +85,19 @@ fn over_an_absence(vm: &Vm, rsyslog: &mut Rsyslog) -> Result<()> {
 fn no_network(vm: &Vm) -> Result<()> {
     let links = vm.ssh("grep -c : /proc/$(pgrep -x tare-log)/net/dev")?;
     ensure!(links.trim() == "1", "{links} links");
-    mentions(vm, "cat /run/host/services", "forward ready")
+    wait_service(vm, "forward", "ready", secs(5))
 }
 
 /// The socket for callers of `syslog(3)`, in a service and in a container.
 fn dev_log(vm: &Vm, rsyslog: &Rsyslog) -> Result<()> {
-    vm.ssh("test -S /dev/log")?;
+    // Of the programs of ssh, it is this one that calls syslog(3).
+    vm.ssh("/usr/lib/openssh/sftp-server -l INFO </dev/null")?;
+    received(
+        vm,
+        rsyslog,
+        "sftp-server syslog 6 tare",
+        "session opened for local user root",
+    )?;
     wait_service(vm, "engine", "ready", secs(60))?;
     wait_apps(vm)?;
     let logger = "docker run --rm -v /run/log/dev-log:/dev/log tare/demo \

@@ -1,11 +1,10 @@
 //! Services that fail for ever.
 
 use crate::alive::require_alive;
-use anyhow::{Context, Result, ensure};
-use serde_json::Value;
+use anyhow::{Result, ensure};
 use std::time::Duration;
 use tare_qemu::{Vm, secs};
-use tare_tests::guest::power_off;
+use tare_tests::guest::{self, power_off};
 use tare_tests::{Checks, LOOPS, QUIET, enable_loops, image_with_test_services, on_machines_of};
 
 /// By then they are started every quarter of a minute at most.
@@ -33,15 +32,9 @@ fn cost_next_to_nothing() -> Result<()> {
 
 /// How often each service that fails was started.
 fn starts(vm: &Vm) -> Result<Vec<u64>> {
-    let list: Value = serde_json::from_str(&vm.ssh("tare service list --json")?)?;
-    let list = list["services"].as_array().context("services")?;
-    let loops = list.iter().filter(|service| {
-        let name = service["name"].as_str();
-        name.is_some_and(|name| name.starts_with("loop-"))
-    });
-    let starts: Vec<u64> = loops
-        .filter_map(|service| service["starts"].as_u64())
-        .collect();
+    let all = guest::starts(vm)?.into_iter();
+    let loops = all.filter(|(name, _)| name.starts_with("loop-"));
+    let starts: Vec<u64> = loops.map(|(_, starts)| starts).collect();
     ensure!(starts.len() == LOOPS, "there are {} services", starts.len());
     Ok(starts)
 }
