@@ -76,7 +76,9 @@ impl Target {
                 figure.label().to_owned()
             }
             Self::Start(..) => "start of a service container".to_owned(),
-            Self::UntilExec(..) => "the same, until its program runs".to_owned(),
+            Self::UntilExec(..) => {
+                "start of a service container, until its program runs".to_owned()
+            }
             Self::Log(_) => "time for lines of the log".to_owned(),
         }
     }
