@@ -47,8 +47,8 @@ struct Row {
 pub(crate) fn top(context: &Context, delay: Duration, count: Option<u32>) -> Result<(), Failed> {
     let client = context.connect()?;
     match count {
-        Some(count) => print(context, client, delay, count),
-        None => watch(context, client, delay),
+        None if !context.json => watch(context, client, delay),
+        count => print(context, client, delay, count.unwrap_or(u32::MAX)),
     }
 }
 
