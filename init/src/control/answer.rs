@@ -6,12 +6,16 @@ use crate::supervisor::ServiceStatus;
 use crate::supervisor::reap::Outcome;
 use crate::timeline::micros;
 use serde::Serialize;
+use std::time::{Duration, Instant};
 use tare_control::{
     AuditServices, DESCRIPTION, Dependency, ExecInService, Failure, GetBootTimeline, GetStatus,
     INTERFACE, ListServices, Nothing, Service, ShowService, State, VARLINK_DESCRIPTION,
     VARLINK_INTERFACE,
 };
 use tokio::task::yield_now;
+
+/// So long the kernel is asked before PID 1 looks at what else there is to do.
+const TURN: Duration = Duration::from_millis(20);
 
 /// The parameters of a reply.
 #[derive(Debug, Serialize)]
@@ -66,8 +70,7 @@ pub(super) fn outcome(outcome: Outcome) -> Answer {
     Answer::Outcome(ExecInService { status, signal })
 }
 
-/// Adds what the kernel knows. A turn of the loop for each service: whoever asks about a thousand holds
-/// up nobody.
+/// Adds what the kernel knows.
 pub(super) async fn complete(told: Told) -> Answer {
     match told {
         Told::Nothing | Told::Events(..) | Told::Program(_) => Answer::Nothing(Nothing {}),
@@ -79,22 +82,28 @@ pub(super) async fn complete(told: Told) -> Answer {
             configuration,
         })),
         Told::Services(statuses) => {
-            let mut services = Vec::with_capacity(statuses.len());
-            for status in statuses {
-                services.push(service(status));
-                yield_now().await;
-            }
+            let services = in_turns(statuses, service).await;
             Answer::Services(ListServices { services })
         }
         Told::Processes(processes) => {
-            let mut services = Vec::with_capacity(processes.len());
-            for process in processes {
-                services.push(audit::audit(process));
-                yield_now().await;
-            }
+            let services = in_turns(processes, audit::audit).await;
             Answer::Audits(AuditServices { services })
         }
     }
+}
+
+/// What `make` makes of each. The loop has a turn now and then: who asks about a thousand services holds up nobody, and
+/// waits for few turns of a loop that has much to do.
+async fn in_turns<T, R>(all: Vec<T>, make: impl Fn(T) -> R) -> Vec<R> {
+    let (mut made, mut begun) = (Vec::with_capacity(all.len()), Instant::now());
+    for one in all {
+        made.push(make(one));
+        if begun.elapsed() >= TURN {
+            yield_now().await;
+            begun = Instant::now();
+        }
+    }
+    made
 }
 
 fn dependencies(status: &ServiceStatus) -> Vec<Dependency> {
