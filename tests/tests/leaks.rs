@@ -71,7 +71,7 @@ struct Inventory {
 const COUNT: &str = "\
     echo mounts $(wc -l < /proc/1/mountinfo); \
     echo files $(ls /proc/1/fd | wc -l); \
-    echo namespaces $(readlink /proc/[0-9]*/ns/* 2>/dev/null | sort -u | wc -l); \
+    echo namespaces $(docker run --rm --privileged --pid host tare/demo sh -c 'readlink /proc/[0-9]*/ns/*' | sort -u | wc -l); \
     echo cgroups $(docker run --rm --privileged --cgroupns host tare/demo find /sys/fs/cgroup -type d | grep -vc docker); \
     echo zombies $(ps -eo stat= | grep -c '^Z'); \
     echo disks $(ls /sys/block)";

@@ -22,6 +22,9 @@ fn services_stop_in_reverse_order_however_it_is_asked_for() -> Result<()> {
         checks.check("SIGTERM to PID 1", || {
             ends(&machine, |vm| vm.ssh("kill -TERM 1").map(drop))
         });
+        checks.check("SIGRTMIN+4 to PID 1", || {
+            ends(&machine, |vm| vm.ssh("kill -RTMIN+4 1").map(drop))
+        });
         checks.check("power button, twice", || {
             ends(&machine, |vm| {
                 vm.power_button().and_then(|()| vm.power_button())
