@@ -1,7 +1,7 @@
 //! Trouble on command, in the lines of [`crate::line`]: `write PATH TEXT` (to a file of the kernel's), `hold SECONDS PATH TEXT`
 //! (and back to what it was), `clock SECONDS` (since 1970), `fill PATH` and `free PATH`, `freeze PATH` (the file system
 //! there is read-only), `hog` (all memory), `rss`
-//! (of PID 1, in KiB), `zombies NUMBER`, `panic` (PID 1).
+//! (of PID 1, in KiB), `zombies NUMBER`, `panic` and `crash` (PID 1).
 
 use crate::{greed, line};
 use nix::errno::Errno;
@@ -49,6 +49,7 @@ fn make(command: &str, rest: &str) -> io::Result<()> {
         "hog" => greed::hoard(),
         "zombies" => Ok(bear(number(word())?)?),
         "panic" => Ok(break_init()?),
+        "crash" => Ok(crash_init()?),
         other => Err(io::Error::other(format!("no command {other}"))),
     }
 }
@@ -95,12 +96,26 @@ fn bear(zombies: u32) -> nix::Result<()> {
     Ok(())
 }
 
-/// Lets the next wait for events of PID 1 fail as no kernel does, which its event loop takes for the end of the world.
-fn break_init() -> nix::Result<()> {
+/// Lets PID 1 go on where there is no program.
+fn crash_init() -> nix::Result<()> {
+    let init = stop_init()?;
+    let mut registers = ptrace::getregs(init)?;
+    registers.rip = 0;
+    ptrace::setregs(init, registers)?;
+    ptrace::detach(init, None)
+}
+
+fn stop_init() -> nix::Result<Pid> {
     let init = Pid::from_raw(1);
     ptrace::seize(init, Options::empty())?;
     ptrace::interrupt(init)?;
     waitpid(init, None)?;
+    Ok(init)
+}
+
+/// Lets the next wait for events of PID 1 fail as no kernel does, which its event loop takes for the end of the world.
+fn break_init() -> nix::Result<()> {
+    let init = stop_init()?;
     loop {
         ptrace::syscall(init, None)?;
         waitpid(init, None)?;

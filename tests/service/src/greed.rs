@@ -1,10 +1,10 @@
 //! A service that takes all it can get.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::process::Command;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const MIB: usize = 1 << 20;
 
@@ -46,6 +46,18 @@ pub(crate) fn fill(path: &str) -> String {
         Ok(()) => "there is no end\n".to_owned(),
         Err(error) => format!("{}\n", error.kind()),
     }
+}
+
+/// Writes numbered lines to its output for so many `seconds`, as fast as they are taken; how many.
+pub(crate) fn shout(seconds: &str) -> String {
+    let until = Instant::now() + Duration::from_secs(seconds.parse().unwrap_or(0));
+    let mut output = BufWriter::new(io::stdout().lock());
+    let mut lines = 0_u64;
+    while Instant::now() < until {
+        lines += 1;
+        let _ = writeln!(output, "shout {lines}");
+    }
+    format!("{lines}\n")
 }
 
 fn write_for_ever(path: &str) -> io::Result<()> {

@@ -2,6 +2,10 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 /// Listens on `port` of the loopback; a service that cannot ends.
 pub(crate) fn bind(port: &str) -> TcpListener {
@@ -10,6 +14,20 @@ pub(crate) fn bind(port: &str) -> TcpListener {
         println!("bind port {port}: {error}");
         std::process::exit(3)
     })
+}
+
+/// Listens on `address`, a path or a port of the loopback, once somebody wants it to, and answers nothing.
+pub(crate) fn listen(address: &str) -> ! {
+    while !Path::new("/run/t/listen").exists() {
+        thread::sleep(Duration::from_millis(200));
+    }
+    let (_unix, _tcp) = match address.starts_with('/') {
+        true => (UnixListener::bind(address).ok(), None),
+        false => (None, Some(bind(address))),
+    };
+    loop {
+        thread::park();
+    }
 }
 
 /// Answers each line, split at its first space, for ever.

@@ -34,6 +34,7 @@ fn main() -> ExitCode {
         ["talk", port] => talk::talk(port, Duration::ZERO),
         ["slow", port] => talk::talk(port, Duration::from_secs(4)),
         ["echo"] => echo::echo(),
+        ["listen", address] => line::listen(address),
         ["fault", port] => fault::fault(port),
         _ => sleep(),
     }

@@ -1,6 +1,7 @@
 //! Commands in the lines of [`crate::line`]: `say TEXT` (to PID 1, `\n` for a new line), `starve`
 //! (feed the watchdog no more), `ill` and `well` (how HTTP is answered), `touch PATH`, `remove PATH`, `env NAME`,
-//! `exit`; and to do harm: `breed` (processes), `hoard` (memory), `leak` (open files), `fill PATH`.
+//! `exit`; and to do harm: `breed` (processes), `hoard` (memory), `leak` (open files), `fill PATH`,
+//! `shout SECONDS` (to its output).
 
 use crate::{greed, line};
 use sd_notify::NotifyState;
@@ -43,6 +44,7 @@ fn answer(command: &str, rest: &str) -> String {
         "remove" => format!("{:?}\n", std::fs::remove_file(rest)),
         "fill" => greed::fill(rest),
         "leak" => greed::leak(),
+        "shout" => greed::shout(rest),
         "hoard" => greed::hoard(),
         "breed" => greed::breed(),
         "env" => format!("{}\n", std::env::var(rest).unwrap_or_default()),

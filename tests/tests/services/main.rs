@@ -4,12 +4,13 @@
 mod engine;
 mod ntp;
 mod overrides;
+mod stubborn;
 mod talk;
 
 use anyhow::{Context, Result, ensure};
 use talk::{ask, runs, state, tell, wait_runs, wait_state};
 use tare_qemu::{Vm, secs};
-use tare_tests::guest::{power_off, says, wait_service};
+use tare_tests::guest::{mentions, power_off, says, wait_service};
 use tare_tests::{Checks, disk, image_with_test_services, on_machines_of};
 
 #[test]
@@ -48,6 +49,17 @@ fn readiness(vm: &Vm, checks: &mut Checks) {
         ask(vm, 7001, "touch /run/t/go")?;
         wait_state(vm, "t-exec", "ready")
     });
+    checks.check("tcp and unix", || {
+        for name in ["t-tcp", "t-unix"] {
+            vm.ssh(&format!("tare service start --no-wait {name}"))?;
+            wait_state(vm, name, "starting")?;
+        }
+        vm.ssh("sleep 2")?;
+        ensure!(state(vm, "t-tcp")? == "starting" && state(vm, "t-unix")? == "starting");
+        ask(vm, 7001, "touch /run/t/listen")?;
+        wait_state(vm, "t-tcp", "ready")?;
+        wait_state(vm, "t-unix", "ready")
+    });
     checks.check("MAINPID", || {
         wait_state(vm, "t-fork", "ready")?;
         // Its first process has ended meanwhile; its child is the service.
@@ -74,12 +86,19 @@ fn notify(vm: &Vm, checks: &mut Checks) {
         vm.wait_line("t-talk: MAINPID=2 is none of its processes", secs(10))
             .map(drop)
     });
-    checks.check("RELOADING that takes too long, and READY", || {
-        tell(
-            vm,
-            7001,
-            "say RELOADING=1\\nEXTEND_TIMEOUT_USEC=1\\nSTATUS=reloading",
-        )?;
+    checks.check("RELOADING that takes too long, STATUS, and READY", || {
+        // Its 20 s become no less.
+        let words = "say RELOADING=1\\nEXTEND_TIMEOUT_USEC=1\\nSTATUS=half way";
+        let soon = format!(
+            "{}; sleep 4; tare service show t-talk",
+            talk::to(7001, words)
+        );
+        let said = vm.ssh(&soon)?;
+        ensure!(
+            said.contains("\nready for ") && said.contains("\nsays      half way\n"),
+            "{said}"
+        );
+        mentions(vm, "tare service list | grep '^t-talk '", "half way")?;
         wait_service(vm, "t-talk", "degraded", secs(40))?;
         tell(vm, 7001, "say READY=1")?;
         wait_state(vm, "t-talk", "ready")
@@ -88,6 +107,16 @@ fn notify(vm: &Vm, checks: &mut Checks) {
         let before = runs(vm, "t-talk")?;
         // It does not end by itself, and its grace is a second.
         tell(vm, 7001, "say STOPPING=1")?;
+        wait_runs(vm, "t-talk", before + 1)
+    });
+    checks.check("WATCHDOG_USEC", || {
+        wait_state(vm, "t-talk", "ready")?;
+        let before = runs(vm, "t-talk")?;
+        tell(vm, 7001, "say WATCHDOG_USEC=600000000")?;
+        tell(vm, 7001, "starve")?;
+        vm.ssh("sleep 6")?;
+        ensure!(runs(vm, "t-talk")? == before, "its 2 s still count");
+        tell(vm, 7001, "say WATCHDOG_USEC=1000")?;
         wait_runs(vm, "t-talk", before + 1)
     });
     checks.check("a watchdog that is not fed", || {

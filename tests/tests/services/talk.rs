@@ -8,11 +8,14 @@ use tare_tests::guest::{services, wait_service};
 /// For what a service does at once, where each start costs seconds of emulation.
 const PATIENCE: Duration = secs(30);
 
+/// In a shell: says `command` to the service on `port` and shows its answer.
+pub(crate) fn to(port: u16, command: &str) -> String {
+    format!("exec 3<>/dev/tcp/127.0.0.1/{port}; echo '{command}' >&3; cat <&3")
+}
+
 /// What the service on `port` answers to `command`.
 pub(crate) fn ask(vm: &Vm, port: u16, command: &str) -> Result<String> {
-    vm.ssh(&format!(
-        "exec 3<>/dev/tcp/127.0.0.1/{port}; echo '{command}' >&3; cat <&3"
-    ))
+    vm.ssh(&to(port, command))
 }
 
 /// Tells the service on `port` to do something.
