@@ -1,15 +1,14 @@
 //! The same for a service of the image: `t-greedy` of `tests/services`, which has 64 MiB and 64 processes.
 
-use crate::{daemons, logins};
-use anyhow::{Result, ensure};
+use crate::{DISK, logins};
+use anyhow::{Context, Result, ensure};
+use std::collections::BTreeMap;
 use tare_qemu::{Vm, secs};
-use tare_tests::guest::{power_off, wait_service};
+use tare_tests::guest::{mentions, power_off, says, starts, wait_apps, wait_service};
 use tare_tests::{Checks, disk, image_with_test_services, on_machines_of};
 
 /// Begins a command, which ends in `>&3`.
 const ASK: &str = "exec 3<>/dev/tcp/127.0.0.1/7009; echo";
-/// In bytes: little is left for the state.
-const DISK: u64 = 2560 << 20;
 
 #[test]
 fn a_greedy_service_harms_only_itself() -> Result<()> {
@@ -25,15 +24,20 @@ fn a_greedy_service_harms_only_itself() -> Result<()> {
         vm.wait_ready()?;
         vm.wait_ssh(secs(20))?;
         wait_service(&vm, "t-greedy", "ready", secs(30))?;
-        let before = daemons(&vm)?;
+        wait_service(&vm, "time", "ready", secs(30))?;
+        wait_apps(&vm)?;
+        let before = starts_of_others(&vm)?;
         let mut checks = Checks::default();
         checks.check("fork bomb", || fork_bomb(&vm));
         checks.check("memory hog", || memory_hog(&vm));
         checks.check("file leak", || file_leak(&vm));
+        checks.check("log flood", || log_flood(&vm));
         checks.check("disk hog", || disk_hog(&vm));
+        checks.check("what would change the kernel", || read_only(&vm));
+        checks.check("what tells of the kernel", || masked(&vm));
         checks.check("no other service has ended", || {
-            let after = daemons(&vm)?;
-            ensure!(after == before, "they were {before} and are {after}");
+            let after = starts_of_others(&vm)?;
+            ensure!(after == before, "starts were {before:?} and are {after:?}");
             Ok(())
         });
         checks.check("power off", || power_off(&vm));
@@ -100,6 +104,71 @@ fn disk_hog(vm: &Vm) -> Result<()> {
     logins(vm)?;
     let removed = vm.ssh(&format!("{ASK} 'remove {HOG}' >&3; cat <&3"))?;
     ensure!(removed == "Ok(())\n", "it says {removed:?}");
+    Ok(())
+}
+
+/// It loses what is too much, and is told how much; what another one says meanwhile is kept.
+fn log_flood(vm: &Vm) -> Result<()> {
+    const SECONDS: u64 = 20;
+    let flood = format!("{ASK} 'shout {SECONDS}' >&3; cat <&3");
+    let before = accepted(vm)?;
+    let written = std::thread::scope(|scope| {
+        let flood = scope.spawn(|| vm.ssh_within(&flood, secs(3 * SECONDS)));
+        logins(vm)?;
+        let written = flood.join();
+        written.map_err(|_| anyhow::anyhow!("the thread that waits has ended"))?
+    })?;
+    let accepted = accepted(vm)? - before;
+    ensure!(accepted > 10, "{accepted} of eleven logins are in the log");
+    account(vm, written.trim().parse()?)
+}
+
+/// Waits until so many lines of the flood are `written` in the log or noted there as dropped.
+fn account(vm: &Vm, written: u64) -> Result<()> {
+    // A record's service, stream, and first words.
+    const COUNT: &str = "cat /var/log/tare/*.log | awk '$5 == \"t-greedy\" && $6 == \"dropped\" { dropped += $7 } \
+        $5 == \"t-greedy\" && $7 == \"shout\" { kept++ } END { print kept + dropped, dropped + 0 }'";
+    let wait = format!(
+        "until said=$({COUNT}); [ \"${{said% *}}\" = {written} ]; do sleep 0.5; done; echo $said"
+    );
+    let said = vm.ssh_within(&wait, secs(20));
+    let said = said.with_context(|| format!("{:?} of {written} lines", vm.ssh(COUNT)))?;
+    ensure!(!said.ends_with(" 0\n"), "no line of {written} was dropped");
+    Ok(())
+}
+
+/// How many logins are in the log.
+fn accepted(vm: &Vm) -> Result<u32> {
+    let count = "cat /var/log/tare/*.log | grep -c ' ssh stderr Accepted publickey'";
+    Ok(vm.ssh(count)?.trim().parse()?)
+}
+
+/// Of the image's services: those of tests come and go.
+fn starts_of_others(vm: &Vm) -> Result<BTreeMap<String, u64>> {
+    let mut starts = starts(vm)?;
+    starts.retain(|name, _| !name.starts_with("t-"));
+    Ok(starts)
+}
+
+/// Not even root may write there, in a service that sees all of `/proc`.
+fn read_only(vm: &Vm) -> Result<()> {
+    for file in ["/proc/sys/kernel/domainname", "/proc/sysrq-trigger"] {
+        // `h` would only show what the other letters do.
+        let write = format!("(echo h > {file}) 2>&1 || true");
+        mentions(vm, &write, "Read-only file system")?;
+    }
+    Ok(())
+}
+
+/// A service that sees all of `/proc` and `/sys` does not see this; other services see processes alone.
+fn masked(vm: &Vm) -> Result<()> {
+    says(vm, "cat /proc/keys /proc/timer_list | wc -c", "0\n")?;
+    says(vm, "ls -A /sys/firmware | wc -l", "0\n")?;
+    for (path, want) in [("/proc/1/status", "0\n"), ("/proc/sys", "1\n")] {
+        let check =
+            format!("tare service exec t-greedy -- /usr/bin/tare-test-service check {path}");
+        says(vm, &format!("{check}; echo $?"), want)?;
+    }
     Ok(())
 }
 
