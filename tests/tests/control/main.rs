@@ -42,9 +42,10 @@ fn the_command_and_its_socket() -> Result<()> {
         checks.check("others may nothing", || command::others_may_nothing(&vm));
         checks.check("colours on a terminal only", || command::colors(&vm));
         checks.check("top on a terminal", || command::top(&vm));
-        checks.check("completions", || {
-            mentions(&vm, "bash -ic 'complete -p tare' 2>/dev/null", "tare")
-        });
+        checks.check("a program on a terminal", || command::exec_on_terminal(&vm));
+        checks.check("all as JSON", || command::all_as_json(&vm));
+        checks.check("events that follow", || command::follow_events(&vm));
+        checks.check("completions", || command::completions(&vm));
         checks.check("manual pages", || {
             mentions(
                 &vm,
