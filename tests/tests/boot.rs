@@ -1,5 +1,7 @@
 //! A machine from power on to power off, started in both ways.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use anyhow::{Result, ensure};
 use tare_qemu::{Builder, Vm, secs};
 use tare_tests::guest::{
@@ -12,6 +14,8 @@ const PID_1_RSS: u64 = 8 << 10;
 
 /// Services that end when their work is done.
 const JOBS: &[&str] = &["apps", "storage"];
+/// The others; `forward` and `metrics` are only there where the configuration asks for them.
+const DAEMONS: &[&str] = &["console", "dhcp", "engine", "log", "ssh", "time"];
 
 #[test]
 fn through_firmware() -> Result<()> {
@@ -34,6 +38,7 @@ fn power_on_use_power_off(machine: Builder) -> Result<()> {
     checks.check("the app is started", || wait_apps(&vm));
     checks.check("reach the app", || fetch_page(&vm));
     checks.check("run a container", || run_container(&vm));
+    checks.check("only declared ports", || ports(&vm));
     checks.check("the disk is used to its end", || disk_is_grown(&vm));
     checks.check("no failed service", || services_are_well(&vm));
     checks.check("no orphan", || require_no_orphans(&vm));
@@ -52,16 +57,33 @@ fn leased(vm: &Vm) -> Result<()> {
     says(vm, "cat /etc/resolv.conf", "nameserver 10.0.2.3\n")
 }
 
-/// Jobs are done, daemons run.
+/// That of ssh, that at which DHCP servers answer, and that of the app, which the engine holds.
+fn ports(vm: &Vm) -> Result<()> {
+    let listen = vm.ssh("ss -Hlntu")?;
+    let port = |line: &str| {
+        let mut words = line.split_whitespace();
+        let protocol = words.next()?.to_owned();
+        let (_, port) = words.nth(3)?.rsplit_once(':')?;
+        Some(format!("{protocol} {port}"))
+    };
+    let mut ports: BTreeSet<String> = listen.lines().filter_map(port).collect();
+    ensure!(ports.remove("tcp 22"), "nothing listens for ssh:\n{listen}");
+    ports.remove("udp 68");
+    ports.remove("tcp 80");
+    ensure!(ports.is_empty(), "{ports:?} are open:\n{listen}");
+    Ok(())
+}
+
+/// Jobs are done, daemons run, and there is nothing else.
 fn services_are_well(vm: &Vm) -> Result<()> {
-    for (service, state) in services(vm)? {
-        let want = if JOBS.contains(&service.as_str()) {
-            "done"
-        } else {
-            "ready"
-        };
-        ensure!(state == want, "{service} is {state}, not {want}");
-    }
+    let all = |names: &[&str], state: &str| {
+        let pair = |name: &&str| ((*name).to_owned(), state.to_owned());
+        names.iter().map(pair).collect::<BTreeMap<_, _>>()
+    };
+    let mut want = all(JOBS, "done");
+    want.extend(all(DAEMONS, "ready"));
+    let services = services(vm)?;
+    ensure!(services == want, "services are {services:?}, not {want:?}");
     Ok(())
 }
 
