@@ -7,15 +7,24 @@ use tare_qemu::{Vm, secs};
 /// The service that is killed to see whether it comes back.
 pub(crate) const TALK: &str = "/usr/bin/tare-test-service talk 7001";
 
-/// The control socket answers, and a service that is killed runs again.
+/// From the start of `tare` to its end, logins apart.
+const ANSWER: Duration = secs(1);
+
+/// The control socket answers in time, and a service that is killed runs again.
 pub(crate) fn require_alive(vm: &Vm) -> Result<()> {
     let works = format!(
-        "tare status >/dev/null; until old=$(pgrep -fx '{TALK}'); do sleep 0.1; done; kill -KILL $old; \
+        "TIMEFORMAT=%R; {{ time tare status >/dev/null; }} 2>&1; \
+         until old=$(pgrep -fx '{TALK}'); do sleep 0.1; done; kill -KILL $old; \
          until new=$(pgrep -fx '{TALK}') && [ $new != $old ]; do sleep 0.1; done; \
          until tare service show t-talk | grep -q '^ready'; do sleep 0.1; done"
     );
     let late = "PID 1 does not do its work any more";
-    vm.ssh_within(&works, secs(30)).map(drop).context(late)
+    let said = vm.ssh_within(&works, secs(30)).context(late)?;
+    let took = said.trim().parse().map(Duration::from_secs_f64);
+    let took = took.with_context(|| said.clone())?;
+    println!("`tare status` takes {took:?}");
+    ensure!(took <= vm.scaled(ANSWER), "`tare status` takes {took:?}");
+    Ok(())
 }
 
 /// What the service `t-fault` says about `command`, in a shell that starts no process.

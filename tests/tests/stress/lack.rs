@@ -32,16 +32,23 @@ pub(crate) fn process_ids(vm: &Vm) -> Result<()> {
     vm.wait_line_after(mark, wants, secs(1)).map(drop)
 }
 
-/// A service fills what it shares with others, which is the host's `/run`: facts are not written until there is room.
+/// A service fills what it shares with others, which is the host's `/run`: the log cannot take what services say, who
+/// wait, and takes it once there is room.
 pub(crate) fn room(vm: &Vm) -> Result<()> {
+    /// Begins a command to a service that says much.
+    const ASK: &str = "exec 3<>/dev/tcp/127.0.0.1/7009; echo";
+    let log = vm.ssh("pgrep -x tare-log")?;
     let mark = vm.console().mark();
     let full = trouble(vm, "fill /run/t/fill")?;
     ensure!(full == "no storage space\n", "{full}");
-    vm.ssh(&format!("pkill -KILL -fx '{TALK}'"))?;
-    vm.wait_line_after(mark, "facts: No space left on device", secs(30))?;
+    vm.ssh(&format!("{ASK} 'shout 1' >&3"))?;
+    vm.wait_line_after(mark, "t-greedy.stdout: No space left on device", secs(30))?;
     mentions(vm, "tare service list", "t-talk")?;
     make(vm, "free /run/t/fill")?;
-    wait_service(vm, "t-talk", "ready", secs(30))
+    // It does one thing after the other.
+    let said = vm.ssh_within(&format!("{ASK} 'shout 0' >&3; cat <&3"), secs(60))?;
+    ensure!(said == "0\n", "it says {said:?}");
+    says(vm, "pgrep -x tare-log", &log)
 }
 
 /// The kernel ends who took it, and nobody else.
