@@ -13,6 +13,8 @@ pub mod machine;
 mod override_;
 pub mod service;
 mod size;
+#[cfg(test)]
+mod testing;
 mod text;
 
 pub use duration::Span;

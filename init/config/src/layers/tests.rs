@@ -1,4 +1,7 @@
 use super::*;
+use crate::testing::examples;
+
+const LOGS: &str = include_str!("../../../../docs/logs.md");
 
 fn layer(source: &str, text: &str) -> Layer {
     Layer::parse(source, text.as_bytes(), &["engine", "ssh"]).unwrap()
@@ -105,4 +108,28 @@ fn every_prefix_of_a_good_layer_is_taken_or_refused_but_never_panics() {
         let _ = Layer::parse("u", &text.as_bytes()[..end], &["engine", "ssh"]);
     }
     assert!(Layer::parse("u", text.as_bytes(), &["engine", "ssh"]).is_ok());
+}
+
+#[test]
+fn the_examples_of_the_pages_are_user_data() {
+    for (page, count) in [
+        (include_str!("../../../../README.md"), 1),
+        (include_str!("../../../../docs/user-data.md"), 1),
+        (include_str!("../../../../docs/tare-command.md"), 1),
+        (LOGS, 2),
+    ] {
+        let examples = examples(page, "toml");
+        assert_eq!(examples.len(), count);
+        for text in examples {
+            let read = Layer::parse("docs", text.as_bytes(), &["engine"]);
+            assert_eq!(read.err(), None, "{text}");
+        }
+    }
+}
+
+#[test]
+fn the_page_of_logs_shows_what_holds_where_nobody_says_otherwise() {
+    let shown = layer("docs", examples(LOGS, "toml")[0]);
+    let (machine, _) = merge(&[shown]).unwrap();
+    assert_eq!(machine.log, Machine::default().log);
 }

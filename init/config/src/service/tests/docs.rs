@@ -2,21 +2,13 @@
 
 use super::*;
 use crate::Layer;
+use crate::testing::examples;
 
 const PAGE: &str = include_str!("../../../../../docs/services.md");
 
-/// The examples whose fence ends with `kind`.
-fn examples(kind: &str) -> Vec<&'static str> {
-    let fence = format!("```{kind}\n");
-    let blocks = PAGE.split(&*fence).skip(1);
-    blocks
-        .filter_map(|rest| Some(rest.split_once("```")?.0))
-        .collect()
-}
-
 #[test]
 fn its_examples_are_services_and_user_data() {
-    let services = examples("toml");
+    let services = examples(PAGE, "toml");
     assert_eq!(services.len(), 5);
     for text in services {
         let head = "description = 'x'\n[process]\nargs = ['/x']\n";
@@ -29,7 +21,7 @@ fn its_examples_are_services_and_user_data() {
         let all = Services::from([("x".to_owned(), service), ("log".to_owned(), log)]);
         assert_eq!(check(&all), Ok(()), "{text}");
     }
-    let user_data = examples("toml user-data");
+    let user_data = examples(PAGE, "toml user-data");
     assert_eq!(user_data.len(), 2);
     for text in user_data {
         let layer = Layer::parse("docs", text.as_bytes(), &["engine", "ssh", "time"]);
