@@ -21,9 +21,13 @@ const POWER_OFF: Duration = secs(45);
 /// # Errors
 /// ssh fails, or PID 1 does not answer.
 pub fn services(vm: &Vm) -> Result<BTreeMap<String, String>> {
-    let list: Value = serde_json::from_str(&vm.ssh("tare service list --json")?)?;
-    let list = list["services"].as_array().context("services")?;
-    list.iter().map(name_and_state).collect()
+    list(vm)?.iter().map(name_and_state).collect()
+}
+
+fn list(vm: &Vm) -> Result<Vec<Value>> {
+    let mut list: Value = serde_json::from_str(&vm.ssh("tare service list --json")?)?;
+    let services = list["services"].as_array_mut().context("services")?;
+    Ok(std::mem::take(services))
 }
 
 fn name_and_state(service: &Value) -> Result<(String, String)> {
@@ -37,14 +41,12 @@ fn name_and_state(service: &Value) -> Result<(String, String)> {
 /// # Errors
 /// As [`services`].
 pub fn starts(vm: &Vm) -> Result<BTreeMap<String, u64>> {
-    let list: Value = serde_json::from_str(&vm.ssh("tare service list --json")?)?;
-    let list = list["services"].as_array().context("services")?;
     let name_and_starts = |service: &Value| {
         let both = service["name"].as_str().zip(service["starts"].as_u64());
         let both = both.map(|(name, starts)| (name.to_owned(), starts));
         both.with_context(|| format!("{service} has no name or no starts"))
     };
-    list.iter().map(name_and_starts).collect()
+    list(vm)?.iter().map(name_and_starts).collect()
 }
 
 /// Waits until `service` is in `state`, such as `ready` or `done`.
