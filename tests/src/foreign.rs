@@ -23,9 +23,10 @@ const SIZE: &str = "256M";
 /// Its PID 1: runs every bundle of the system on the second disk under every runtime.
 const INIT: &str = include_str!("foreign/init.sh");
 
-/// Nothing is verified here: the root is the first disk.
-const CMDLINE: &str =
-    "console=ttyS0 loglevel=4 panic=-1 root=/dev/vda rootfstype=ext4 ro init=/init";
+/// Nothing is verified here: the root is the first disk. What its PID 1 says goes through the kernel's log, which keeps
+/// lines whole, without times before them and however many there are.
+const CMDLINE: &str = "console=ttyS0 loglevel=4 printk.time=0 printk.devkmsg=on panic=-1 \
+                       root=/dev/vda rootfstype=ext4 ro init=/init";
 
 /// The guest, with its disk made in `folder`.
 ///

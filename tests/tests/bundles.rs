@@ -28,7 +28,7 @@ fn run_under_other_runtimes() -> Result<()> {
                 checks.check(&start, || ran(&console, &start, runtime));
             }
         }
-        checks.verdict()?;
+        checks.verdict().with_context(|| console.clone())?;
         folder.remove()
     })
 }

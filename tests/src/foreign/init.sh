@@ -4,6 +4,12 @@
 #   bundle: RUNTIME NAME ran PROGRAM | bundle: RUNTIME NAME failed: WHAT THE RUNTIME SAYS
 # and before that the size of the system's own PID 1, in bytes:
 #   init: SIZE
+# It says so by the kernel's log: a line written to the console itself may be cut in two by one of the kernel's.
+
+# Of a record, at most 1024 bytes are taken (printk(), PRINTKRB_RECORD_MAX).
+say() {
+    echo "<1>$*" | cut -c -1000 > /dev/kmsg
+}
 
 prepare() {
     /usr/bin/busybox mount -t tmpfs run /run
@@ -47,21 +53,21 @@ program() {
 run_bundle() {
     make_sources "/mnt/services/$2/config.json"
     if "$1" run --detach --pid-file /tmp/pid --bundle "/mnt/services/$2" "$2" < /dev/null > /tmp/said 2>&1; then
-        echo "bundle: $1 $2 ran $(program "$(cat /tmp/pid)" "$1")"
+        say "bundle: $1 $2 ran $(program "$(cat /tmp/pid)" "$1")"
     else
-        echo "bundle: $1 $2 failed: $(tr '\n' ' ' < /tmp/said)"
+        say "bundle: $1 $2 failed: $(tr '\n' ' ' < /tmp/said)"
     fi
     "$1" delete --force "$2" > /dev/null 2>&1
 }
 
 work() {
-    echo "init: $(stat -c %s /mnt/sbin/init)"
+    say "init: $(stat -c %s /mnt/sbin/init)"
     for runtime in runc crun; do
         for bundle in /mnt/services/*; do
             run_bundle $runtime "${bundle##*/}"
         done
     done
-    echo "bundles: done"
+    say "bundles: done"
     echo > /run/over
 }
 
