@@ -14,6 +14,9 @@ use serde_json::{Value, json};
 
 use crate::wait::Deadline;
 
+/// QEMU names errors by Linux' numbers.
+const EIO: u32 = 5;
+
 /// QEMU answers at once unless its host is starved.
 const REPLY: Duration = Duration::from_secs(60);
 
@@ -97,6 +100,32 @@ impl Qmp {
             "iops": 0, "iops_rd": 0, "iops_wr": 0,
         });
         self.execute("block_set_io_throttle", &limits).map(drop)
+    }
+
+    /// From now on the first disk, a qcow2 file over another one, answers every write with EIO; it reads as ever.
+    ///
+    /// # Errors
+    /// As [`Qmp::execute`].
+    pub fn fail_writes(&self) -> Result<()> {
+        let nodes = self.execute("query-named-block-nodes", &json!({"flat": true}))?;
+        let find = |wanted: &dyn Fn(&Value) -> bool| {
+            let mut nodes = nodes.as_array().into_iter().flatten();
+            nodes.find(|node| wanted(node)).cloned().unwrap_or_default()
+        };
+        let disk = find(&|node| node["node-name"] == "disk0");
+        let file = find(&|node| node["file"] == disk["file"] && node["drv"] == "file");
+        let below = find(&|node| node["file"] == disk["backing_file"] && node["drv"] != "file");
+        let rule = json!({"event": "none", "iotype": "write", "errno": EIO, "once": false});
+        let faulty = json!({
+            "driver": "blkdebug", "node-name": "faulty", "image": file["node-name"], "inject-error": [rule],
+        });
+        self.execute("blockdev-add", &faulty)?;
+        let disk = json!({
+            "driver": "qcow2", "node-name": "disk0", "file": "faulty", "backing": below["node-name"],
+            "discard": "unmap", "cache": {"no-flush": true},
+        });
+        self.execute("blockdev-reopen", &json!({"options": [disk]}))
+            .map(drop)
     }
 
     /// Presses these keys together; names are QEMU's, such as `ctrl`.

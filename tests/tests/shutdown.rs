@@ -1,7 +1,6 @@
 //! Ways to end a machine, and what happens in which order.
 
 use anyhow::{Context, Result, ensure};
-use serde_json::json;
 use tare_qemu::{Machine, Vm, secs};
 use tare_tests::guest::wait_off;
 use tare_tests::{Checks, disk, on_machines, user_data};
@@ -45,25 +44,12 @@ fn a_disk_that_takes_no_writes_does_not_keep_the_machine_on() -> Result<()> {
             .boot()?;
         vm.wait_ready()?;
         vm.ssh("head -c 4M /dev/urandom > /root/unwritten")?;
-        hold_writes(&vm)?;
+        vm.qmp().slow_disk(1)?;
         vm.power_button()?;
         // Services that wait for the disk cannot be killed; they have 90 s in all.
         vm.wait_line("tare: the disk takes no writes", secs(150))?;
         wait_off(&vm)
     })
-}
-
-/// Lets QEMU take a byte a second, and as many reads as ever.
-fn hold_writes(vm: &Vm) -> Result<()> {
-    let disks = vm.qmp().execute("query-block", &json!({}))?;
-    let disk = &disks[0]["qdev"];
-    let limits = json!({
-        "id": disk, "bps": 0, "bps_rd": 0, "bps_wr": 1, "iops": 0, "iops_rd": 0, "iops_wr": 0,
-    });
-    vm.qmp()
-        .execute("block_set_io_throttle", &limits)
-        .with_context(|| format!("{disks}"))?;
-    Ok(())
 }
 
 /// Boots, asks for the end, and looks at it.

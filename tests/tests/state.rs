@@ -2,8 +2,8 @@
 
 use anyhow::{Result, ensure};
 use tare_qemu::{Builder, Vm, secs};
-use tare_tests::guest::{power_off, wait_apps};
-use tare_tests::{Checks, Scratch, disk, on_machines};
+use tare_tests::guest::{fetch_page, power_off, require_no_failed_service, services, wait_apps};
+use tare_tests::{Checks, Scratch, disk, on_machines, user_data};
 
 const USER_DATA: &str = "hostname = 'keeper'\n[network]\nsearch = ['keeper.example']\n";
 
@@ -81,4 +81,59 @@ fn is_same(vm: &Vm, before: &Identity) -> Result<()> {
     let now = identity(vm)?;
     ensure!(now == *before, "it was {before:#?}\nand is {now:#?}");
     Ok(())
+}
+
+#[test]
+fn a_disk_that_fails_every_write_leaves_the_machine_up() -> Result<()> {
+    on_machines(|image| {
+        let folder = Scratch::new("failing-disk")?;
+        let machine = || {
+            let machine = Vm::of(image).direct().keep_in(folder.path());
+            machine.user_data(user_data::DEMO).forward(80)
+        };
+        let mut checks = Checks::default();
+        let failing = machine().tolerate("I/O error").tolerate("EXT4-fs error");
+        let vm = failing.boot()?;
+        vm.wait_ready()?;
+        wait_apps(&vm)?;
+        let before = services(&vm)?;
+        vm.qmp().fail_writes()?;
+        checks.check("the log tells of it", || {
+            vm.ssh_output("head -c 1M /dev/zero > /root/unwritten; sync")?;
+            vm.wait_line("log: cannot write: ", secs(60)).map(drop)
+        });
+        checks.check("ssh and PID 1 answer", || {
+            vm.ssh_within("tare status", secs(5)).map(drop)
+        });
+        checks.check("what is said meanwhile can be read", || {
+            let more = format!("[ $({COUNT_LOGINS}) -gt {} ]", logins(&vm)?);
+            vm.ssh_within(&format!("until {more}; do sleep 0.1; done"), secs(30))
+                .map(drop)
+        });
+        checks.check("all services run as before", || {
+            let now = services(&vm)?;
+            ensure!(now == before, "{now:?} was {before:?}");
+            Ok(())
+        });
+        checks.check("power off", || power_off(&vm));
+        drop(vm);
+        let vm = machine().boot()?;
+        vm.wait_ready()?;
+        checks.check("and well again", || fetch_page(&vm));
+        checks.check("no failed service", || require_no_failed_service(&vm));
+        checks.check("power off again", || power_off(&vm));
+        checks.check("clean file system", || {
+            disk::require_clean_state(vm.machine())
+        });
+        checks.verdict()?;
+        folder.remove()
+    })
+}
+
+/// sshd tells of every login. The command says that the files cannot be read: the kernel has given the file system up.
+const COUNT_LOGINS: &str =
+    "tare logs --service ssh --grep 'Accepted publickey' 2>/dev/null | wc -l";
+
+fn logins(vm: &Vm) -> Result<u32> {
+    Ok(vm.ssh(COUNT_LOGINS)?.trim().parse()?)
 }

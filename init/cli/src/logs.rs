@@ -24,15 +24,22 @@ pub(crate) fn logs(context: &Context, lines: &Lines, services: &[String]) -> Res
     };
     let mut reader = open(folder, lines, services).map_err(unreadable)?;
     let mut out = BufWriter::new(io::stdout().lock());
-    let mut told = 0;
+    let (mut told, mut told_unreadable) = (0, false);
     loop {
         while let Some(record) = reader.next().map_err(unreadable)? {
             out.write_all(shown(&record, context).as_bytes())?;
         }
         out.flush()?;
         tell_lost(&reader, &mut told);
-        if !lines.follow {
-            return Ok(());
+        match reader.unreadable().map(unreadable) {
+            Some(failed) if !lines.follow => return Err(failed),
+            Some(failed) if !told_unreadable => {
+                told_unreadable = true;
+                // Nobody is left to be told that this cannot be written.
+                let _ = writeln!(io::stderr(), "tare: {failed}");
+            }
+            _ if !lines.follow => return Ok(()),
+            _ => {}
         }
         reader.wait(None).map_err(unreadable)?;
     }

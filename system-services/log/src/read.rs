@@ -46,6 +46,7 @@ pub struct Reader {
     ahead: VecDeque<Vec<u8>>,
     line: Vec<u8>,
     changes: Option<OwnedFd>,
+    unreadable: Option<io::Error>,
 }
 
 impl Reader {
@@ -57,10 +58,11 @@ impl Reader {
         Self::with_memory(folder, None, filter)
     }
 
-    /// As [`Reader::open`], with what waits for room on the disk, where the log's state is in `state`.
+    /// As [`Reader::open`], with what waits for the disk, where the log's state is in `state`: that is read even where
+    /// the files cannot be, of which [`Reader::unreadable`] tells.
     ///
     /// # Errors
-    /// When a folder cannot be read.
+    /// When what waits cannot be read.
     pub fn with_memory(folder: &Path, state: Option<&Path>, filter: &Filter) -> io::Result<Self> {
         let mut reader = Self::unfiltered(Files::of(folder));
         reader.memory = Memory::of(state);
@@ -96,6 +98,7 @@ impl Reader {
             ahead: VecDeque::new(),
             line: Vec::new(),
             changes: None,
+            unreadable: None,
         }
     }
 
@@ -120,6 +123,12 @@ impl Reader {
     #[must_use]
     pub fn lost(&self) -> u64 {
         self.memory.lost()
+    }
+
+    /// Why files could not be read since this was asked last, where what waits in memory was read all the same.
+    #[must_use]
+    pub fn unreadable(&mut self) -> Option<io::Error> {
+        self.unreadable.take()
     }
 
     /// Behind the last record that was read.
@@ -198,12 +207,26 @@ impl Reader {
 
     /// Passes over what was read in memory before.
     fn next_in_files(&mut self) -> io::Result<bool> {
-        while self.next_in_file()? {
+        loop {
+            let next = self.next_in_file();
+            if !self.or_memory(next)? {
+                return Ok(false);
+            }
             if !self.memory.has_had(&self.line) {
                 return Ok(true);
             }
         }
-        Ok(false)
+    }
+
+    /// What was `read` of the files: nothing where they cannot be and what waits in memory can.
+    fn or_memory<T: Default>(&mut self, read: io::Result<T>) -> io::Result<T> {
+        match read {
+            Err(error) if self.memory.folder().is_some() => {
+                self.unreadable = Some(error);
+                Ok(T::default())
+            }
+            other => other,
+        }
     }
 
     fn next_in_file(&mut self) -> io::Result<bool> {

@@ -13,7 +13,8 @@ impl Reader {
     /// # Errors
     /// When a file cannot be read.
     pub fn skip_to_last(&mut self, count: usize) -> io::Result<()> {
-        let mut files = open_all(&self.files)?;
+        let files = open_all(&self.files);
+        let mut files = self.or_memory(files)?;
         self.lines = files.pop();
         let mut last = VecDeque::new();
         while self.next_line()? {
@@ -23,14 +24,26 @@ impl Reader {
             && let Some(mut file) = files.pop()
         {
             let mut before = VecDeque::new();
-            let mut line = Vec::new();
-            while file.next(&mut line)? {
-                self.keep(&mut before, &line, count - last.len());
-            }
+            let read = self.keep_last(&mut before, &mut file, count - last.len());
+            self.or_memory(read)?;
             before.append(&mut last);
             last = before;
         }
         self.ahead = last;
+        Ok(())
+    }
+
+    /// Adds the `count` last wanted lines of `file`.
+    fn keep_last(
+        &self,
+        last: &mut VecDeque<Vec<u8>>,
+        file: &mut Lines,
+        count: usize,
+    ) -> io::Result<()> {
+        let mut line = Vec::new();
+        while file.next(&mut line)? {
+            self.keep(last, &line, count);
+        }
         Ok(())
     }
 
@@ -45,8 +58,9 @@ impl Reader {
     }
 
     /// The boot that is `back` before the last one that there are records of.
-    pub(super) fn boot_back(&self, back: usize) -> io::Result<Option<String>> {
-        let mut files = open_all(&self.files)?;
+    pub(super) fn boot_back(&mut self, back: usize) -> io::Result<Option<String>> {
+        let files = open_all(&self.files);
+        let mut files = self.or_memory(files)?;
         let mut boots = VecDeque::new();
         let waiting = self.memory.waiting()?;
         for line in waiting.lines.split(|byte| *byte == b'\n') {
@@ -55,7 +69,8 @@ impl Reader {
         while boots.len() <= back
             && let Some(mut file) = files.pop()
         {
-            let mut older = boots_in(&mut file)?;
+            let older = boots_in(&mut file);
+            let mut older = self.or_memory(older)?;
             if older.back().is_some() && older.back() == boots.front() {
                 older.pop_back();
             }

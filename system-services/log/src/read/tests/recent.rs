@@ -95,3 +95,31 @@ fn the_last_records_and_what_follows() {
     folder.append(crate::CURRENT, &line(10, A, "a", "10"));
     assert_eq!(texts(&mut reader), ["9", "10"]);
 }
+
+#[test]
+fn what_waits_in_memory_is_read_where_the_files_cannot_be() {
+    let folder = Folder::new("unreadable");
+    let state = folder.0.join("state");
+    fs::create_dir(&state).unwrap();
+    // It can be opened, and not be read.
+    fs::create_dir(Files::of(&folder.0).rotated_path(1)).unwrap();
+    wait_in_memory(&folder, 1, 0, &[line(1, A, "a", "waits")]);
+    for boot in [None, Some(Boot::Back(0))] {
+        let filter = Filter {
+            boot,
+            ..Filter::default()
+        };
+        let open = || Reader::with_memory(&folder.0, Some(&state), &filter).unwrap();
+        for last in [None, Some(5)] {
+            let mut reader = open();
+            if let Some(count) = last {
+                reader.skip_to_last(count).unwrap();
+            }
+            assert_eq!(texts(&mut reader), ["waits"]);
+            let error = reader.unreadable().unwrap();
+            assert_eq!(error.kind(), ErrorKind::IsADirectory);
+        }
+    }
+    let mut reader = Reader::open(&folder.0, &Filter::default()).unwrap();
+    assert!(reader.next().is_err());
+}
