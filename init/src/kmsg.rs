@@ -66,6 +66,9 @@ fn line(level: Level, text: &str) -> String {
         end -= 1;
     }
     line.truncate(end);
+    // Without it the kernel waits for the rest, and shows the record to nobody before it has the next one
+    // (`vprintk_store()`, `LOG_NEWLINE`).
+    line.push('\n');
     line
 }
 
@@ -75,7 +78,7 @@ mod tests {
 
     #[test]
     fn a_record_is_one_line_with_its_priority() {
-        assert_eq!(line(Level::Info, "a\nb"), "<29>tare: a; b");
-        assert_eq!(line(Level::Error, &"ä".repeat(2000)).len(), 960);
+        assert_eq!(line(Level::Info, "a\nb"), "<29>tare: a; b\n");
+        assert_eq!(line(Level::Error, &"ä".repeat(2000)).len(), 961);
     }
 }
