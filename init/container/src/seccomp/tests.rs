@@ -171,3 +171,44 @@ fn numbers_are_those_of_the_kernel() {
         assert_eq!(found.map(|(name, _)| *name), Some(name));
     }
 }
+
+/// Capability and system call, without one what everybody may call.
+const DOCKER: &str = include_str!("docker.txt");
+
+/// Whether Docker allows `call` to who holds `capability`, whatever its arguments are.
+fn docker_allows(capability: &str, call: &str) -> bool {
+    let lines = DOCKER.lines().filter(|line| !line.starts_with('#'));
+    lines
+        .map(|line| line.split_once(": ").unwrap_or(("", line)))
+        .filter(|(of, _)| of.is_empty() || *of == capability)
+        .any(|(_, calls)| calls.split(' ').any(|allowed| allowed == call))
+}
+
+#[test]
+fn nothing_is_allowed_that_docker_refuses() {
+    let held = BY_CAPABILITY.iter().map(|(capability, _)| *capability);
+    for capability in held.chain([""]) {
+        for (name, verdict) in Profile::with([capability].into_iter()).0.values() {
+            match verdict {
+                Verdict::Allow => assert!(docker_allows(capability, name), "{capability} {name}"),
+                // Their arguments are looked at below.
+                Verdict::AllowIf(_) => assert!(["clone", "personality", "socket"].contains(name)),
+                Verdict::Refuse(_) => {}
+            }
+        }
+    }
+    let program = program(&[]);
+    let allowed = |call, argument| run(&program, X86_64, call, argument) == Answer::Allowed;
+    for family in (0..100).filter(|family| allowed(41, *family)) {
+        assert!(![38, 40].contains(&family), "family {family}");
+    }
+    for persona in (0..1 << 20).filter(|persona| allowed(135, *persona)) {
+        assert!([0, 8, 0x20000, 0x20008].contains(&persona), "{persona:#x}");
+    }
+    for flag in (0..32)
+        .map(|bit| 1 << bit)
+        .filter(|flag| allowed(56, *flag))
+    {
+        assert_eq!(flag & 0x7e02_0000, 0, "{flag:#x}");
+    }
+}

@@ -119,7 +119,7 @@ pub(super) const BY_CAPABILITY: &[(&str, &[Call])] = &[
         (298, "perf_event_open"),
     ]),
     ("CAP_SYS_ADMIN", &[
-        (56, "clone"), (103, "syslog"), (155, "pivot_root"), (165, "mount"), (166, "umount2"),
+        (56, "clone"), (103, "syslog"), (165, "mount"), (166, "umount2"),
         (170, "sethostname"), (171, "setdomainname"), (179, "quotactl"), (212, "lookup_dcookie"),
         (272, "unshare"), (298, "perf_event_open"), (300, "fanotify_init"), (308, "setns"),
         (321, "bpf"), (428, "open_tree"), (429, "move_mount"), (430, "fsopen"), (431, "fsconfig"),
