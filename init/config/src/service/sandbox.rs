@@ -1,7 +1,8 @@
 //! What separates a service from the host.
 
 use super::Service;
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// The walls around a service. The default is every wall we have.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
@@ -17,6 +18,7 @@ pub struct Sandbox {
     pub seccomp: SeccompProfile,
     /// Device nodes of the host it gets beside `null`, `zero`, `full`, `random`, `urandom` and `tty`;
     /// `all` alone: the host's `/dev` itself.
+    #[serde(deserialize_with = "devices")]
     pub devices: Vec<String>,
     /// How much of `/proc` it sees.
     pub proc: Proc,
@@ -36,6 +38,23 @@ impl Default for Sandbox {
             sys: Sys::None,
         }
     }
+}
+
+/// Paths below `/dev`, or `all` alone.
+fn devices<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    let devices = Vec::<String>::deserialize(from)?;
+    if devices == ["all"] {
+        return Ok(devices);
+    }
+    for device in &devices {
+        let below = device.strip_prefix("/dev/");
+        if below.is_none_or(|node| node.is_empty() || node.split('/').any(|part| part == "..")) {
+            return Err(D::Error::custom(format!(
+                "`{device}` is no device: write a path below /dev, or `all` alone"
+            )));
+        }
+    }
+    Ok(devices)
 }
 
 impl Sandbox {

@@ -156,6 +156,16 @@ fn refusals_of_a_life() {
 fn refusals() {
     for (from, to, want) in [
         (
+            "[[mounts]]",
+            "devices = [\"kmsg\"]\n[[mounts]]",
+            "s:10:11: `kmsg` is no device: write a path below /dev, or `all` alone",
+        ),
+        (
+            "[[mounts]]",
+            "devices = [\"all\", \"/dev/kmsg\"]\n[[mounts]]",
+            "s:10:11: `all` is no device: write a path below /dev, or `all` alone",
+        ),
+        (
             "CAP_SETUID",
             "CAP_SETUIDS",
             "s:7:16: unknown capability `CAP_SETUIDS`, did you mean `CAP_SETUID`?",
