@@ -54,6 +54,8 @@ pub struct Console {
 
 #[derive(Debug)]
 struct Shared {
+    /// Held while nobody is to read.
+    gate: Mutex<()>,
     state: Mutex<State>,
     changed: Condvar,
     tolerated: Vec<String>,
@@ -80,6 +82,7 @@ impl Console {
         cited: Arc<AtomicBool>,
     ) -> Self {
         let shared = Arc::new(Shared {
+            gate: Mutex::default(),
             state: Mutex::default(),
             changed: Condvar::new(),
             tolerated: tolerated.to_vec(),
@@ -102,6 +105,13 @@ impl Console {
     /// The end of what is there now, for [`Console::wait_line`] to look only at what comes later.
     pub fn mark(&self) -> usize {
         self.shared.lock().text.len()
+    }
+
+    /// Until what this returns is dropped, nobody takes what the guest writes: once a pipe is full (64 KiB), its serial
+    /// port does not get rid of a byte.
+    pub fn unread(&self) -> impl Drop {
+        let gate = self.shared.gate.lock();
+        gate.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The log file's path and the last lines, and what QEMU itself has said: what an error shows.
@@ -213,7 +223,9 @@ impl Shared {
     fn fill(&self, source: &mut impl Read) {
         let mut chunk = [0; 4096];
         loop {
-            let read = match source.read(&mut chunk) {
+            let read = source.read(&mut chunk);
+            drop(self.gate.lock());
+            let read = match read {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Ok(length) if length > 0 => Some(&chunk[..length]),
                 // A broken pipe is an end too.

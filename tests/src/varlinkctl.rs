@@ -55,31 +55,53 @@ impl Varlinkctl {
         self.folder.path().join("tare.sock")
     }
 
-    /// What `varlinkctl` writes with `arguments`, the socket's path in place of `SOCKET`.
+    /// What `varlinkctl` writes with `arguments`, the socket's path on this side in place of the machine's.
     ///
     /// # Errors
     /// It fails.
     pub fn output(&self, arguments: &[&str]) -> Result<String> {
-        let root = self.folder.path();
-        let libraries = root.join("usr/lib/x86_64-linux-gnu");
-        let socket = self.socket();
-        let words = arguments.iter().map(|&word| match word {
-            "SOCKET" => socket.as_os_str(),
-            other => other.as_ref(),
-        });
-        let output = Command::new(root.join("usr/lib64/ld-linux-x86-64.so.2"))
-            .arg("--library-path")
-            .arg(format!("{0}:{0}/systemd", libraries.display()))
-            .arg(root.join("usr/bin/varlinkctl"))
-            .args(words)
-            .output()
-            .context("run varlinkctl")?;
+        let output = self.command(arguments).output().context("run varlinkctl")?;
         ensure!(
             output.status.success(),
             "varlinkctl {arguments:?}: {}",
             String::from_utf8_lossy(&output.stderr)
         );
         Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// What it writes while `work` is done, after which it is ended.
+    ///
+    /// # Errors
+    /// It does not start, or `work` fails.
+    pub fn output_during(
+        &self,
+        arguments: &[&str],
+        work: impl FnOnce() -> Result<()>,
+    ) -> Result<String> {
+        let mut command = self.command(arguments);
+        let mut child = command.stdout(Stdio::piped()).spawn()?;
+        let worked = work();
+        child.kill()?;
+        let output = child.wait_with_output()?;
+        worked?;
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let root = self.folder.path();
+        let libraries = root.join("usr/lib/x86_64-linux-gnu");
+        let socket = self.socket();
+        let words = arguments.iter().map(|&word| match word {
+            SOCKET => socket.as_os_str(),
+            other => other.as_ref(),
+        });
+        let mut command = Command::new(root.join("usr/lib64/ld-linux-x86-64.so.2"));
+        command
+            .arg("--library-path")
+            .arg(format!("{0}:{0}/systemd", libraries.display()))
+            .arg(root.join("usr/bin/varlinkctl"))
+            .args(words);
+        command
     }
 }
 

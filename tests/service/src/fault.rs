@@ -1,7 +1,7 @@
 //! Trouble on command, in the lines of [`crate::line`]: `write PATH TEXT` (to a file of the kernel's), `hold SECONDS PATH TEXT`
 //! (and back to what it was), `clock SECONDS` (since 1970), `fill PATH` and `free PATH`, `freeze PATH` (the file system
 //! there is read-only), `hog` (all memory), `rss`
-//! (of PID 1, in KiB), `zombies NUMBER`, `panic` and `crash` (PID 1).
+//! (of PID 1, in KiB), `kmsg NUMBER` (so many lines on the kernel's console, in the background), `zombies NUMBER`, `panic` and `crash` (PID 1).
 
 use crate::{greed, line};
 use nix::errno::Errno;
@@ -13,7 +13,7 @@ use nix::sys::wait::waitpid;
 use nix::time::{ClockId, clock_settime};
 use nix::unistd::{ForkResult, Pid, fork};
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::thread;
 use std::time::Duration;
 
@@ -46,6 +46,7 @@ fn make(command: &str, rest: &str) -> io::Result<()> {
         "clock" => set_clock(number(word())?),
         "free" => fs::remove_file(word()),
         "freeze" => freeze(word()),
+        "kmsg" => flood_console(number(word())?),
         "hog" => greed::hoard(),
         "zombies" => Ok(bear(number(word())?)?),
         "panic" => Ok(break_init()?),
@@ -64,6 +65,18 @@ fn hold(seconds: u64, path: &str, text: &str) -> io::Result<()> {
     fs::write(path, text)?;
     thread::sleep(Duration::from_secs(seconds));
     fs::write(path, before)
+}
+
+/// A write may last as long as the console takes.
+fn flood_console(lines: u32) -> io::Result<()> {
+    let mut kmsg = fs::OpenOptions::new().write(true).open("/dev/kmsg")?;
+    thread::spawn(move || {
+        for line in 0..lines {
+            // An emergency: it is shown whatever the console's level is.
+            let _ = kmsg.write_all(format!("<0>flood {line}{:.<60}\n", "").as_bytes());
+        }
+    });
+    Ok(())
 }
 
 fn set_clock(seconds: i64) -> io::Result<()> {

@@ -15,13 +15,19 @@ use tare_tests::{Checks, Scratch, disk, on_machines, user_data};
 const TICKER: &str = "docker run -d --name ticker --restart unless-stopped -v notes:/notes tare/demo sh -c '\
     trap \"echo stopped >> /notes/end; exit 0\" TERM; i=0; while true; do i=$((i+1)); echo tick $i; sleep 1; done'";
 
-/// Ways to end a daemon of the engine, or all of it: what it is called, the process, the signal.
-const ENDS: [(&str, &str, &str); 4] = [
-    ("dockerd is killed", "dockerd", "KILL"),
-    ("containerd is killed", "containerd", "KILL"),
-    ("the service is killed", "tare-engine", "KILL"),
-    ("the service is restarted", "tare-engine", "TERM"),
+/// Ways to end a daemon of the engine, or all of it: what it is called, the process, the command.
+const ENDS: [(&str, &str, &str); 5] = [
+    ("dockerd is killed", "dockerd", KILL),
+    ("containerd is killed", "containerd", KILL),
+    ("the service is killed", "tare-engine", KILL),
+    ("the service ends", "tare-engine", "kill -TERM $old"),
+    (
+        "the service is restarted",
+        "tare-engine",
+        "tare service restart engine",
+    ),
 ];
+const KILL: &str = "kill -KILL $old";
 
 #[test]
 fn restarts_without_its_containers() -> Result<()> {
@@ -34,8 +40,8 @@ fn restarts_without_its_containers() -> Result<()> {
         wait_apps(&vm)?;
         vm.ssh_within(TICKER, secs(30))?;
         checks.check("reached from inside", || reached_from_inside(&vm));
-        for (what, program, signal) in ENDS {
-            checks.check(what, || survive(&vm, program, signal));
+        for (what, program, command) in ENDS {
+            checks.check(what, || survive(&vm, program, command));
         }
         checks.check("use it afterwards", || use_it(&vm));
         checks.check("processes are where they belong", || places::cgroups(&vm));
@@ -70,13 +76,13 @@ fn reached_from_inside(vm: &Vm) -> Result<()> {
     Ok(())
 }
 
-/// Ends `program` by `signal`, waits until the engine answers again, and sees that nobody who used the
+/// Ends `program` by `command`, waits until the engine answers again, and sees that nobody who used the
 /// containers could tell.
-fn survive(vm: &Vm, program: &str, signal: &str) -> Result<()> {
+fn survive(vm: &Vm, program: &str, command: &str) -> Result<()> {
     let before = containers(vm)?;
     let port = vm.port(80).context("port 80 is not forwarded")?;
     let patience = vm.scaled(secs(10));
-    let (back, answers) = poll::while_doing(port, patience, || end_and_wait(vm, program, signal));
+    let (back, answers) = poll::while_doing(port, patience, || end_and_wait(vm, program, command));
     back?;
     println!(
         "        {} answers, {} failed; the slowest took {:.2} s",
@@ -98,9 +104,9 @@ fn containers(vm: &Vm) -> Result<String> {
 }
 
 /// The engine answers when both daemons do: `docker top` asks containerd.
-fn end_and_wait(vm: &Vm, program: &str, signal: &str) -> Result<()> {
+fn end_and_wait(vm: &Vm, program: &str, command: &str) -> Result<()> {
     let again = format!(
-        "old=$(pgrep -x {program}) && kill -{signal} $old &&
+        "old=$(pgrep -x {program}) && {command} >&2 &&
         until new=$(pgrep -x {program}) && [ $new != $old ] && docker top ticker; do sleep 0.1; done"
     );
     vm.ssh_within(&again, secs(60))?;
@@ -119,7 +125,7 @@ fn log_is_whole(vm: &Vm) -> Result<()> {
 /// What people do with containers that were started by an engine before this one.
 fn use_it(vm: &Vm) -> Result<()> {
     vm.ssh_within("docker run -d --name other tare/demo sleep 1000", secs(60))?;
-    end_and_wait(vm, "tare-engine", "KILL")?;
+    end_and_wait(vm, "tare-engine", KILL)?;
     vm.ssh_within(
         "docker cp other:/etc/passwd - > /dev/null && docker pause other && docker unpause other",
         secs(30),

@@ -149,7 +149,11 @@ fn health(vm: &Vm, checks: &mut Checks) {
     });
     checks.check("asked by a program", || {
         ensure!(state(vm, "t-exec")? == "ready" && runs(vm, "t-exec")? == 1);
-        Ok(())
+        ask(vm, 7001, "remove /run/t/go")?;
+        wait_runs(vm, "t-exec", 2)?;
+        ensure!(state(vm, "t-exec")? == "starting");
+        ask(vm, 7001, "touch /run/t/go")?;
+        wait_state(vm, "t-exec", "ready")
     });
 }
 

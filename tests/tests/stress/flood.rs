@@ -1,6 +1,6 @@
 //! More than anybody needs of what comes by itself.
 
-use crate::alive::make;
+use crate::alive::{make, require_alive};
 use anyhow::{Result, ensure};
 use tare_qemu::{Vm, secs};
 use tare_tests::guest::{says, wait_service};
@@ -11,8 +11,9 @@ pub(crate) fn zombies(vm: &Vm) -> Result<()> {
     make(vm, "write /proc/sys/kernel/threads-max 30000")?;
     make(vm, "zombies 10000")?;
     let zombies = "ps -eo stat= | grep -c '^Z'";
-    let end = "pkill -KILL -fx '/usr/bin/tare-test-service fault 7005'; sleep 1";
-    let counts = format!("{zombies}; {end}; {zombies}; true");
+    let end = "pkill -KILL -fx '/usr/bin/tare-test-service fault 7005'";
+    let later = vm.scaled(secs(1)).as_secs();
+    let counts = format!("{zombies}; {end}; sleep {later}; {zombies}; true");
     says(vm, &counts, "10000\n0\n")?;
     wait_service(vm, "t-fault", "ready", secs(30))
 }
@@ -40,4 +41,16 @@ pub(crate) fn kill_all(vm: &Vm) -> Result<()> {
         wait_service(vm, service, "ready", secs(60))?;
     }
     Ok(())
+}
+
+/// The kernel waits ten milliseconds for each byte that such a console does not take, and whoever says something has to
+/// write what others have said before.
+pub(crate) fn unread_console(vm: &Vm) -> Result<()> {
+    let unread = vm.console().unread();
+    // More than there is room for outside the machine.
+    make(vm, "kmsg 1200")?;
+    let alive = require_alive(vm);
+    drop(unread);
+    alive?;
+    vm.wait_line("flood 1199", secs(120)).map(drop)
 }

@@ -20,7 +20,8 @@ use tare_tests::{Checks, QUIET, disk, image_with_test_services, on_machines_of};
 type Trouble = fn(&Vm) -> Result<()>;
 
 /// What is done to the machine, in this order; after each PID 1 is as it was.
-const TROUBLES: [(&str, Trouble); 12] = [
+const TROUBLES: [(&str, Trouble); 13] = [
+    ("a console that nobody reads", flood::unread_console),
     ("10000 zombies", flood::zombies),
     ("100000 SIGCHLD", flood::sigchld),
     ("every other signal", flood::signals),
