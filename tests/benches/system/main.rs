@@ -94,7 +94,7 @@ fn inside(options: &Options, systems: &Systems, results: &mut Results) -> Result
     }
     if options.wants(systems::Name::Tare) {
         parts.push(logging::measure(&systems.tare, results));
-        parts.push(supervision::measure(systems, results));
+        parts.push(supervision::measure(systems, options.runs, results));
     }
     for error in parts.iter().filter_map(|part| part.as_ref().err()) {
         eprintln!("bench: {error:#}");

@@ -161,7 +161,7 @@ fn from_the_first_line_on(vm: &Vm) -> Result<()> {
 /// Lines that are counted, in several files.
 const LINES: usize = 30_000;
 
-/// A service counts while the log is killed again and again.
+/// A service counts while the log is killed again and again, and now and then restarted.
 fn over_kills(vm: &Vm) -> Result<()> {
     const KILLS: usize = 40;
     vm.ssh(&format!(
@@ -169,7 +169,8 @@ fn over_kills(vm: &Vm) -> Result<()> {
     ))?;
     let kill = format!(
         "for i in {{1..{KILLS}}}; do until pid=$(pgrep -x tare-log); do :; done; kill -9 $pid; \
-         while [ -e /proc/$pid ]; do :; done; sleep 0.$((RANDOM % 4))$((RANDOM % 10)); done"
+         while [ -e /proc/$pid ]; do :; done; sleep 0.$((RANDOM % 4))$((RANDOM % 10)); \
+         ((i % 10)) || tare service restart log >/dev/null; done"
     );
     vm.ssh_within(&kill, secs(60))?;
     let end =

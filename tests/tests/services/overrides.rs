@@ -1,9 +1,12 @@
-//! User-data that services cannot live with.
+//! User-data for services: what the page shows, and what they cannot live with.
 
 use anyhow::Result;
 use tare_qemu::{Vm, secs};
-use tare_tests::guest::{power_off, wait_service};
-use tare_tests::{image_with_test_services, on_machines_of};
+use tare_tests::guest::{mentions, power_off, wait_service};
+use tare_tests::{Checks, image_with_test_services, on_machines, on_machines_of};
+
+/// The page whose user-data is taken.
+const PAGE: &str = include_str!("../../../docs/services.md");
 
 const USER_DATA: &str = "
 [services.log.lifecycle]
@@ -30,5 +33,36 @@ fn is_named_and_left_out() -> Result<()> {
         vm.wait_ssh(secs(20))?;
         wait_service(&vm, "log", "ready", secs(20))?;
         power_off(&vm)
+    })
+}
+
+/// All that [`PAGE`] shows.
+fn shown() -> String {
+    let blocks = PAGE.split("```toml user-data\n").skip(1);
+    let texts = blocks.filter_map(|block| block.split("```").next());
+    texts.collect()
+}
+
+#[test]
+fn of_the_page_is_in_force() -> Result<()> {
+    on_machines(|image| {
+        let vm = Vm::of(image).direct().user_data(&shown()).boot()?;
+        vm.wait_ready()?;
+        vm.wait_ssh(secs(20))?;
+        let mut checks = Checks::default();
+        for (service, means) in [
+            ("engine", "lifecycle.start = \"on-demand\""),
+            ("ssh", "lifecycle.health = {\"interval\":\"1min\""),
+            ("ssh", "lifecycle.restart.limit = {\"starts\":10"),
+            ("ssh", "lifecycle.stop.grace = \"3s\""),
+            ("time", "lifecycle.after = [\"state:mounted\"]"),
+        ] {
+            checks.check(means, || {
+                mentions(&vm, &format!("tare service show {service}"), means)
+            });
+        }
+        wait_service(&vm, "engine", "waiting", secs(20))?;
+        checks.check("power off", || power_off(&vm));
+        checks.verdict()
     })
 }

@@ -29,7 +29,12 @@ pub(crate) fn signals(vm: &Vm) -> Result<()> {
     let all = "for signal in {1..64} KILL STOP SEGV; do \
         case $signal in 2 | 15 | 38 | 39) ;; *) kill -s $signal 1 2>/dev/null ;; esac; done; \
         ps -o stat= 1 | grep -c T; true";
-    says(vm, all, "0\n")
+    says(vm, all, "0\n")?;
+    // To a service, which a signal without a name ends as well.
+    let mark = vm.console().mark();
+    vm.ssh("pkill -RTMIN+3 -fx '/usr/bin/tare-test-service fault 7005'")?;
+    vm.wait_line_after(mark, "t-fault ended with SIGRTMIN+3", secs(10))?;
+    wait_service(vm, "t-fault", "ready", secs(30))
 }
 
 /// Every process but PID 1, the session that says so with them.
