@@ -20,10 +20,7 @@ pub(crate) struct Uevents(AsyncFd<OwnedFd>);
 impl Uevents {
     /// Starts listening; only what happens from now on is heard.
     pub(crate) fn listen() -> io::Result<Self> {
-        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-        let protocol = SockProtocol::NetlinkKObjectUEvent;
-        let socket = socket(AddressFamily::Netlink, SockType::Datagram, flags, protocol)?;
-        bind(socket.as_raw_fd(), &NetlinkAddr::new(0, KERNEL_GROUP))?;
+        let socket = open()?;
         // SAFETY: the registration owns the socket, which therefore stays open and the same until
         // it is dropped with it.
         let socket = unsafe { AsyncFd::register(socket) }?;
@@ -54,6 +51,14 @@ impl Uevents {
     }
 }
 
+fn open() -> io::Result<OwnedFd> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let protocol = SockProtocol::NetlinkKObjectUEvent;
+    let socket = socket(AddressFamily::Netlink, SockType::Datagram, flags, protocol)?;
+    bind(socket.as_raw_fd(), &NetlinkAddr::new(0, KERNEL_GROUP))?;
+    Ok(socket)
+}
+
 /// Nothing of what is no word of the kernel's: whoever may set up the network may send to this socket, too.
 fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result<usize> {
     let (length, sender) = recvfrom::<NetlinkAddr>(socket.as_raw_fd(), buffer)?;
@@ -73,6 +78,25 @@ fn added_alias(event: &[u8]) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nix::errno::Errno;
+    use nix::sys::socket::{MsgFlags, getsockname, sendto};
+
+    /// The kernel refuses senders without rights itself.
+    #[test]
+    fn what_others_send_is_nothing() {
+        let (ours, other) = (open().unwrap(), open().unwrap());
+        let address: NetlinkAddr = getsockname(ours.as_raw_fd()).unwrap();
+        let forged = b"add@/x\0ACTION=add\0MODALIAS=forged\0";
+        match sendto(other.as_raw_fd(), forged, &address, MsgFlags::empty()) {
+            Err(Errno::EPERM) => {}
+            sent => {
+                assert_eq!(sent, Ok(forged.len()));
+                let mut buffer = [0; BUFFER];
+                // Until it comes, the kernel's own may.
+                while receive(&ours, &mut buffer).unwrap() > 0 {}
+            }
+        }
+    }
 
     #[test]
     fn only_added_devices_with_an_alias_count() {

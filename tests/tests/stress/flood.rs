@@ -32,7 +32,7 @@ pub(crate) fn signals(vm: &Vm) -> Result<()> {
     says(vm, all, "0\n")?;
     // To a service, which a signal without a name ends as well.
     let mark = vm.console().mark();
-    vm.ssh("pkill -RTMIN+3 -fx '/usr/bin/tare-test-service fault 7005'")?;
+    vm.ssh("kill -s RTMIN+3 $(pgrep -fx '/usr/bin/tare-test-service fault 7005')")?;
     vm.wait_line_after(mark, "t-fault ended with SIGRTMIN+3", secs(10))?;
     wait_service(vm, "t-fault", "ready", secs(30))
 }
