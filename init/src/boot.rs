@@ -48,6 +48,7 @@ pub(crate) fn boot() -> ! {
     report("memory", memory::shrink_reserve());
     report("cgroups", tare_container::cgroup::prepare());
     report("cgroups", cgroups::protect());
+    report("kernel log", kmsg::relay());
     report("ctrl-alt-del", power::take_ctrl_alt_del());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -67,6 +68,7 @@ fn report<E: std::fmt::Display>(what: &str, result: Result<(), E>) {
 
 /// What is missing is needed by everything: all that is left is another try.
 fn give_up(why: &str) -> ! {
+    kmsg::settle();
     log::error!("boot cannot go on: {why}");
     power::end(Ending::Reboot)
 }

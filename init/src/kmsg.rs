@@ -1,8 +1,12 @@
 //! Logs to the kernel's ring buffer: it is there before anything else and on every console.
 
+mod relay;
+
 use log::{Level, LevelFilter, Log, Metadata, Record};
+use relay::Relay;
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{self, Write};
+use std::sync::{Mutex, OnceLock};
 
 /// The longest record the kernel takes in one write (`PRINTKRB_RECORD_MAX`, 6.12).
 const MAX_RECORD: usize = 1024;
@@ -11,23 +15,69 @@ const MAX_RECORD: usize = 1024;
 /// from the kernel.
 const FACILITY: u8 = 3 << 3;
 
-struct Kmsg(File);
+static KMSG: OnceLock<Kmsg> = OnceLock::new();
+
+struct Kmsg {
+    device: File,
+    /// Who writes in our place, once there is somebody.
+    relay: Mutex<Option<Relay>>,
+}
 
 /// Sends everything logged to `/dev/kmsg`.
 ///
 /// The kernel's console shows records up to its `loglevel=`: a warning or worse, and what we
 /// log as `info`, which is written as *notice* and meant for people.
-pub(crate) fn init() -> std::io::Result<()> {
-    let kmsg = OpenOptions::new().write(true).open("/dev/kmsg")?;
+pub(crate) fn init() -> io::Result<()> {
+    let device = OpenOptions::new().write(true).open("/dev/kmsg")?;
+    let kmsg = KMSG.get_or_init(|| Kmsg {
+        device,
+        relay: Mutex::new(None),
+    });
     log::set_max_level(LevelFilter::Debug);
     // A second call is refused; there is one call, in `boot`.
-    let _ = log::set_boxed_logger(Box::new(Kmsg(kmsg)));
+    let _ = log::set_logger(kmsg);
     Ok(())
 }
 
 /// Takes off the limit of ten records in five seconds; `/proc` must be there.
-pub(crate) fn lift_limit() -> std::io::Result<()> {
+pub(crate) fn lift_limit() -> io::Result<()> {
     std::fs::write("/proc/sys/kernel/printk_devkmsg", "on\n")
+}
+
+/// From now on somebody else waits for the consoles. PID 1 must have one thread.
+pub(crate) fn relay() -> io::Result<()> {
+    let Some(kmsg) = KMSG.get() else {
+        return Ok(());
+    };
+    let relay = Relay::start(&kmsg.device)?;
+    if let Ok(mut slot) = kmsg.relay.try_lock() {
+        *slot = Some(relay);
+    }
+    Ok(())
+}
+
+/// Lets what was said be written, for a moment, and from now on writes at once: before the machine's end.
+pub(crate) fn settle() {
+    let relay = KMSG
+        .get()
+        .and_then(|kmsg| kmsg.relay.try_lock().ok()?.take());
+    if let Some(relay) = relay {
+        relay.settle();
+    }
+}
+
+impl Kmsg {
+    /// A log that cannot be written has nowhere to be reported.
+    fn write(&self, line: &str) {
+        // Whoever panics with the lock held writes himself.
+        let relayed = self.relay.try_lock().is_ok_and(|mut slot| {
+            slot.as_mut()
+                .is_some_and(|relay| relay.send(line, &self.device).is_ok())
+        });
+        if !relayed {
+            let _ = (&self.device).write(line.as_bytes());
+        }
+    }
 }
 
 impl Log for Kmsg {
@@ -38,9 +88,7 @@ impl Log for Kmsg {
 
     fn log(&self, record: &Record<'_>) {
         if self.enabled(record.metadata()) {
-            let text = line(record.level(), &record.args().to_string());
-            // A log that cannot be written has nowhere to be reported.
-            let _ = (&self.0).write(text.as_bytes());
+            self.write(&line(record.level(), &record.args().to_string()));
         }
     }
 

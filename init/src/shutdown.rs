@@ -4,6 +4,7 @@ use crate::effect::cgroups;
 use crate::effect::last_writes;
 use crate::effect::mounts::unmount_all;
 use crate::effect::power::{self, Ending};
+use crate::kmsg;
 use crate::paths::STATE;
 use crate::supervisor::reap;
 use nix::errno::Errno;
@@ -24,6 +25,7 @@ pub(crate) fn finish(ending: Ending) -> ! {
             log::warn!("kill {group}: {error}");
         }
     }
+    kmsg::settle();
     // Whoever is left in no group of ours: a module being loaded, a child in a private cgroup.
     let _ = kill(Pid::from_raw(-1), Signal::SIGKILL);
     wait_for_last_child();
@@ -62,6 +64,9 @@ fn wait_for_last_child() {
 /// A panic of PID 1 is logged and ends in a reboot: a hang would need a person.
 pub(crate) fn panicked(info: &PanicHookInfo<'_>) {
     let pid = nix::unistd::getpid();
+    if pid == Pid::from_raw(1) {
+        kmsg::settle();
+    }
     log::error!("PID {pid} panicked: {info}");
     // A child on its way to `execve` has this hook too and dies alone: it aborts, or, as the first of a pid namespace, ends
     // that instead of the machine (`pid_namespaces(7)`).

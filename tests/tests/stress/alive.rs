@@ -10,11 +10,11 @@ pub(crate) const TALK: &str = "/usr/bin/tare-test-service talk 7001";
 /// From the start of `tare` to its end, logins apart.
 const ANSWER: Duration = secs(1);
 
-/// The control socket answers in time, and a service that is killed runs again.
+/// The control socket answers in time while PID 1 tells of a service that was killed, and that runs again.
 pub(crate) fn require_alive(vm: &Vm) -> Result<()> {
     let works = format!(
-        "TIMEFORMAT=%R; {{ time tare status >/dev/null; }} 2>&1; \
-         until old=$(pgrep -fx '{TALK}'); do sleep 0.1; done; kill -KILL $old; \
+        "until old=$(pgrep -fx '{TALK}'); do sleep 0.1; done; kill -KILL $old; \
+         TIMEFORMAT=%R; {{ time tare status >/dev/null; }} 2>&1; \
          until new=$(pgrep -fx '{TALK}') && [ $new != $old ]; do sleep 0.1; done; \
          until tare service show t-talk | grep -q '^ready'; do sleep 0.1; done"
     );

@@ -1,0 +1,170 @@
+//! A process that writes PID 1's lines to the kernel's log, and waits for consoles in its place.
+//!
+//! The kernel prints a record in whoever's name it is written, and all that others have left to print before it (6.12,
+//! `console_unlock()`). A serial console that takes nothing costs ten milliseconds a byte: PID 1 stood still for 23 s.
+
+use super::{FACILITY, MAX_RECORD};
+use nix::errno::Errno;
+use nix::libc;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::prctl;
+use nix::sys::signal::SigSet;
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, Shutdown, SockFlag, SockType, send, shutdown, socketpair,
+};
+use nix::unistd::{ForkResult, dup2_stdin, dup2_stdout, fork, read, write};
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+/// How long the last lines may take, in milliseconds.
+const PATIENCE: u16 = 1000;
+
+/// Our end of the line to it.
+pub(super) struct Relay {
+    socket: OwnedFd,
+    /// Lines since the last one that there was room for.
+    lost: u64,
+}
+
+impl Relay {
+    /// Starts the process, which ends with `socket`. The caller has one thread.
+    pub(super) fn start(device: &File) -> io::Result<Self> {
+        let flags = SockFlag::SOCK_CLOEXEC;
+        let (socket, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
+        // SAFETY: PID 1 has one thread, so its copy may go on with ordinary Rust code.
+        match unsafe { fork() }? {
+            ForkResult::Parent { .. } => Ok(Self { socket, lost: 0 }),
+            ForkResult::Child => {
+                let _ = write_for_ever(&theirs, device);
+                // SAFETY: it never returns.
+                unsafe { libc::_exit(0) }
+            }
+        }
+    }
+
+    /// Hands `line` over, to another process if this one is gone. Where there is no room, it is lost and counted.
+    pub(super) fn send(&mut self, line: &str, device: &File) -> io::Result<()> {
+        match self.try_send(line) {
+            Err(Errno::EPIPE | Errno::ECONNRESET) => {
+                *self = Self {
+                    lost: self.lost,
+                    ..Self::start(device)?
+                };
+                self.try_send(line)?;
+            }
+            other => other?,
+        }
+        Ok(())
+    }
+
+    fn try_send(&mut self, line: &str) -> nix::Result<()> {
+        let send = |line: &str| {
+            let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+            send(self.socket.as_raw_fd(), line.as_bytes(), flags)
+        };
+        if self.lost > 0 {
+            let text = format!(
+                "<{}>tare: {} lines are lost: the console takes none\n",
+                FACILITY | 4,
+                self.lost
+            );
+            match send(&text) {
+                Err(Errno::EAGAIN) => {}
+                other => {
+                    other?;
+                    self.lost = 0;
+                }
+            }
+        }
+        match send(line) {
+            Err(Errno::EAGAIN) => self.lost += 1,
+            other => drop(other?),
+        }
+        Ok(())
+    }
+
+    /// Waits until all is written, but no longer than [`PATIENCE`].
+    pub(super) fn settle(self) {
+        let _ = shutdown(self.socket.as_raw_fd(), Shutdown::Write);
+        let mut end = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
+        let _ = poll(&mut end, PollTimeout::from(PATIENCE));
+    }
+}
+
+/// In the process: writes what comes, until nobody can send any more.
+fn write_for_ever(lines: &OwnedFd, device: &File) -> nix::Result<()> {
+    // It has PID 1's handlers, which write into pipes of PID 1's.
+    SigSet::all().thread_block()?;
+    prctl::set_name(c"kmsg")?;
+    dup2_stdin(lines)?;
+    dup2_stdout(device)?;
+    // SAFETY: what is closed here is used by nobody: nothing but the two streams is touched from now on.
+    Errno::result(unsafe { libc::syscall(libc::SYS_close_range, 2, u32::MAX, 0) })?;
+    let mut line = [0; MAX_RECORD];
+    loop {
+        match read(io::stdin(), &mut line)? {
+            0 => return Ok(()),
+            // There is nobody to tell that one cannot be written.
+            length => drop(write(io::stdout(), &line[..length])),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{PipeReader, Read};
+
+    /// A device that takes nothing once it is full, and its other end.
+    fn device() -> (File, PipeReader) {
+        let (reader, writer) = io::pipe().unwrap();
+        (File::from(OwnedFd::from(writer)), reader)
+    }
+
+    fn read_all(mut reader: PipeReader) -> String {
+        let mut text = String::new();
+        reader.read_to_string(&mut text).unwrap();
+        text
+    }
+
+    #[test]
+    fn nobody_waits_for_a_device_that_takes_nothing() {
+        let (device, reader) = device();
+        let mut relay = Relay::start(&device).unwrap();
+        let mut said: u64 = 10_000;
+        for number in 0..said {
+            relay.send(&format!("{number:0>99}\n"), &device).unwrap();
+        }
+        assert!(relay.lost > 0);
+        drop(device);
+        let reading = std::thread::spawn(move || read_all(reader));
+        // There is room again a moment later.
+        while relay.lost > 0 {
+            relay.try_send("last\n").unwrap();
+            said += 1;
+        }
+        relay.settle();
+        let text = reading.join().unwrap();
+        assert!(text.ends_with("last\n"));
+        let (told, kept): (Vec<&str>, Vec<&str>) =
+            text.lines().partition(|line| line.starts_with('<'));
+        let lost = told.iter().map(|line| {
+            let number = line.strip_prefix("<28>tare: ").unwrap();
+            let number = number.strip_suffix(" lines are lost: the console takes none");
+            number.unwrap().parse::<u64>().unwrap()
+        });
+        assert_eq!(kept.len() as u64 + lost.sum::<u64>(), said);
+    }
+
+    #[test]
+    fn another_one_takes_the_place_of_one_that_is_gone() {
+        let (device, reader) = device();
+        let mut relay = Relay::start(&device).unwrap();
+        shutdown(relay.socket.as_raw_fd(), Shutdown::Both).unwrap();
+        relay.send("a\n", &device).unwrap();
+        relay.settle();
+        drop(device);
+        assert_eq!(read_all(reader), "a\n");
+    }
+}
