@@ -79,16 +79,21 @@ struct Inventory {
 const COUNT: &str = "\
     echo mounts $(wc -l < /proc/1/mountinfo); \
     echo files $(ls /proc/1/fd | wc -l); \
-    echo namespaces $(docker run --rm --privileged --pid host tare/demo sh -c 'readlink /proc/[0-9]*/ns/*' | sort -u | wc -l); \
-    echo cgroups $(docker run --rm --privileged --cgroupns host tare/demo find /sys/fs/cgroup -type d | grep -vc docker); \
+    echo namespaces $(docker run --rm --privileged --pid host tare/demo sh -c 'ls -l /proc/[0-9]*/ns' 2>/dev/null | sed -n 's/.* -> //p' | sort -u | wc -l); \
+    echo cgroups $(docker run --rm --privileged --cgroupns host tare/demo busybox find /sys/fs/cgroup -type d | wc -l); \
     echo zombies $(ps -eo stat= | grep -c '^Z'); \
     echo disks $(ls /sys/block)";
 
 impl Inventory {
     fn of(vm: &Vm) -> Result<Self> {
         let rss = vm.ssh("awk '/^VmRSS/ {print $2}' /proc/1/status")?;
+        let things = vm.ssh_within(COUNT, secs(30))?;
+        for nothing in ["namespaces 0\n", "cgroups 0\n"] {
+            ensure!(!things.contains(nothing), "not counted: {things}");
+        }
+        println!("{things}");
         Ok(Self {
-            things: vm.ssh_within(COUNT, secs(30))?,
+            things,
             rss: rss.trim().parse().context("VmRSS")?,
         })
     }

@@ -50,12 +50,9 @@ fn readiness(vm: &Vm, checks: &mut Checks) {
         wait_state(vm, "t-exec", "ready")
     });
     checks.check("tcp and unix", || {
-        for name in ["t-tcp", "t-unix"] {
-            vm.ssh(&format!("tare service start --no-wait {name}"))?;
-            wait_state(vm, name, "starting")?;
-        }
-        vm.ssh("sleep 2")?;
-        ensure!(state(vm, "t-tcp")? == "starting" && state(vm, "t-unix")? == "starting");
+        vm.ssh("tare service start --no-wait t-tcp; tare service start --no-wait t-unix; sleep 2")?;
+        let states = [state(vm, "t-tcp")?, state(vm, "t-unix")?];
+        ensure!(states == ["starting", "starting"], "{states:?}");
         ask(vm, 7001, "touch /run/t/listen")?;
         wait_state(vm, "t-tcp", "ready")?;
         wait_state(vm, "t-unix", "ready")
