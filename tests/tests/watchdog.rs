@@ -1,15 +1,17 @@
 //! A machine whose PID 1 hangs.
 
-use std::time::Instant;
-
 use anyhow::{Result, ensure};
 use tare_qemu::{Vm, Watchdog, secs};
-use tare_tests::guest::wait_apps;
+use tare_tests::guest::{says, wait_apps};
 use tare_tests::{on_machines, user_data};
 
 /// Stops the cgroup of PID 1. A container that has the host's cgroups and every right can.
 const FREEZE: &str = "docker run --rm --privileged --cgroupns=host -v /sys/fs/cgroup:/host tare/demo \
     sh -c 'echo 1 > /host/init/cgroup.freeze'";
+
+/// What the watchdog has, in seconds.
+const TIMEOUT: &str =
+    "docker run --rm --privileged tare/demo cat /sys/class/watchdog/watchdog0/timeout";
 
 #[test]
 fn a_machine_whose_pid_1_hangs_is_reset() -> Result<()> {
@@ -25,15 +27,12 @@ fn a_machine_whose_pid_1_hangs_is_reset() -> Result<()> {
             .boot()?;
         vm.wait_ready()?;
         wait_apps(&vm)?;
+        says(&vm, TIMEOUT, "10\n")?;
         // Three times the timeout: it is fed.
         vm.ssh_within("sleep 30", secs(40))?;
         vm.ssh(FREEZE)?;
-        let frozen = Instant::now();
         let exit = vm.wait_exit(secs(30))?;
-        let took = frozen.elapsed();
         ensure!(exit.reason.as_deref() == Some("guest-reset"), "{exit:?}");
-        // A watchdog counts real seconds, and without our timeout a minute of them.
-        ensure!(took < secs(45), "it took {took:?}");
         Ok(())
     })
 }
