@@ -52,8 +52,8 @@ fn of_the_page_is_in_force() -> Result<()> {
         let mut checks = Checks::default();
         for (service, means) in [
             ("engine", "lifecycle.start = \"on-demand\""),
-            ("ssh", "lifecycle.health = {\"interval\":\"1min\""),
-            ("ssh", "lifecycle.restart.limit = {\"starts\":10"),
+            ("ssh", "lifecycle.health.interval = \"1min\""),
+            ("ssh", "lifecycle.restart.limit.starts = 10"),
             ("ssh", "lifecycle.stop.grace = \"3s\""),
             ("time", "lifecycle.after = [\"state:mounted\"]"),
         ] {
