@@ -79,11 +79,11 @@ async fn run(timeline: Timeline) -> ! {
     watch_signals(&events);
     watch_uevents();
     watch_buttons(&events);
-    let mut host = match Host::new(events, timeline) {
+    let mut host = match Host::new(events.clone(), timeline) {
         Ok(host) => host,
         Err(error) => give_up(&error.to_string()),
     };
-    report("cold plug", modules::start_coldplug());
+    start_coldplug(events);
     host.begin().await;
     let mut batch = Vec::new();
     while inbox.recv_many(&mut batch, BATCH).await > 0 {
@@ -93,6 +93,18 @@ async fn run(timeline: Timeline) -> ! {
         }
     }
     give_up("nobody can send events any more")
+}
+
+/// Devices that are there get their modules, beside all else.
+fn start_coldplug(events: UnboundedSender<Event>) {
+    let plugging = modules::start_coldplug();
+    spawn_local(async move {
+        match plugging {
+            Ok(plugging) => until_readable(plugging).await,
+            Err(error) => log::error!("cold plug: {error}"),
+        }
+        let _ = events.send(Event::ColdPlugged);
+    });
 }
 
 fn watch_signals(events: &UnboundedSender<Event>) {

@@ -17,6 +17,7 @@ use crate::paths::STATE;
 use crate::plan::facts::Fact;
 use crate::plan::services::resolve;
 use crate::supervisor::{Event, Supervisor, values};
+use crate::task::Task;
 use crate::timeline::{BASE, CONFIGURATION, NETWORK, Timeline};
 use crate::{config, plan};
 use installed::Installed;
@@ -27,8 +28,6 @@ use tare_config::Machine;
 use tare_config::service::Condition;
 use tare_control::EventKind;
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::task::{JoinHandle, spawn_local};
-use tokio::time::sleep;
 
 /// The service that makes the state partition ready, the first of all.
 const STORAGE: &str = "storage";
@@ -65,8 +64,24 @@ pub(crate) struct Host {
     /// The facts as they were written last.
     facts: BTreeMap<&'static str, String>,
     watchdogs: Watchdogs,
-    /// When the watchdogs are fed next.
-    meal: Option<JoinHandle<()>>,
+    timers: Timers,
+}
+
+/// What has a time. What has happened before it is waited for no longer.
+#[derive(Default)]
+struct Timers {
+    /// The watchdogs are fed next.
+    meal: Option<Task>,
+    /// There is a way out.
+    network: Option<Task>,
+    /// The kernel is asked again for the network.
+    kernel: Option<Task>,
+    /// The next lease is over.
+    lease: Option<Task>,
+    /// The required services are ready.
+    boot: Option<Task>,
+    /// All services have ended.
+    end: Option<Task>,
 }
 
 impl Host {
@@ -99,7 +114,7 @@ impl Host {
             news: control::News::new(),
             facts: BTreeMap::new(),
             watchdogs: Watchdogs::default(),
-            meal: None,
+            timers: Timers::default(),
         })
     }
 
@@ -153,6 +168,10 @@ impl Host {
                 run,
                 message,
             } => self.notified(&service, run, &message).await,
+            Event::ColdPlugged => {
+                self.network.cold_plugged();
+                self.refresh_network().await;
+            }
             Event::NetworkChanged => self.refresh_network().await,
             Event::NetworkLate => self.network_late(),
             Event::BootLate => self.boot_late(),
@@ -175,6 +194,7 @@ impl Host {
         self.tell_changes();
         if self.configured && !self.ready && self.supervisor.missing().is_empty() {
             self.ready = true;
+            self.timers.boot = None;
             let now = since_boot();
             self.timeline.ready(now);
             self.tell_machine(EventKind::Ready, String::new());
@@ -214,9 +234,10 @@ impl Host {
         self.timeline.stage_ended(CONFIGURATION, now);
         self.timeline.stage(NETWORK, now, &[CONFIGURATION]);
         self.supervisor.set(Condition::StateMounted);
+        self.timeline.close_at(now + BOOT_PATIENCE);
+        self.timers.boot = Some(self.after(BOOT_PATIENCE, Event::BootLate));
+        self.timers.network = Some(self.after(NETWORK_PATIENCE, Event::NetworkLate));
         self.refresh_network().await;
-        self.later(NETWORK_PATIENCE, Event::NetworkLate);
-        self.later(BOOT_PATIENCE, Event::BootLate);
     }
 
     fn add_services(&mut self) {
@@ -241,15 +262,16 @@ impl Host {
     }
 
     fn boot_late(&mut self) {
-        self.late = true;
-        self.timeline.close();
-        if !self.ready {
-            log::error!(
-                "not ready after {} s: {}",
-                BOOT_PATIENCE.as_secs(),
-                self.supervisor.missing().join(", ")
-            );
+        // It may have been said before somebody read it.
+        if self.ready {
+            return;
         }
+        self.late = true;
+        log::error!(
+            "not ready after {} s: {}",
+            BOOT_PATIENCE.as_secs(),
+            self.supervisor.missing().join(", ")
+        );
     }
 
     async fn notified(&mut self, service: &str, run: u64, message: &str) {
@@ -285,17 +307,13 @@ impl Host {
                 text,
             }]);
             self.tell_machine(EventKind::Ending, String::new());
-            self.later(END_PATIENCE, Event::EndLate);
+            self.timers.end = Some(self.after(END_PATIENCE, Event::EndLate));
             self.supervisor.begin_end();
         }
     }
 
-    fn later(&self, wait: Duration, event: Event) -> JoinHandle<()> {
-        let events = self.events.clone();
-        spawn_local(async move {
-            sleep(wait).await;
-            let _ = events.send(event);
-        })
+    fn after(&self, wait: Duration, event: Event) -> Task {
+        Task::after(wait, event, &self.events)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Logs to the kernel's ring buffer: it is there before anything else and on every console.
 
+mod console;
 mod relay;
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
@@ -49,7 +50,7 @@ pub(crate) fn relay() -> io::Result<()> {
     let Some(kmsg) = KMSG.get() else {
         return Ok(());
     };
-    let relay = Relay::start(&kmsg.device)?;
+    let relay = Relay::start(&kmsg.device, console::level())?;
     if let Ok(mut slot) = kmsg.relay.try_lock() {
         *slot = Some(relay);
     }

@@ -15,6 +15,7 @@ mod paths;
 mod plan;
 mod shutdown;
 mod supervisor;
+mod task;
 mod timeline;
 
 use effect::modules;

@@ -18,7 +18,8 @@ pub(crate) const NETWORK: &str = "network";
 pub(crate) struct Timeline {
     spans: Vec<Span>,
     ready_at: Option<u64>,
-    closed: bool,
+    /// What begins or ends later does not belong to the boot.
+    closes_at: Option<Duration>,
 }
 
 impl Timeline {
@@ -74,9 +75,9 @@ impl Timeline {
         self.ready_at
     }
 
-    /// The boot is over: what begins from now on does not belong to it.
-    pub(crate) fn close(&mut self) {
-        self.closed = true;
+    /// The boot is over at `at`: what begins or ends later does not belong to it.
+    pub(crate) fn close_at(&mut self, at: Duration) {
+        self.closes_at = Some(at);
     }
 
     /// The boot as it is told to others.
@@ -91,17 +92,22 @@ impl Timeline {
 
     /// Only the first beginning counts: a service that is started again is still on its way.
     fn begin(&mut self, span: Span) {
-        if !self.closed && self.find(&span.name, span.kind).is_none() {
+        if self.is_open(span.began) && self.find(&span.name, span.kind).is_none() {
             self.spans.push(span);
         }
     }
 
     /// Only the first end counts.
     fn end(&mut self, name: &str, kind: SpanKind, at: Duration) {
-        let closed = self.closed;
-        if let Some(span) = self.find(name, kind).filter(|_| !closed) {
-            span.ended.get_or_insert(micros(at));
+        let at = micros(at);
+        let open = self.is_open(at);
+        if let Some(span) = self.find(name, kind).filter(|_| open) {
+            span.ended.get_or_insert(at);
         }
+    }
+
+    fn is_open(&self, at: u64) -> bool {
+        self.closes_at.is_none_or(|close| at <= micros(close))
     }
 
     fn find(&mut self, name: &str, kind: SpanKind) -> Option<&mut Span> {
@@ -182,7 +188,7 @@ mod tests {
         timeline.service_ended("ssh", MS(450));
         timeline.service("ssh", MS(600), &after(&[]));
         timeline.service_ended("ssh", MS(650));
-        timeline.close();
+        timeline.close_at(MS(660));
         timeline.service("late", MS(700), &after(&[]));
         timeline.service_ended("apps", MS(700));
         let want = [

@@ -116,10 +116,11 @@ mod tests {
         let guest = thread::spawn(move || {
             // The network comes up: the second question is answered.
             let unanswered = quiet.accept().unwrap();
-            drop(quiet.accept().unwrap());
+            let refused = quiet.accept().unwrap();
             sshd.set_nonblocking(true).unwrap();
             let early = sshd.accept().is_ok();
             sshd.set_nonblocking(false).unwrap();
+            drop(refused);
             // Not yet listening, then slow.
             drop(sshd.accept().unwrap());
             let (mut stream, _) = sshd.accept().unwrap();

@@ -58,7 +58,10 @@ fn length(span: &Span) -> Option<u64> {
 /// What the machine waited for: the last that had to end before it was ready, what that waited for longest,
 /// and so on to the beginning.
 fn critical_chain(timeline: &GetBootTimeline) -> Vec<&Span> {
-    let required = timeline.spans.iter().filter(|span| span.required);
+    // What began on demand when it was ready already is not among them.
+    let ready_at = timeline.ready_at.unwrap_or(u64::MAX);
+    let awaited = |span: &&Span| span.required && span.began <= ready_at;
+    let required = timeline.spans.iter().filter(awaited);
     let mut chain: Vec<&Span> = required
         .max_by_key(|span| span.ended.unwrap_or(u64::MAX))
         .into_iter()
@@ -112,26 +115,38 @@ mod tests {
     fn critical_chains() {
         let a = || span("a", Some(3), &["b"]);
         let b = || span("b", Some(1), &[]);
-        for (spans, want) in [
-            (vec![], vec![]),
-            (vec![a(), b()], vec![]),
+        let used_later = Span {
+            began: 5,
+            ..span("r2", Some(9), &[])
+        };
+        for (ready_at, spans, want) in [
+            (None, vec![], vec![]),
+            (None, vec![a(), b()], vec![]),
             (
+                Some(9),
                 vec![span("r", Some(9), &["a", "b"]), a(), b()],
                 vec!["r", "a", "b"],
             ),
             (
+                None,
                 vec![span("r1", Some(9), &["b"]), span("r2", None, &["a"]), a()],
                 vec!["r2", "a"],
             ),
-            (vec![span("r", Some(1), &["r", "gone"])], vec!["r"]),
+            (None, vec![span("r", Some(1), &["r", "gone"])], vec!["r"]),
             (
+                None,
                 vec![span("r1", Some(2), &["r2"]), span("r2", Some(1), &["r1"])],
                 vec!["r1", "r2"],
+            ),
+            (
+                Some(4),
+                vec![span("r1", Some(4), &["a"]), used_later, a()],
+                vec!["r1", "a"],
             ),
         ] {
             let timeline = GetBootTimeline {
                 spans,
-                ready_at: None,
+                ready_at,
                 firmware: None,
                 loader: None,
             };

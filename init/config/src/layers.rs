@@ -1,9 +1,9 @@
-//! Layers of configuration: each is checked alone and refused whole, then merged in order.
+//! Layers of configuration: each is checked alone, then with those it is laid over, and refused whole.
 
 use crate::error::{ConfigError, Location, unknown};
 use crate::machine::Machine;
 use crate::service::Condition;
-use crate::text::{decode, locate, name};
+use crate::text::{decode, locate, name, reword};
 use std::collections::BTreeMap;
 use toml::de::DeTable;
 use toml::{Table, Value};
@@ -40,18 +40,28 @@ pub type Origins = BTreeMap<String, String>;
 /// Merges `layers`, the later over the earlier: tables are merged, anything else replaces.
 ///
 /// # Errors
-/// If layers that are right alone are wrong together.
-pub fn merge(layers: &[Layer]) -> Result<(Machine, Origins), ConfigError> {
+/// If layers that are right alone are wrong together: why the last does not go with those before, which do.
+pub fn merge(layers: &[Layer]) -> Result<(Machine, Origins), String> {
     let mut merged = Table::new();
     let mut origins = Origins::new();
     for layer in layers {
         overlay(&mut merged, &layer.table, &layer.source, "", &mut origins);
     }
-    let machine = merged.try_into().map_err(|error: toml::de::Error| {
-        let names: Vec<&str> = layers.iter().map(|layer| layer.source.as_str()).collect();
-        locate(&names.join("+"), "", &error)
-    })?;
+    let machine = merged
+        .try_into()
+        .map_err(|error| conflict(layers, &error))?;
     Ok((machine, origins))
+}
+
+/// Merged layers have no lines; the key stands in what the error says of itself.
+fn conflict(layers: &[Layer], error: &toml::de::Error) -> String {
+    let names: Vec<&str> = layers.iter().map(|layer| layer.source.as_str()).collect();
+    let (last, before) = names.split_last().unwrap_or((&"", &[]));
+    let reason = reword(error.to_string().trim_end());
+    format!(
+        "{last} does not go together with {}: {reason}",
+        before.join(" and ")
+    )
 }
 
 fn overlay(under: &mut Table, over: &Table, source: &str, prefix: &str, origins: &mut Origins) {

@@ -11,7 +11,7 @@ pub use access::{AuthorizedKey, Hostname};
 pub use control::{Control, Others};
 pub use log::{Forward, Log, Receiver, Transport};
 pub use metrics::Metrics;
-pub use network::{Cidr, Interface, Mtu, Network};
+pub use network::{Cidr, Domain, Interface, Mtu, Network};
 pub use watchdog::{Watchdog, WatchdogTimeout};
 
 use crate::Override;

@@ -6,8 +6,8 @@
 use crate::Bytes;
 use crate::Span;
 use crate::service::{
-    self, Backoff, Condition, Health, Lifecycle, Limit, RestartPolicy, Schedule, Service, Start,
-    StopSignal, range,
+    Backoff, Condition, Health, Lifecycle, Limit, RestartPolicy, Schedule, Service, Start,
+    StopSignal, program, range,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -19,6 +19,7 @@ pub struct Override {
     /// Whether it starts at all.
     pub enabled: Option<bool>,
     /// Variables to add or replace.
+    #[serde(deserialize_with = "program::environment")]
     pub environment: BTreeMap<String, String>,
     /// The program.
     pub process: ProcessOverride,
@@ -33,7 +34,7 @@ pub struct Override {
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct ProcessOverride {
     /// Program and arguments, in place of the image's.
-    #[serde(deserialize_with = "service::args")]
+    #[serde(deserialize_with = "program::args")]
     pub args: Option<Vec<String>>,
 }
 

@@ -8,6 +8,7 @@ mod condition;
 mod lifecycle;
 mod mount;
 mod probe;
+pub(crate) mod program;
 pub(crate) mod range;
 mod restart;
 mod sandbox;
@@ -25,8 +26,7 @@ pub use schedule::{Calendar, Schedule};
 pub use socket::{Socket, SocketAddress, SocketType};
 
 use crate::Bytes;
-use serde::de::Error;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// A service as `service.toml` describes it.
@@ -47,7 +47,7 @@ pub struct Service {
     /// What runs in it.
     pub process: Process,
     /// Environment of the process, added to `PATH`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "program::environment")]
     pub environment: BTreeMap<String, String>,
     /// What separates it from the host; everything not named is closed.
     #[serde(default)]
@@ -87,7 +87,7 @@ pub struct Image {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Process {
     /// Program (absolute path) and its arguments.
-    #[serde(deserialize_with = "args")]
+    #[serde(deserialize_with = "program::args")]
     pub args: Vec<String>,
     /// A user of the root filesystem's `/etc/passwd`.
     #[serde(default = "root")]
@@ -142,21 +142,6 @@ impl Default for Resources {
             oom_score_adj: 0,
             open_files: 1024,
         }
-    }
-}
-
-/// A program that can be run, and its arguments.
-pub(crate) fn args<'de, D, T>(from: D) -> Result<T, D::Error>
-where
-    D: Deserializer<'de>,
-    T: From<Vec<String>>,
-{
-    let args = Vec::<String>::deserialize(from)?;
-    match args.first() {
-        Some(program) if program.starts_with('/') => Ok(args.into()),
-        _ => Err(D::Error::custom(
-            "args must start with the absolute path of a program",
-        )),
     }
 }
 

@@ -48,7 +48,7 @@ pub(crate) fn locate(source: &str, text: &str, error: &toml::de::Error) -> Confi
 
 /// Serde names every known key when it meets an unknown one (`serde::de::Error::unknown_field`);
 /// we name the nearest.
-fn reword(message: &str) -> String {
+pub(crate) fn reword(message: &str) -> String {
     let sentence = message.lines().collect::<Vec<_>>().join(", ");
     for (prefix, noun) in [("unknown field `", "key"), ("unknown variant `", "value")] {
         let Some((name, rest)) = sentence

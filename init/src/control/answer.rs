@@ -116,6 +116,7 @@ fn dependencies(status: &ServiceStatus) -> Vec<Dependency> {
 
 fn service(status: ServiceStatus) -> Service {
     let usage = usage::of(&status.cgroup);
+    let ended = Some(status.used).filter(|used| *used > 0);
     Service {
         name: status.name,
         description: status.description,
@@ -126,7 +127,7 @@ fn service(status: ServiceStatus) -> Service {
         starts: status.runs,
         pid: status.pid,
         memory: usage.memory,
-        cpu: usage.cpu,
+        cpu: usage.cpu.map(|cpu| cpu + status.used).or(ended),
         tasks: usage.tasks,
         text: status.text,
         last_exit: status.last_exit,
@@ -153,6 +154,8 @@ mod tests {
             after: vec!["x:ready".to_owned(), "y:done".to_owned()],
             lacks: vec!["y:done".to_owned()],
             required: true,
+            missing: true,
+            used: 8,
         };
         let holds: Vec<bool> = dependencies(&status).iter().map(|d| d.holds).collect();
         assert_eq!(holds, [true, false]);
@@ -165,7 +168,7 @@ mod tests {
             starts: 2,
             pid: None,
             memory: None,
-            cpu: None,
+            cpu: Some(8),
             tasks: None,
             text: "c".to_owned(),
             last_exit: Some("status 1".to_owned()),

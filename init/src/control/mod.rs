@@ -7,14 +7,13 @@
 mod answer;
 mod audit;
 mod conversation;
-mod descriptors;
 mod machine;
 mod peer;
 mod question;
 mod score;
 mod seats;
 mod stream;
-mod usage;
+pub(crate) mod usage;
 
 pub(crate) use question::{Known, Process, Question, Told};
 

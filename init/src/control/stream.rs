@@ -1,6 +1,6 @@
 //! A connection's bytes, within bounds.
 
-use super::descriptors::{self, MAX_DESCRIPTORS};
+use crate::effect::descriptors;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
@@ -14,6 +14,9 @@ use zlink_core::connection::socket::{ReadHalf, ReadResult, Socket, WriteHalf};
 
 /// How long the rest of a message may take once it has begun, and a reply until it is read.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// As many descriptors as any call wants: standard input, output and error.
+const MAX_DESCRIPTORS: usize = 3;
 
 /// How many bytes came, and the descriptors with them.
 type Received = (usize, Vec<OwnedFd>);
@@ -59,13 +62,14 @@ impl Incoming {
                 Some((_, deadline)) => timeout_at(deadline, self.stream.readable()).await??,
                 None => self.stream.readable().await?,
             }
-            let received = match self.takes_descriptors {
-                true => self.receive(buffer),
-                false => self.stream.try_read(buffer).map(|length| (length, vec![])),
-            };
-            match received {
+            match self.receive(buffer) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(error),
+                Ok((length, descriptors)) if !self.takes_descriptors => {
+                    descriptors::close(descriptors);
+                    self.count(&buffer[..length], 0)?;
+                    return Ok((length, vec![]));
+                }
                 Ok((length, descriptors)) => {
                     self.count(&buffer[..length], descriptors.len())?;
                     return Ok((length, descriptors));
@@ -75,7 +79,7 @@ impl Incoming {
     }
 
     fn receive(&self, buffer: &mut [u8]) -> io::Result<Received> {
-        let receive = || descriptors::receive(&self.stream, buffer);
+        let receive = || descriptors::receive(&*self.stream, buffer);
         self.stream.try_io(Interest::READABLE, receive)
     }
 

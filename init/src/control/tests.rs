@@ -115,6 +115,8 @@ fn status(name: &str) -> ServiceStatus {
         after: vec![],
         lacks: vec![],
         required: false,
+        missing: false,
+        used: 0,
     }
 }
 

@@ -22,9 +22,15 @@ pub(super) fn of(cgroup: &Path) -> Usage {
     Usage {
         // Pages of files that nobody has used for long are given up before anybody misses them.
         memory: memory.map(|bytes| bytes.saturating_sub(cached.unwrap_or(0))),
-        cpu: read("cpu.stat").and_then(|stat| value(&stat, "usage_usec")),
+        cpu: cpu(cgroup),
         tasks: read("pids.current").and_then(|text| text.trim().parse().ok()),
     }
+}
+
+/// Microseconds of a processor that `cgroup` has used.
+pub(crate) fn cpu(cgroup: &Path) -> Option<u64> {
+    let stat = fs::read_to_string(cgroup.join("cpu.stat")).ok()?;
+    value(&stat, "usage_usec")
 }
 
 /// The value of `key` in lines of `KEY VALUE`.

@@ -3,6 +3,7 @@
 pub(crate) mod button;
 pub(crate) mod cgroups;
 pub(crate) mod clock;
+pub(crate) mod descriptors;
 pub(crate) mod facts;
 pub(crate) mod files;
 pub(crate) mod last_writes;

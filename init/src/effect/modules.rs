@@ -32,9 +32,9 @@ pub(crate) fn start_loading(alias: &str) -> io::Result<OwnedFd> {
     start(if alias.is_empty() { COLDPLUG } else { alias })
 }
 
-/// Starts loading the modules of every device that is there, in a process of its own.
-pub(crate) fn start_coldplug() -> io::Result<()> {
-    start(COLDPLUG).map(drop)
+/// Starts loading the modules of every device that is there, as [`start_loading`] does.
+pub(crate) fn start_coldplug() -> io::Result<OwnedFd> {
+    start(COLDPLUG)
 }
 
 fn start(argument: &str) -> io::Result<OwnedFd> {

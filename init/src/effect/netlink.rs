@@ -9,7 +9,9 @@ use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage};
 use rtnetlink::packet_route::link::{LinkAttribute, LinkInfo, LinkLayerType, LinkMessage};
 use rtnetlink::packet_route::route::{RouteFlags, RouteMessage};
-use rtnetlink::{Error, Handle, LinkUnspec, MulticastGroup, RouteMessageBuilder};
+use rtnetlink::{
+    Error, Handle, LinkMessageBuilder, LinkUnspec, MulticastGroup, RouteMessageBuilder,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -93,9 +95,17 @@ impl Network {
     async fn set(&self, step: &Step) -> Result<(), Error> {
         match step {
             Step::Up { index, mtu } => {
-                let link = LinkUnspec::new_with_index(*index).up();
-                let link = mtu.iter().fold(link, |link, mtu| link.mtu(*mtu));
-                self.handle.link().set(link.build()).execute().await
+                let set = |link: LinkMessageBuilder<LinkUnspec>| {
+                    self.handle.link().set(link.build()).execute()
+                };
+                let link = || LinkUnspec::new_with_index(*index);
+                if let Some(mtu) = mtu
+                    && let Err(error) = set(link().mtu(*mtu)).await
+                {
+                    // Better a link with another size than none: not every card can do every one.
+                    log::warn!("network: link {index}: MTU {mtu}: {error}");
+                }
+                set(link().up()).await
             }
             Step::Address {
                 index,
@@ -205,7 +215,9 @@ fn is_change(message: &NetlinkMessage<RouteNetlinkMessage>) -> bool {
     use RouteNetlinkMessage::{DelAddress, DelLink, NewAddress, NewLink};
     matches!(
         &message.payload,
+        // One that ran over may have lost any of them.
         NetlinkPayload::InnerMessage(NewLink(_) | DelLink(_) | NewAddress(_) | DelAddress(_))
+            | NetlinkPayload::Overrun(_)
     )
 }
 

@@ -7,6 +7,7 @@ use crate::supervisor::{Change, RequestError, ServiceStatus};
 use crate::timeline::micros;
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
+use tare_config::service::Kind;
 use tare_control::{Address, Event, EventKind, Failure, Health, Method, State};
 use tokio::sync::broadcast;
 
@@ -157,8 +158,18 @@ impl Host {
             Some(State::Ready | State::Done | State::Failed) => {
                 self.timeline.service_ended(name, at);
             }
+            // Between two runs.
+            Some(State::Waiting) if self.is_periodic(name) => {
+                self.timeline.service_ended(name, at);
+            }
             _ => {}
         }
+    }
+
+    /// Whether it runs again and again, so that it is at rest when it waits.
+    fn is_periodic(&self, name: &str) -> bool {
+        let service = self.supervisor.service(name);
+        service.is_some_and(|service| service.lifecycle.kind == Kind::Periodic)
     }
 
     /// Tells who listens that the machine as a whole has come to `kind`.
@@ -199,7 +210,7 @@ fn problem(status: &ServiceStatus, due: bool) -> Option<String> {
     match *state {
         "failed" | "backing-off" | "degraded" => Some(format!("{name} is {state}{why}")),
         "ready" | "done" => None,
-        _ => (due && status.required).then(|| format!("{name} is {state}, and required")),
+        _ => (due && status.missing).then(|| format!("{name} is {state}, and required")),
     }
 }
 
@@ -220,7 +231,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_with_a_service() {
-        for (state, exit, required, due, want) in [
+        for (state, exit, missing, due, want) in [
             ("ready", None, true, true, None),
             ("done", Some("status 0"), true, true, None),
             (
@@ -253,7 +264,9 @@ mod tests {
                 last_exit: exit.map(ToOwned::to_owned),
                 after: vec![],
                 lacks: vec![],
-                required,
+                required: missing,
+                missing,
+                used: 0,
             };
             assert_eq!(problem(&status, due).as_deref(), want, "{state}");
         }

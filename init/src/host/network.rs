@@ -2,14 +2,15 @@
 
 use super::{DHCP, Host, NETWORK_PATIENCE};
 use crate::clock::since_boot;
+use crate::network::PATIENCE;
 use crate::supervisor::Event;
 use crate::timeline::NETWORK;
 use std::time::Duration;
 use tare_config::service::Condition;
 use tokio::time::timeout;
 
-/// The kernel drops answers for which it has no room; then it is asked again after this long.
-const KERNEL_PATIENCE: Duration = Duration::from_secs(10);
+/// Where the kernel did not answer, it is asked again after this long.
+const PAUSE: Duration = Duration::from_secs(1);
 
 impl Host {
     /// Sets the links, and tells who must know what came of it.
@@ -17,10 +18,11 @@ impl Host {
         if !self.configured {
             return;
         }
+        self.end_leases();
         let refresh = self.network.refresh(&self.machine);
-        let Ok(outlook) = timeout(KERNEL_PATIENCE, refresh).await else {
+        let Ok(outlook) = timeout(PATIENCE, refresh).await else {
             log::error!("network: the kernel does not answer");
-            self.later(KERNEL_PATIENCE, Event::NetworkChanged);
+            self.timers.kernel = Some(self.after(PAUSE, Event::NetworkChanged));
             return;
         };
         self.write(vec![outlook.addresses]);
@@ -30,7 +32,17 @@ impl Host {
         }
     }
 
+    /// Forgets what leases that are over said, and looks again when the next one is.
+    fn end_leases(&mut self) {
+        let (ended, next) = self.network.end_leases();
+        self.timers.lease = next.map(|wait| self.after(wait, Event::NetworkChanged));
+        if ended {
+            self.write_facts();
+        }
+    }
+
     fn network_online(&mut self) {
+        self.timers.network = None;
         self.timeline.stage_ended(NETWORK, since_boot());
         self.supervisor.set(Condition::NetworkOnline);
     }

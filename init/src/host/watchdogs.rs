@@ -3,9 +3,9 @@
 use super::Host;
 use crate::effect::timer;
 use crate::supervisor::Event;
+use crate::task::Task;
 use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::task::spawn_local;
 
 /// After this long, a watchdog ends what does not end by itself: writing back and unmounting.
 const LAST_PATIENCE: Duration = Duration::from_secs(300);
@@ -25,11 +25,8 @@ impl Host {
     /// Feeds them, and comes back in time for the next meal.
     pub(super) fn feed_watchdogs(&mut self) {
         self.watchdogs.feed();
-        if let Some(meal) = self.meal.take() {
-            meal.abort();
-        }
         let interval = self.watchdogs.interval();
-        self.meal = interval.map(|wait| spawn_local(meal(wait, self.events.clone())));
+        self.timers.meal = interval.map(|wait| Task::spawn(meal(wait, self.events.clone())));
     }
 
     /// The last time: what comes now blocks, but not for ever.

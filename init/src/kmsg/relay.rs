@@ -3,12 +3,14 @@
 //! The kernel prints a record in whoever's name it is written, and all that others have left to print before it (6.12,
 //! `console_unlock()`). A serial console that takes nothing costs ten milliseconds a byte: PID 1 stood still for 23 s.
 
-use super::{FACILITY, MAX_RECORD};
+use super::MAX_RECORD;
+use super::console::Watch;
+use log::Level;
 use nix::errno::Errno;
-use nix::libc;
+use nix::libc::{self, c_int};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
-use nix::sys::signal::SigSet;
+use nix::sys::signal::{SigSet, SigmaskHow};
 use nix::sys::socket::{
     AddressFamily, MsgFlags, Shutdown, SockFlag, SockType, send, shutdown, socketpair,
 };
@@ -25,18 +27,30 @@ pub(super) struct Relay {
     socket: OwnedFd,
     /// Lines since the last one that there was room for.
     lost: u64,
+    /// The kernel's console level, if it is to be changed for consoles that take nothing.
+    level: Option<c_int>,
 }
 
 impl Relay {
     /// Starts the process, which ends with `socket`. The caller has one thread.
-    pub(super) fn start(device: &File) -> io::Result<Self> {
+    pub(super) fn start(device: &File, level: Option<c_int>) -> io::Result<Self> {
         let flags = SockFlag::SOCK_CLOEXEC;
         let (socket, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
+        // The copy has PID 1's handlers, which write into pipes of PID 1's.
+        let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
         // SAFETY: PID 1 has one thread, so its copy may go on with ordinary Rust code.
-        match unsafe { fork() }? {
-            ForkResult::Parent { .. } => Ok(Self { socket, lost: 0 }),
+        let side = unsafe { fork() };
+        if !matches!(side, Ok(ForkResult::Child)) {
+            before.thread_set_mask()?;
+        }
+        match side? {
+            ForkResult::Parent { .. } => Ok(Self {
+                socket,
+                lost: 0,
+                level,
+            }),
             ForkResult::Child => {
-                let _ = write_for_ever(&theirs, device);
+                let _ = write_for_ever(&theirs, device, level);
                 // SAFETY: it never returns.
                 unsafe { libc::_exit(0) }
             }
@@ -49,7 +63,7 @@ impl Relay {
             Err(Errno::EPIPE | Errno::ECONNRESET) => {
                 *self = Self {
                     lost: self.lost,
-                    ..Self::start(device)?
+                    ..Self::start(device, self.level)?
                 };
                 self.try_send(line)?;
             }
@@ -64,10 +78,9 @@ impl Relay {
             send(self.socket.as_raw_fd(), line.as_bytes(), flags)
         };
         if self.lost > 0 {
-            let text = format!(
-                "<{}>tare: {} lines are lost: the console takes none\n",
-                FACILITY | 4,
-                self.lost
+            let text = super::line(
+                Level::Warn,
+                &format!("{} lines are lost: the console takes none", self.lost),
             );
             match send(&text) {
                 Err(Errno::EAGAIN) => {}
@@ -93,22 +106,31 @@ impl Relay {
 }
 
 /// In the process: writes what comes, until nobody can send any more.
-fn write_for_ever(lines: &OwnedFd, device: &File) -> nix::Result<()> {
-    // It has PID 1's handlers, which write into pipes of PID 1's.
-    SigSet::all().thread_block()?;
+fn write_for_ever(lines: &OwnedFd, device: &File, level: Option<c_int>) -> io::Result<()> {
     prctl::set_name(c"kmsg")?;
     dup2_stdin(lines)?;
     dup2_stdout(device)?;
     // SAFETY: what is closed here is used by nobody: nothing but the two streams is touched from now on.
     Errno::result(unsafe { libc::syscall(libc::SYS_close_range, 2, u32::MAX, 0) })?;
+    // There is nobody to tell that a line cannot be written.
+    let put = |line: &[u8]| {
+        let _ = write(io::stdout(), line);
+    };
+    let tell = move |what: &str| put(super::line(Level::Warn, what).as_bytes());
+    let watch = level.and_then(|level| Watch::start(level, tell).ok());
     let mut line = [0; MAX_RECORD];
     loop {
-        match read(io::stdin(), &mut line)? {
-            0 => return Ok(()),
-            // There is nobody to tell that one cannot be written.
-            length => drop(write(io::stdout(), &line[..length])),
+        let length = read(io::stdin(), &mut line)?;
+        match &watch {
+            _ if length == 0 => break,
+            Some(watch) => watch.over(|| put(&line[..length])),
+            None => put(&line[..length]),
         }
     }
+    if let Some(watch) = watch {
+        watch.end();
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -131,7 +153,7 @@ mod tests {
     #[test]
     fn nobody_waits_for_a_device_that_takes_nothing() {
         let (device, reader) = device();
-        let mut relay = Relay::start(&device).unwrap();
+        let mut relay = Relay::start(&device, None).unwrap();
         let mut said: u64 = 10_000;
         for number in 0..said {
             relay.send(&format!("{number:0>99}\n"), &device).unwrap();
@@ -160,7 +182,7 @@ mod tests {
     #[test]
     fn another_one_takes_the_place_of_one_that_is_gone() {
         let (device, reader) = device();
-        let mut relay = Relay::start(&device).unwrap();
+        let mut relay = Relay::start(&device, None).unwrap();
         shutdown(relay.socket.as_raw_fd(), Shutdown::Both).unwrap();
         relay.send("a\n", &device).unwrap();
         relay.settle();

@@ -1,6 +1,6 @@
 //! The facts about the host that services read at `/run/host`.
 
-use super::network::Lease;
+use super::lease::Lease;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::net::IpAddr;
@@ -139,11 +139,16 @@ fn ntp_sources(machine: &Machine, leases: &Leases) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::lease;
+    use std::time::Duration;
 
     fn lease() -> Leases {
         let json = r#"{"interface":"eth0","address":"10.0.2.15/24","gateway":"10.0.2.2","dns":["10.0.2.3"],
             "search":["lan"],"ntp":["10.0.2.4"],"hostname":"leased","mtu":null,"lease-seconds":86400}"#;
-        BTreeMap::from([("eth0".to_owned(), serde_json::from_str(json).unwrap())])
+        BTreeMap::from([(
+            "eth0".to_owned(),
+            lease::read(json, Duration::ZERO).unwrap().0,
+        )])
     }
 
     fn text(machine: &str, leases: &Leases, name: &str) -> String {

@@ -1,6 +1,7 @@
 //! What is to be done, as data. Nothing here performs I/O: same input, same plan.
 
 pub(crate) mod facts;
+pub(crate) mod lease;
 pub(crate) mod mounts;
 pub(crate) mod network;
 pub(crate) mod sections;

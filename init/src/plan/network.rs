@@ -1,11 +1,11 @@
 //! From configuration, links and leases to what is set on which link.
 
 use super::facts::Leases;
-use serde::Deserialize;
+use super::lease::Lease;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use tare_config::Machine;
-use tare_config::machine::{Cidr, Hostname, Interface, Mtu};
+use tare_config::machine::Interface;
 
 /// A link that a cable, or a hypervisor's idea of one, ends in.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -14,20 +14,6 @@ pub(crate) struct Link {
     pub(crate) index: u32,
     /// The kernel's name for it.
     pub(crate) name: String,
-}
-
-/// What a DHCP server granted, as the `dhcp` service reports it.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) struct Lease {
-    pub(crate) interface: String,
-    pub(crate) address: Cidr,
-    pub(crate) gateway: Option<IpAddr>,
-    pub(crate) dns: Vec<IpAddr>,
-    pub(crate) search: Vec<Hostname>,
-    pub(crate) ntp: Vec<IpAddr>,
-    pub(crate) hostname: Option<Hostname>,
-    pub(crate) mtu: Option<Mtu>,
 }
 
 /// One thing to set.
@@ -75,9 +61,10 @@ fn link_steps(index: u32, interface: &Interface, lease: Option<&Lease>) -> Vec<S
         .iter()
         .copied()
         .chain(lease.map(|lease| lease.address));
-    let leased_gateway = lease
-        .and_then(|lease| lease.gateway)
-        .filter(|_| interface.gateway.is_empty());
+    let leased_gateway = lease.and_then(|lease| lease.gateway).filter(|leased| {
+        let mut own = interface.gateway.iter();
+        !own.any(|own| own.is_ipv4() == leased.is_ipv4())
+    });
     let gateways = interface.gateway.iter().copied().chain(leased_gateway);
     std::iter::once(Step::Up { index, mtu })
         .chain(addresses.map(|cidr| Step::Address {
@@ -98,17 +85,20 @@ pub(crate) fn dhcp_links(machine: &Machine, links: &BTreeSet<Link>) -> Vec<Strin
     served.map(|link| link.name.clone()).collect()
 }
 
-/// Whether there is a way out, or none will come: no link at all, or static links without a gateway.
-pub(crate) fn is_online(machine: &Machine, links: &BTreeSet<Link>, steps: &[Step]) -> bool {
+/// Whether there is a way out, or none will come: once the links `are_there`, it is no link at all, or only static ones
+/// without a gateway.
+pub(crate) fn is_online(steps: &[Step], dhcp_links: &[String], are_there: bool) -> bool {
     let routed = steps
         .iter()
         .any(|step| matches!(step, Step::DefaultRoute { .. }));
-    routed || dhcp_links(machine, links).is_empty()
+    routed || (are_there && dhcp_links.is_empty())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::lease;
+    use std::time::Duration;
 
     fn machine(text: &str) -> Machine {
         tare_config::parse("t", text.as_bytes()).unwrap()
@@ -130,7 +120,10 @@ mod tests {
     fn leases() -> Leases {
         let json = r#"{"interface":"eth0","address":"10.0.2.15/24","gateway":"10.0.2.2","dns":[],
             "search":[],"ntp":[],"hostname":null,"mtu":1400,"lease-seconds":60}"#;
-        Leases::from([("eth0".to_owned(), serde_json::from_str(json).unwrap())])
+        Leases::from([(
+            "eth0".to_owned(),
+            lease::read(json, Duration::ZERO).unwrap().0,
+        )])
     }
 
     fn address(index: u32, address: &str, prefix: u8) -> Step {
@@ -191,17 +184,39 @@ mod tests {
     }
 
     #[test]
+    fn a_leased_gateway_yields_to_one_of_its_family() {
+        for (own, want) in [
+            ("'192.0.2.1'", vec![route(2, "192.0.2.1")]),
+            (
+                "'2001:db8::1'",
+                vec![route(2, "10.0.2.2"), route(2, "2001:db8::1")],
+            ),
+        ] {
+            let text = format!(
+                "[network.interfaces.eth0]\ndhcp=true\n\
+                 addresses=['192.0.2.10/24','2001:db8::10/64']\ngateway={own}"
+            );
+            let mut steps = plan(&machine(&text), &links(), &leases());
+            steps.retain(|step| matches!(step, Step::DefaultRoute { .. }));
+            assert_eq!(steps, want, "{own}");
+        }
+    }
+
+    #[test]
     fn online_is_a_default_route_or_none_to_come() {
         let fixed = "[network.interfaces.eth0]\naddresses=['192.0.2.1/24']\n[network.interfaces.eth1]\ndhcp=false";
+        // First while links may still come, then when all are there.
         for (text, links, leases, want) in [
-            ("", links(), Leases::new(), false),
-            ("", links(), leases(), true),
-            ("", BTreeSet::new(), Leases::new(), true),
-            (fixed, links(), Leases::new(), true),
+            ("", links(), Leases::new(), [false, false]),
+            ("", links(), leases(), [true, true]),
+            ("", BTreeSet::new(), Leases::new(), [false, true]),
+            (fixed, links(), Leases::new(), [false, true]),
         ] {
             let machine = machine(text);
             let steps = plan(&machine, &links, &leases);
-            assert_eq!(is_online(&machine, &links, &steps), want, "{text}");
+            let dhcp = dhcp_links(&machine, &links);
+            let online = [false, true].map(|are_there| is_online(&steps, &dhcp, are_there));
+            assert_eq!(online, want, "{text}");
         }
     }
 }

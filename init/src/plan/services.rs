@@ -104,24 +104,49 @@ fn wait_for_state(service: &mut Service) {
     }
 }
 
-/// The services that must have ended before `name` is stopped: those that waited for it, and for
-/// the one that collects output, all.
+/// The services that must have ended before `name` is stopped: those that waited for it; for the one that collects
+/// output, all that it does not need; and for one that ends last, all that none of its kind needs.
 pub(crate) fn stops_after<'a>(name: &str, services: &'a Services) -> BTreeSet<&'a str> {
-    let collects = services
-        .get(name)
-        .is_some_and(|service| service.process.collects_output);
-    let waits = |service: &Service| {
-        service
-            .lifecycle
-            .after
-            .iter()
-            .any(|condition| condition.subject() == Some(name))
+    let collects = |service: &Service| service.process.collects_output;
+    let ends_late = |service: &Service| collects(service) || service.lifecycle.stop.last;
+    let kept = match services.get(name) {
+        Some(service) if collects(service) => Some(needed(services, |other, _| other == name)),
+        Some(service) if ends_late(service) => Some(needed(services, |_, other| ends_late(other))),
+        _ => None,
     };
     let others = services.iter().filter(|(other, _)| *other != name);
     others
-        .filter(|(_, service)| collects || waits(service))
+        .filter(|(other, service)| {
+            let unneeded = kept
+                .as_ref()
+                .is_some_and(|kept| !kept.contains(other.as_str()));
+            unneeded || waits_for(service).any(|awaited| awaited == name)
+        })
         .map(|(other, _)| other.as_str())
         .collect()
+}
+
+/// The services that are `wanted`, and all that those wait for. None of them waited for one that is not among them, so
+/// where they end after all others nobody waits in a circle.
+fn needed(services: &Services, wanted: impl Fn(&str, &Service) -> bool) -> BTreeSet<&str> {
+    let wanted = services
+        .iter()
+        .filter(|(name, service)| wanted(name, service));
+    let mut found: Vec<&str> = wanted.map(|(name, _)| name.as_str()).collect();
+    let mut needed = BTreeSet::new();
+    while let Some(name) = found.pop() {
+        if let Some(service) = services.get(name)
+            && needed.insert(name)
+        {
+            found.extend(waits_for(service));
+        }
+    }
+    needed
+}
+
+fn waits_for(service: &Service) -> impl Iterator<Item = &str> {
+    let after = service.lifecycle.after.iter();
+    after.filter_map(Condition::subject)
 }
 
 /// A directory that has to be there before a service starts.
@@ -261,6 +286,53 @@ mod tests {
                 want,
                 "{name}"
             );
+        }
+    }
+
+    #[test]
+    fn some_stop_after_all_that_they_do_not_need() {
+        let service = |name: &str, collects: bool, last: bool, after: &str| {
+            let text = format!(
+                "description='x'\nprocess={{args=['/x'],collects-output={collects}}}\n\
+                 lifecycle={{after=[{after}],stop={{last={last}}}}}"
+            );
+            let service: Service = tare_config::parse("t", text.as_bytes()).unwrap();
+            (name.to_owned(), service)
+        };
+        let services = BTreeMap::from([
+            service("storage", false, false, ""),
+            service("disk", false, false, "'storage:done'"),
+            service("log", true, false, ""),
+            service("backup", false, true, "'disk:ready','network:online'"),
+            service("lease", false, false, ""),
+            service("forward", false, true, "'lease:ready'"),
+            service("shell", false, false, "'disk:ready'"),
+            service("status", false, false, "'forward:ready'"),
+        ]);
+        for (name, want) in [
+            ("backup", vec!["shell", "status"]),
+            ("forward", vec!["shell", "status"]),
+            ("disk", vec!["backup", "shell"]),
+            ("storage", vec!["disk"]),
+            ("lease", vec!["forward"]),
+            ("status", vec![]),
+        ] {
+            assert_eq!(Vec::from_iter(stops_after(name, &services)), want, "{name}");
+        }
+        assert_eq!(stops_after("log", &services).len(), 7);
+    }
+
+    #[test]
+    fn what_the_log_waits_for_stops_after_it() {
+        let machine = machine("[services.log.lifecycle]\nafter=['engine:ready']");
+        let services = resolve(&services(), &machine).services;
+        for (name, want) in [
+            ("ssh", vec![]),
+            ("apps", vec![]),
+            ("log", vec!["apps", "ssh"]),
+            ("engine", vec!["apps", "log"]),
+        ] {
+            assert_eq!(Vec::from_iter(stops_after(name, &services)), want, "{name}");
         }
     }
 

@@ -6,9 +6,11 @@ use super::launch::report;
 use super::output::Collector;
 use super::probe::Asker;
 use super::run::Supervisor;
+use super::signal;
 use super::state::{self, Action};
-use super::task::Task;
+use crate::task::Task;
 use nix::sys::signal::Signal;
+use std::time::Instant;
 use tokio::task::spawn_local;
 
 impl Supervisor {
@@ -22,7 +24,9 @@ impl Supervisor {
             Action::Launch => self.launch(name),
             Action::ArmStart => {
                 if let Some(timeout) = lifecycle.start_timeout() {
-                    unit.arm(timeout.0, state::Event::Late, &events);
+                    // It may have asked for more already.
+                    let wished = unit.deadline.saturating_duration_since(Instant::now());
+                    unit.arm(timeout.0.max(wished), state::Event::Late, &events);
                 }
             }
             Action::DisarmStart => unit.phase = None,
@@ -39,6 +43,7 @@ impl Supervisor {
                 unit.arm(lifecycle.stop.grace.0, state::Event::GraceOver, &events);
             }
             Action::Kill => unit.kill(),
+            Action::ArmKilled => unit.arm(signal::PATIENCE, state::Event::Hangs, &events),
             Action::AwaitEmpty => self.await_empty(name),
             Action::ArmBackoff(wait) => {
                 let wait = health::jittered(wait, health::random());

@@ -4,8 +4,8 @@ use super::conditions::is_only_looked_at;
 use super::event::Event;
 use super::run::Supervisor;
 use super::state::{self, State};
-use super::task::Task;
 use super::unit::Unit;
+use crate::task::Task;
 use std::cmp::Reverse;
 use std::time::{Duration, Instant};
 use tare_config::service::{Condition, Start};
@@ -55,8 +55,9 @@ impl Supervisor {
                 .filter(|unit| unit.is_to_run() && !unit.patient);
             let conditions = waiting.flat_map(|unit| &unit.service.lifecycle.after);
             let subjects = conditions.filter_map(Condition::subject);
-            let idle = |name: &&str| self.units.get(*name).is_some_and(Unit::is_idle);
-            let Some(name) = subjects.into_iter().find(idle).map(str::to_owned) else {
+            let units = subjects.filter_map(|name| self.units.get(name));
+            let idle = |unit: &&Unit| unit.is_idle() && !unit.rests();
+            let Some(name) = units.into_iter().find(idle).map(|unit| unit.name.clone()) else {
                 return;
             };
             if let Some(unit) = self.units.get_mut(&name) {
@@ -102,27 +103,8 @@ impl Unit {
 mod tests {
     use super::*;
     use crate::supervisor::ServiceStatus;
-    use std::path::PathBuf;
-    use tare_container::{Bundle, Spec};
-    use tokio::sync::mpsc::unbounded_channel;
+    use crate::supervisor::testing::supervisor;
     use tokio::task::LocalSet;
-
-    /// A supervisor of services whose programs cannot be started: their bundles are empty.
-    fn supervisor(services: &[(&str, &str)]) -> Supervisor {
-        let mut supervisor = Supervisor::new(unbounded_channel().0);
-        for (name, lifecycle) in services {
-            let text =
-                format!("description='x'\nprocess={{args=['/x']}}\n[lifecycle]\n{lifecycle}");
-            let service = tare_config::parse("t", text.as_bytes()).unwrap();
-            let bundle = Bundle {
-                path: PathBuf::new(),
-                spec: Spec::default(),
-                filter: None,
-            };
-            supervisor.add(name, service, bundle);
-        }
-        supervisor
-    }
 
     /// Names and states, by a space; what was tried to start is backing off.
     async fn states(services: &[(&str, &str)]) -> String {
@@ -165,5 +147,37 @@ mod tests {
         ] {
             assert_eq!(states(&services).await, want);
         }
+    }
+
+    /// The state of the first service, which has just ended well, and what it was when its backoff was over.
+    async fn after_a_good_run(services: &[(&str, &str)]) -> [&'static str; 2] {
+        let backoff = Duration::from_millis(20);
+        LocalSet::new()
+            .run_until(async {
+                let mut supervisor = supervisor(services);
+                let name = services[0].0;
+                let unit = supervisor.units.get_mut(name).unwrap();
+                let next = state::Next::Wait { success: true };
+                (unit.life.state, unit.life.backoff) = (State::Clearing { next }, backoff);
+                (unit.due, unit.needed) = (true, true);
+                supervisor.happen(name, state::Event::Emptied);
+                let word = |supervisor: &Supervisor| supervisor.units[name].life.state.word();
+                let first = word(&supervisor);
+                tokio::time::sleep(backoff * 2).await;
+                supervisor.look();
+                [first, word(&supervisor)]
+            })
+            .await
+    }
+
+    #[tokio::test]
+    async fn a_run_is_not_followed_by_another_at_once() {
+        let nightly = ("nightly", "kind = 'periodic'\nschedule = 'yearly'");
+        assert_eq!(after_a_good_run(&[nightly]).await, ["waiting", "waiting"]);
+        let spare = ("spare", "start = 'on-demand'");
+        let user = ("user", "after = ['spare:ready']");
+        let rested = ["waiting", "backing-off"];
+        assert_eq!(after_a_good_run(&[spare, user]).await, rested);
+        assert_eq!(after_a_good_run(&[spare]).await, ["waiting", "waiting"]);
     }
 }

@@ -52,6 +52,8 @@ pub(crate) enum Event {
         run: u64,
         message: String,
     },
+    /// The devices that were there at the boot have their modules.
+    ColdPlugged,
     /// Links or addresses changed.
     NetworkChanged,
     /// No way out was found in time; what waits for one goes on without.

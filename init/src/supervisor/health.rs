@@ -1,8 +1,8 @@
 //! The watchdog's time, and how long a backoff really is.
 
 use super::event::Event;
-use super::task::Task;
 use super::unit::{Unit, Watchdog};
+use crate::task::Task;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedSender;

@@ -1,10 +1,10 @@
 //! The process that a service names as its main one (`MAINPID=`, `sd_notify(3)`).
 
 use super::event::Event;
-use super::task::Task;
 use super::unit::{MainProcess, Unit};
 use crate::effect::pidfd;
 use crate::effect::readable::until_readable;
+use crate::task::Task;
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;

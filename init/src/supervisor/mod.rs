@@ -23,7 +23,8 @@ mod start;
 mod state;
 mod status;
 mod stop;
-mod task;
+#[cfg(test)]
+mod testing;
 mod unit;
 mod words;
 

@@ -33,7 +33,7 @@ pub(super) enum Notice {
     ExtendTimeout(Duration),
 }
 
-/// What `message` says and that we know, in its order. Of what it says several times the last counts: each is work
+/// What `message` says and that we know, in its order but for a longer time, which comes last. Of what it says several times the last counts: each is work
 /// for PID 1, and a message may have hundreds of lines.
 pub(super) fn parse(message: &str) -> Vec<Notice> {
     let mut pairs: Vec<(&str, &str)> = Vec::new();
@@ -44,9 +44,12 @@ pub(super) fn parse(message: &str) -> Vec<Notice> {
         }
     }
     let parsed = pairs.iter();
-    parsed
+    let mut notices: Vec<Notice> = parsed
         .filter_map(|(key, value)| parse_pair(key, value, message))
-        .collect()
+        .collect();
+    // It is the time of the state into which the rest of the message brings the service.
+    notices.sort_by_key(|notice| matches!(notice, Notice::ExtendTimeout(_)));
+    notices
 }
 
 fn parse_pair(key: &str, value: &str, message: &str) -> Option<Notice> {
@@ -121,6 +124,10 @@ mod tests {
             (
                 "EXTEND_TIMEOUT_USEC=5000000",
                 vec![Notice::ExtendTimeout(micros(5_000_000))],
+            ),
+            (
+                "EXTEND_TIMEOUT_USEC=5\nSTOPPING=1",
+                vec![Notice::Stopping, Notice::ExtendTimeout(micros(5))],
             ),
             (
                 "READY=0\nMAINPID=-1\nMAINPID=x\nWATCHDOG_USEC=-1\nREADY",

@@ -1,17 +1,17 @@
 //! The services' side of `sd_notify(3)`: one socket a service, so that who speaks is known.
 
 use super::event::Event;
-use super::task::Task;
-use nix::sys::socket::{MsgFlags, recv};
+use crate::effect::descriptors;
+use crate::task::Task;
 use std::cell::Cell;
 use std::fs::{self, Permissions};
 use std::io;
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 use tare_container::paths;
+use tokio::io::Interest;
 use tokio::net::UnixDatagram;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -58,9 +58,10 @@ impl Notify {
     /// `run`.
     pub(super) fn begin(&self, run: u64) {
         let mut buffer = [0; 1];
-        let socket = self.socket.as_raw_fd();
         // Past the loop's own view of the socket, which may be older than the last message.
-        while recv(socket, &mut buffer, MsgFlags::MSG_DONTWAIT).is_ok() {}
+        while let Ok((_, came)) = descriptors::receive(&*self.socket, &mut buffer) {
+            descriptors::close(came);
+        }
         self.run.set(run);
     }
 }
@@ -73,15 +74,21 @@ async fn forward(
 ) {
     let mut buffer = [0; MAX_MESSAGE];
     let (mut taken, mut since) = (0, Instant::now());
+    let mut warned = None;
     loop {
-        let length = match socket.recv(&mut buffer).await {
-            Ok(length) => length,
+        let receive = || descriptors::receive(&*socket, &mut buffer);
+        let (length, came) = match socket.async_io(Interest::READABLE, receive).await {
+            Ok(received) => received,
             Err(error) => {
                 log::warn!("{service}: notify socket: {error}");
                 sleep(BURST_TIME).await;
                 continue;
             }
         };
+        if !came.is_empty() && warned.replace(run.get()) != Some(run.get()) {
+            log::warn!("{service}: it sends descriptors, which nobody takes");
+        }
+        descriptors::close(came);
         let message = String::from_utf8_lossy(&buffer[..length]).into_owned();
         let event = Event::Notified {
             service: service.clone(),

@@ -54,7 +54,7 @@ impl Asker {
             sleep(wait).await;
             wait = (wait * 2).min(most);
         }
-        self.tell(state::Event::BecameReady);
+        self.tell(state::Event::Answers);
     }
 
     /// Asks for as long as the service is up, and tells every answer.

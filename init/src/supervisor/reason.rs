@@ -3,9 +3,9 @@
 use super::event::Event;
 use super::run::Supervisor;
 use super::sockets;
-use super::task::Task;
 use crate::effect::readable::until_readable;
 use crate::effect::timer;
+use crate::task::Task;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tare_config::service::{Calendar, Kind, Schedule, Start};
 
@@ -30,6 +30,7 @@ impl Supervisor {
                 let wait = gone.map_or(Duration::ZERO, |gone| span.0.saturating_sub(gone));
                 unit.phase = Some(Task::after(wait, Event::Due { service }, &self.events));
             }
+            _ if !unit.needed => unit.rest(&self.events),
             _ => {}
         }
         if !unit.needed {
@@ -86,8 +87,9 @@ async fn at(
     service: String,
     events: tokio::sync::mpsc::UnboundedSender<Event>,
 ) {
-    while let Some(next) = calendar.next(now()) {
-        match timer::at(next) {
+    loop {
+        let next = calendar.next(now());
+        match timer::at(next.unwrap_or(NEVER)) {
             Ok(timer) => until_readable(timer).await,
             Err(error) => {
                 log::error!("{service}: timer: {error}");
@@ -95,7 +97,7 @@ async fn at(
             }
         }
         // The time itself, or a clock that was set to less than it takes to start a service after it.
-        if (next..next + LATE).contains(&now()) {
+        if next.is_some_and(|next| (next..next + LATE).contains(&now())) {
             let _ = events.send(Event::Due { service });
             return;
         }
@@ -104,6 +106,8 @@ async fn at(
 
 /// A timer that is this late, in seconds, was not late: the clock was set.
 const LATE: i64 = 60;
+/// Seconds since 1970 that no clock of the kernel's shows (`KTIME_SEC_MAX`): only setting the clock ends such a wait.
+const NEVER: i64 = i64::MAX / 1_000_000_000;
 
 fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);

@@ -8,9 +8,9 @@ use super::execs::Execs;
 use super::output::Collector;
 use super::state::{self, Next, State, step};
 use super::stop::Ending;
-use super::task::Task;
 use super::unit::{Setup, Unit};
 use crate::clock::since_boot;
+use crate::task::Task;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tare_config::service::{Condition, Kind, Service, Start};
@@ -98,7 +98,8 @@ impl Supervisor {
         })
     }
 
-    /// Gives a service other arguments, and runs it anew if they changed; with none it waits.
+    /// Gives a service other arguments, and runs it anew if they changed; with none it waits. One that is about to end
+    /// has them at its next start, if there is one.
     pub(crate) fn set_arguments(&mut self, name: &str, arguments: Vec<String>) {
         let Some(unit) = self.units.get_mut(name) else {
             return;
@@ -106,7 +107,7 @@ impl Supervisor {
         let changed = unit.arguments != arguments;
         unit.wanted = !arguments.is_empty();
         unit.arguments = arguments;
-        if changed && unit.life.is_running() && self.ending.is_none() {
+        if changed && unit.life.goes_on() && self.ending.is_none() {
             self.happen(name, state::Event::StopRequested { again: true });
         }
         self.start_eligible();
@@ -116,7 +117,7 @@ impl Supervisor {
     pub(crate) fn fact_changed(&mut self, fact: &str) {
         let reads = |unit: &&Unit| {
             let facts = &unit.service.lifecycle.restart_on;
-            unit.life.is_running() && facts.iter().any(|name| name == fact)
+            unit.life.goes_on() && facts.iter().any(|name| name == fact)
         };
         let names: Vec<String> = self
             .units
@@ -137,15 +138,13 @@ impl Supervisor {
 
     /// The required services that are not ready or done, but for those that nobody needs.
     pub(crate) fn missing(&self) -> Vec<&str> {
-        let late = |unit: &&Unit| {
-            let lacking = !self.conditions.holds(&unit.condition()) && !unit.is_idle();
-            unit.service.lifecycle.required && lacking
-        };
-        self.units
-            .values()
-            .filter(late)
-            .map(|unit| unit.name.as_str())
-            .collect()
+        let missing = self.units.values().filter(|unit| self.is_missing(unit));
+        missing.map(|unit| unit.name.as_str()).collect()
+    }
+
+    pub(super) fn is_missing(&self, unit: &Unit) -> bool {
+        let lacking = !self.conditions.holds(&unit.condition()) && !unit.is_idle();
+        unit.service.lifecycle.required && lacking
     }
 
     /// One step of one service's life.

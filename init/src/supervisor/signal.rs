@@ -3,14 +3,17 @@
 use super::event::Event;
 use super::run::Supervisor;
 use super::state;
-use super::task::Task;
 use super::unit::Unit;
+use crate::control::usage;
+use crate::task::Task;
 use nix::libc;
 use nix::sys::signal::Signal;
+use std::cell::Cell;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tare_config::service::StopSignal;
 use tokio::time::sleep;
@@ -18,8 +21,8 @@ use tokio::time::sleep;
 /// The first wait between two looks at a cgroup whose processes were killed, and the longest.
 const LEAST: Duration = Duration::from_millis(2);
 const MOST: Duration = Duration::from_millis(200);
-/// After this long, what is left of a service is left: it hangs in the kernel.
-const EMPTY_PATIENCE: Duration = Duration::from_secs(10);
+/// After this long, what was killed and is still there is left alone: it hangs in the kernel.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Unit {
     /// Sends its stop signal to its main process.
@@ -53,7 +56,7 @@ impl Supervisor {
         };
         let group = unit.cgroup();
         if !is_populated(&group) {
-            remove(&group);
+            remove(&group, &unit.used);
             self.happen(name, state::Event::Emptied);
             return;
         }
@@ -62,18 +65,18 @@ impl Supervisor {
             run: unit.run,
             what: state::Event::Emptied,
         };
-        let events = self.events.clone();
+        let (events, used) = (self.events.clone(), Rc::clone(&unit.used));
         unit.phase = Some(Task::spawn(async move {
-            until_empty(group).await;
+            until_empty(group, &used).await;
             let _ = events.send(emptied);
         }));
     }
 }
 
-async fn until_empty(group: PathBuf) {
+async fn until_empty(group: PathBuf, used: &Cell<u64>) {
     let (mut wait, begun) = (LEAST, Instant::now());
     while is_populated(&group) {
-        if begun.elapsed() > EMPTY_PATIENCE {
+        if begun.elapsed() > PATIENCE {
             log::error!(
                 "{}: a process that was killed does not end",
                 group.display()
@@ -85,7 +88,7 @@ async fn until_empty(group: PathBuf) {
         // The first time may have failed, and that was told.
         let _ = kill(&group);
     }
-    remove(&group);
+    remove(&group, used);
 }
 
 /// Kills all of a cgroup at once (`cgroup.kill`, Linux 5.14), if it is there.
@@ -110,9 +113,11 @@ fn is_gone(error: &io::Error) -> bool {
 }
 
 /// The next run gets a cgroup of its own: its counters begin at zero, and some kernels kill what is
-/// cloned into one that was killed before (`kill_seq`, 6.14).
-fn remove(group: &Path) {
+/// cloned into one that was killed before (`kill_seq`, 6.14). What was used in it is added to `used`.
+fn remove(group: &Path, used: &Cell<u64>) {
+    let cpu = usage::cpu(group).unwrap_or(0);
     match fs::remove_dir(group) {
+        Ok(()) => used.set(used.get() + cpu),
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             log::debug!("remove {}: {error}", group.display());
         }

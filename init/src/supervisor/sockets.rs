@@ -1,8 +1,8 @@
 //! Sockets that PID 1 holds for services.
 
 use super::event::Event;
-use super::task::Task;
 use crate::effect::readable::until_readable;
+use crate::task::Task;
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, SockaddrIn6, UnixAddr, bind, listen,
     setsockopt, socket, sockopt,

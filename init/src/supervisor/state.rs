@@ -52,10 +52,16 @@ fn at_rest(lifecycle: &Lifecycle, life: Life, event: Event, now: Duration) -> (L
 fn starting(lifecycle: &Lifecycle, life: Life, event: Event, now: Duration) -> (Life, Vec<Action>) {
     match event {
         Event::Launched => launched(lifecycle, life),
-        Event::BecameReady if lifecycle.kind == Kind::Daemon => became_ready(life),
+        Event::SaysReady | Event::Answers if shows(lifecycle, event) => became_ready(life),
         Event::Late => stop(life, Then::Fail, Action::Signal),
         _ => running(lifecycle, life, event, now),
     }
+}
+
+/// Whether `event` is what shows that the service is ready: what it says counts only where nothing else is to be asked.
+fn shows(lifecycle: &Lifecycle, event: Event) -> bool {
+    let says = lifecycle.ready == Ready::Notify;
+    lifecycle.kind == Kind::Daemon && says == (event == Event::SaysReady)
 }
 
 fn launched(lifecycle: &Lifecycle, life: Life) -> (Life, Vec<Action>) {
@@ -80,7 +86,7 @@ fn became_ready(life: Life) -> (Life, Vec<Action>) {
 fn up(lifecycle: &Lifecycle, life: Life, event: Event, now: Duration) -> (Life, Vec<Action>) {
     match event {
         Event::Reloading => (life.reloading(true), vec![Action::ArmStart]),
-        Event::BecameReady if life.reloading => {
+        Event::SaysReady if life.reloading => {
             let (life, mut actions) = better(life.reloading(false));
             actions.insert(0, Action::DisarmStart);
             (life, actions)
@@ -163,20 +169,32 @@ fn stopping(
         Event::StopRequested { again: false } => (after(Then::Stop), vec![]),
         Event::StopRequested { again: true } => (after(Then::StartAgain), vec![]),
         Event::StartRequested if then == Then::Stop => (after(Then::StartAgain), vec![]),
-        Event::GraceOver => (life, vec![Action::Kill]),
+        Event::GraceOver => (life, vec![Action::Kill, Action::ArmKilled]),
         // It was told to end while it was being started.
-        Event::Launched => (life, vec![Action::Signal]),
-        Event::Exited { success, ran_for } => match then {
-            Then::Stop => end::cleared(life, Next::Stop),
-            Then::StartAgain => end::cleared(life, Next::StartAgain),
-            Then::Judge => end::judged(lifecycle, life, success, ran_for, now),
-            Then::Fail => end::judged(lifecycle, life, false, ran_for, now),
-        },
+        Event::Launched if then != Then::Judge => (life, vec![Action::Signal]),
+        Event::Exited { success, ran_for } => stopped(lifecycle, life, then, success, ran_for, now),
+        Event::Hangs => stopped(lifecycle, life, then, false, Duration::ZERO, now),
         _ => (life, vec![]),
     }
 }
 
-/// Its main process is gone, and what it left behind is being killed.
+fn stopped(
+    lifecycle: &Lifecycle,
+    life: Life,
+    then: Then,
+    success: bool,
+    ran_for: Duration,
+    now: Duration,
+) -> (Life, Vec<Action>) {
+    match then {
+        Then::Stop => end::cleared(life, Next::Stop),
+        Then::StartAgain => end::cleared(life, Next::StartAgain),
+        Then::Judge => end::judged(lifecycle, life, success, ran_for, now),
+        Then::Fail => end::judged(lifecycle, life, false, ran_for, now),
+    }
+}
+
+/// Its main process is gone, or as good as gone, and what it left behind is being killed.
 fn clearing(lifecycle: &Lifecycle, life: Life, next: Next, event: Event) -> (Life, Vec<Action>) {
     let to = |next| life.to(State::Clearing { next });
     match event {

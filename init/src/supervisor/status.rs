@@ -32,6 +32,10 @@ pub(crate) struct ServiceStatus {
     pub(crate) lacks: Vec<String>,
     /// Whether a boot without it is a bad boot.
     pub(crate) required: bool,
+    /// Whether it is required and neither ready nor done, although somebody needs it.
+    pub(crate) missing: bool,
+    /// Microseconds of a processor that its ended runs have used.
+    pub(crate) used: u64,
 }
 
 /// Why a service does not do as it is told.
@@ -69,6 +73,8 @@ impl Supervisor {
             after: after.iter().map(ToString::to_string).collect(),
             lacks: lacks.map(ToString::to_string).collect(),
             required: unit.service.lifecycle.required,
+            missing: self.is_missing(unit),
+            used: unit.used.get(),
         }
     }
 

@@ -6,11 +6,13 @@ use super::output::Output;
 use super::reap::Outcome;
 use super::sockets;
 use super::state::{Life, State};
-use super::task::Task;
 use crate::clock::since_boot;
+use crate::task::Task;
+use std::cell::Cell;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tare_config::service::{Condition, Service};
 use tare_container::{Bundle, Running, cgroup, paths};
@@ -28,6 +30,8 @@ pub(super) struct Unit {
     pub(super) text: String,
     /// How its last run ended.
     pub(super) last_exit: Option<String>,
+    /// Microseconds of a processor that ended runs have used: each had a cgroup of its own.
+    pub(super) used: Rc<Cell<u64>>,
     /// Counts runs, so that what an earlier run caused is known as stale.
     pub(super) run: u64,
     pub(super) running: Option<Running>,
@@ -59,7 +63,7 @@ pub(super) struct Unit {
     pub(super) notify: Option<Notify>,
     /// What it listens on, held over its restarts.
     pub(super) sockets: Vec<OwnedFd>,
-    /// The end of what its state waits for, and when that is.
+    /// The end of what its state waits for, and when that is, or is to be at the earliest.
     pub(super) phase: Option<Task>,
     pub(super) deadline: Instant,
     /// What watches it in its state: probes, sockets.
@@ -92,6 +96,7 @@ impl Unit {
             since: since_boot(),
             text: String::new(),
             last_exit: None,
+            used: Rc::default(),
             run: 0,
             running: None,
             main: None,
@@ -147,6 +152,7 @@ impl Unit {
         }
         if !before.is_as(life.state) {
             self.phase = None;
+            self.deadline = Instant::now();
             self.watch.clear();
             self.watchdog.timer = None;
         }
@@ -176,6 +182,18 @@ impl Unit {
         };
         self.deadline = Instant::now() + wait;
         self.phase = Some(Task::after(wait, event, events));
+    }
+
+    /// After an end that came soon after its start, nobody needs it for as long as its backoff says.
+    pub(super) fn rest(&mut self, events: &UnboundedSender<Event>) {
+        let wait = self.life.backoff;
+        self.deadline = Instant::now() + wait;
+        self.phase = (!wait.is_zero()).then(|| Task::after(wait, Event::Look, events));
+    }
+
+    /// Whether that time is not over.
+    pub(super) fn rests(&self) -> bool {
+        self.phase.is_some() && Instant::now() < self.deadline
     }
 }
 

@@ -23,7 +23,7 @@ impl Supervisor {
 
     fn heard(&mut self, name: &str, notice: Notice) {
         match notice {
-            Notice::Ready => self.happen(name, state::Event::BecameReady),
+            Notice::Ready => self.happen(name, state::Event::SaysReady),
             Notice::Reloading(begun) => self.reloading(name, begun),
             Notice::Stopping => self.happen(name, state::Event::SaysStopping),
             Notice::WatchdogTrigger => self.happen(name, state::Event::WatchdogLate),
@@ -76,8 +76,12 @@ impl Supervisor {
             State::Stopping { .. } => state::Event::GraceOver,
             _ => state::Event::Late,
         };
-        if unit.phase.is_some() && Instant::now() + wait > unit.deadline {
-            unit.arm(wait, what, &self.events);
+        let deadline = Instant::now() + wait;
+        match unit.phase {
+            Some(_) if deadline > unit.deadline => unit.arm(wait, what, &self.events),
+            // Its time begins when its launch is reported.
+            None if unit.launching => unit.deadline = unit.deadline.max(deadline),
+            _ => {}
         }
     }
 
@@ -116,6 +120,37 @@ impl Supervisor {
         if unit.and_then(Unit::main_pid) == Some(pid) {
             // Only its parent knows how: one that names such a process ends by its own will.
             self.exited(name, Outcome::Status(0));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::supervisor::state::Action;
+    use crate::supervisor::testing::supervisor;
+    use tokio::task::LocalSet;
+
+    #[tokio::test]
+    async fn more_time_may_be_asked_for_before_the_launch_is_reported() {
+        let seconds = Duration::from_secs;
+        let slow = ("slow", "ready = 'notify'\nstart-timeout = '90s'");
+        for (wish, least) in [(600, 590), (1, 80)] {
+            let left = async {
+                let mut supervisor = supervisor(&[slow]);
+                let unit = supervisor.units.get_mut("slow").unwrap();
+                unit.life.state = State::Starting;
+                unit.launching = true;
+                supervisor.notified("slow", 0, &format!("EXTEND_TIMEOUT_USEC={wish}000000"));
+                supervisor.act("slow", Action::ArmStart);
+                let deadline = supervisor.units["slow"].deadline;
+                deadline.saturating_duration_since(Instant::now())
+            };
+            let left = LocalSet::new().run_until(left).await;
+            assert!(
+                (seconds(least)..seconds(least + 10)).contains(&left),
+                "{left:?}"
+            );
         }
     }
 }

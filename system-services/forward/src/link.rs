@@ -2,6 +2,8 @@
 
 use crate::counted::Counted;
 use crate::tls::Tls;
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::TcpUserTimeout;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs, UdpSocket};
 use std::time::Duration;
@@ -57,6 +59,8 @@ fn tcp(to: &Receiver) -> io::Result<Counted> {
             Ok(stream) => {
                 stream.set_write_timeout(Some(STALLS))?;
                 stream.set_read_timeout(Some(STALLS))?;
+                // What fits in the kernel's buffer is written without a wait, to a host that is gone too.
+                setsockopt(&stream, TcpUserTimeout, &(STALLS.as_millis() as u32))?;
                 return Ok(Counted::new(stream));
             }
             Err(error) => last = error,
@@ -147,5 +151,25 @@ pub(crate) fn require_open(
         )),
         Err(error) if error.kind() != ErrorKind::WouldBlock => Err(error),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::sys::socket::getsockopt;
+    use std::net::TcpListener;
+
+    #[test]
+    fn a_receiver_that_vanished_is_given_up() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let to = Receiver {
+            transport: Transport::Tcp,
+            host: "127.0.0.1".to_owned(),
+            port: listener.local_addr().unwrap().port(),
+        };
+        let stream = tcp(&to).unwrap();
+        let timeout = getsockopt(stream.stream(), TcpUserTimeout).unwrap();
+        assert_eq!(timeout, 60_000);
     }
 }

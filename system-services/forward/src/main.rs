@@ -57,15 +57,19 @@ fn run() -> io::Result<()> {
     Ok(())
 }
 
-/// Connects again and again. A failure is reported when it is another than the last one: each would be a line to send.
+/// Connects again and again. Each line about it is one more to send: a failure is reported when it is another than the
+/// last one, and a connection when it has lived for a while, for there are receivers that accept and fail then.
 fn keep_sending(forward: &Forward, pump: &mut Pump, end: &AtomicBool) {
     let receiver = String::from(forward.to.clone());
-    let (mut wait, mut reported) = (LEAST, String::new());
+    let (mut wait, mut reported) = (Duration::ZERO, String::new());
     while !end.load(Ordering::Relaxed) {
+        let mut since = None;
         let connected = link::connect(forward).and_then(|link| {
-            eprintln!("<5>{receiver}: connected");
-            (wait, reported) = (LEAST, String::new());
-            pump.run(link, end)
+            since = Some(Instant::now());
+            pump.run(link, end, || {
+                eprintln!("<5>{receiver}: connected");
+                reported.clear();
+            })
         });
         if let Err(error) = connected.map_err(|error| error.to_string())
             && reported != error
@@ -73,8 +77,17 @@ fn keep_sending(forward: &Forward, pump: &mut Pump, end: &AtomicBool) {
             eprintln!("<4>{receiver}: {error}; trying again");
             reported = error;
         }
+        wait = next_wait(wait, since.map_or(Duration::ZERO, |since| since.elapsed()));
         pause(wait, end);
-        wait = (wait * 2).min(MOST);
+    }
+}
+
+/// The wait after a connection that `lasted` so long, where the one before it was `wait`. Only one that lasted longer
+/// than any wait begins anew.
+fn next_wait(wait: Duration, lasted: Duration) -> Duration {
+    match lasted > MOST {
+        true => LEAST,
+        false => (wait * 2).clamp(LEAST, MOST),
     }
 }
 
@@ -107,5 +120,33 @@ fn hostname() -> String {
     match name.trim() {
         "" => "-".to_owned(),
         name => name.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits() {
+        let secs = Duration::from_secs;
+        let mut wait = Duration::ZERO;
+        for (lasted, want) in [
+            (0, 1),
+            (0, 2),
+            (1, 4),
+            (60, 8),
+            (61, 1),
+            (9, 2),
+            (9, 4),
+            (9, 8),
+            (9, 16),
+            (9, 32),
+            (9, 60),
+            (9, 60),
+        ] {
+            wait = next_wait(wait, secs(lasted));
+            assert_eq!(wait, secs(want));
+        }
     }
 }

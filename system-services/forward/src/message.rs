@@ -33,12 +33,7 @@ pub(crate) fn write(
     hostname: &str,
     sequence: &mut Sequence,
 ) {
-    let facility = if record.service == "kernel" {
-        KERNEL
-    } else {
-        DAEMON
-    };
-    let priority = facility * 8 + record.priority.number();
+    let priority = facility(record) * 8 + record.priority.number();
     let name = &record.service[..record.service.len().min(APP_NAME)];
     let (wall, stream, number) = (record.wall, record.stream, sequence.next());
     let uptime = centiseconds(record.since_boot);
@@ -48,6 +43,14 @@ pub(crate) fn write(
         "<{priority}>1 {wall} {hostname} {name} - {stream} [meta sequenceId=\"{number}\" sysUpTime=\"{uptime}\"] "
     );
     out.extend_from_slice(record.text);
+}
+
+/// Callers of syslog(3) call themselves what they like: only in its own streams is the kernel the kernel.
+fn facility(record: &Record<'_>) -> u8 {
+    match (record.service, record.stream) {
+        ("kernel", "kmsg" | "pstore" | "dropped") => KERNEL,
+        _ => DAEMON,
+    }
 }
 
 /// Seconds with decimals in hundredths (section 7.3.3).
@@ -84,6 +87,24 @@ mod tests {
             let record = Record::parse(record.as_bytes()).unwrap();
             write(&mut out, &record, "edge-17", &mut Sequence::default());
             assert_eq!(String::from_utf8(out).unwrap(), want);
+        }
+    }
+
+    #[test]
+    fn only_the_kernel_has_its_facility() {
+        for (name, want) in [
+            ("kernel kmsg", "<0>"),
+            ("kernel pstore", "<0>"),
+            ("kernel dropped", "<0>"),
+            ("kernel syslog", "<24>"),
+            ("kernel stdout", "<24>"),
+            ("tare kmsg", "<24>"),
+        ] {
+            let line = format!("2026-11-21T04:12:35.527Z 0.000000 3f2a90c1 0 {name} x");
+            let mut out = Vec::new();
+            let record = Record::parse(line.as_bytes()).unwrap();
+            write(&mut out, &record, "edge-17", &mut Sequence::default());
+            assert!(out.starts_with(want.as_bytes()), "{name}");
         }
     }
 

@@ -14,26 +14,47 @@ const SETTLES: Duration = Duration::from_secs(2);
 /// `net.ipv4.tcp_wmem`) is a few hundred of them.
 const TOGETHER: u64 = 16 << 10;
 
+/// What was taken within so long counts as one: each datagram is taken at once, and there may be hundreds of thousands
+/// of them before the first settles.
+const MOMENT: Duration = Duration::from_millis(100);
+
 /// How far the receiver is.
 #[derive(Debug)]
 pub(crate) struct Progress {
     path: PathBuf,
     received: Position,
-    /// What has been sent and not been taken; the oldest first.
-    sent: VecDeque<Sent>,
+    /// What has been sent and not been taken, by where on the connection it ends; the oldest first.
+    sent: VecDeque<Together<u64>>,
     /// What has been taken, since when; the oldest first.
-    taken: VecDeque<(Instant, Position)>,
+    taken: VecDeque<Together<Instant>>,
 }
 
-/// What was sent together.
+/// What counts as one.
 #[derive(Debug)]
-struct Sent {
-    /// Where on the connection the first part of it ends.
-    first: u64,
-    /// And the last.
-    last: u64,
-    /// What has been sent with that.
+struct Together<At> {
+    /// Of the first part of it.
+    first: At,
+    /// Of the last.
+    last: At,
+    /// Up to where it is.
     position: Position,
+}
+
+impl<At: Copy> Together<At> {
+    /// Adds what is up to `position` to the last of `all`, if what began there `belongs` to it.
+    fn add(all: &mut VecDeque<Self>, at: At, position: Position, belongs: impl Fn(At) -> bool) {
+        match all.back_mut() {
+            Some(together) if belongs(together.first) => {
+                together.last = at;
+                together.position = position;
+            }
+            _ => all.push_back(Self {
+                first: at,
+                last: at,
+                position,
+            }),
+        }
+    }
 }
 
 impl Progress {
@@ -58,42 +79,36 @@ impl Progress {
 
     /// Everything up to `position` has been sent with the first `bytes` of the connection.
     pub(crate) fn sent(&mut self, position: Position, bytes: u64) {
-        match self.sent.back_mut() {
-            Some(sent) if bytes - sent.first < TOGETHER => {
-                sent.last = bytes;
-                sent.position = position;
-            }
-            _ => self.sent.push_back(Sent {
-                first: bytes,
-                last: bytes,
-                position,
-            }),
-        }
+        Together::add(&mut self.sent, bytes, position, |first| {
+            bytes - first < TOGETHER
+        });
     }
 
     /// The first `bytes` of the connection have been taken at `now`.
     pub(crate) fn taken(&mut self, bytes: u64, now: Instant) {
         let count = self.sent.partition_point(|sent| sent.last <= bytes);
         if let Some(sent) = self.sent.drain(..count).next_back() {
-            self.taken.push_back((now, sent.position));
+            Together::add(&mut self.taken, now, sent.position, |first| {
+                now - first < MOMENT
+            });
         }
     }
 
     /// The connection lives at `now`.
     pub(crate) fn settle(&mut self, now: Instant) {
-        let settled = |(since, _): &&(Instant, Position)| now - *since >= SETTLES;
-        let count = self.taken.iter().take_while(settled).count();
+        let settled = |taken: &Together<Instant>| now - taken.last >= SETTLES;
+        let count = self.taken.partition_point(settled);
         let last = self.taken.drain(..count).next_back();
-        if let Some((_, position)) = last {
-            self.keep(position);
+        if let Some(taken) = last {
+            self.keep(taken.position);
         }
     }
 
     /// Everything that was taken counts as received: the connection was ended in good order.
     pub(crate) fn finish(&mut self) {
-        if let Some((_, position)) = self.taken.pop_back() {
+        if let Some(taken) = self.taken.pop_back() {
             self.taken.clear();
-            self.keep(position);
+            self.keep(taken.position);
         }
     }
 
@@ -125,7 +140,8 @@ mod tests {
 
     fn position(offset: u64) -> Position {
         let file = "first line".to_owned();
-        Position { file, offset }
+        let boot = "3f2a90c1".to_owned();
+        Position { file, offset, boot }
     }
 
     #[test]
@@ -154,7 +170,7 @@ mod tests {
     #[test]
     fn what_is_taken_late_is_taken_part_by_part() {
         let mut progress = Progress::open(PathBuf::from("/nowhere"));
-        let now = Instant::now();
+        let mut now = Instant::now();
         for part in 1..=10 {
             progress.sent(position(part), part * TOGETHER);
         }
@@ -166,7 +182,8 @@ mod tests {
             (10 * TOGETHER, Some(10)),
         ] {
             progress.taken(bytes, now);
-            let last = progress.taken.back().map(|(_, position)| position.offset);
+            now += MOMENT;
+            let last = progress.taken.back().map(|taken| taken.position.offset);
             assert_eq!(last, want, "{bytes}");
         }
         assert_eq!((progress.sent.len(), progress.taken.len()), (0, 3));
@@ -189,5 +206,28 @@ mod tests {
             .zip(ends.skip(1))
             .map(|((one, _), (next, _))| next - one);
         assert!(gaps.max().is_some_and(|most| most <= TOGETHER + 100));
+    }
+
+    #[test]
+    fn many_datagrams_count_together() {
+        let name = format!("tare-forward-datagrams-{}.json", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let mut progress = Progress::open(path.clone());
+        let start = Instant::now();
+        let at = |datagram| start + Duration::from_micros(20) * datagram;
+        for datagram in 0..100_000 {
+            progress.sent(position(datagram.into()), 0);
+            progress.taken(0, at(datagram));
+            progress.settle(at(datagram));
+        }
+        assert_eq!((progress.sent.len(), progress.taken.len()), (0, 20));
+        // Not later than it may, nor much earlier.
+        progress.settle(at(50_000) + SETTLES);
+        assert_eq!(progress.received, position(49_999));
+        progress.settle(at(99_998) + SETTLES);
+        assert_eq!(progress.received, position(94_999));
+        progress.settle(at(99_999) + SETTLES);
+        assert_eq!(progress.received, position(99_999));
+        fs::remove_file(path).unwrap();
     }
 }

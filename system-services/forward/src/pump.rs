@@ -14,6 +14,12 @@ const AT_ONCE: usize = 64 << 10;
 /// How long a wait for new lines is while the receiver has not everything yet, and otherwise.
 const SOON: Duration = Duration::from_millis(100);
 const LATER: Duration = Duration::from_secs(1);
+/// How long it goes on when it is time to end: what was said just before is on its way through the log.
+const LINGER: Duration = Duration::from_secs(1);
+/// And how often it looks then, at least: the whole machine may have stood still meanwhile.
+const LAST_LOOKS: u32 = 4;
+/// How long a connection lives before it counts as one.
+const LIVES: Duration = Duration::from_secs(2);
 
 /// What sends.
 #[derive(Debug)]
@@ -32,17 +38,30 @@ impl Pump {
         }
     }
 
-    /// Sends over `link` from where the receiver is, until it is time to end.
+    /// Sends over `link` from where the receiver is, until it is time to end; `lives` is called once it has lived for a
+    /// while.
     ///
     /// # Errors
     /// When the connection breaks or the log cannot be read.
-    pub(crate) fn run(&mut self, mut link: Link, end: &AtomicBool) -> io::Result<()> {
+    pub(crate) fn run(
+        &mut self,
+        mut link: Link,
+        end: &AtomicBool,
+        lives: impl FnOnce(),
+    ) -> io::Result<()> {
+        let (begun, mut lives) = (Instant::now(), Some(lives));
         let mut reader = self.reader()?;
         reader.watch()?;
         let mut sequence = Sequence::default();
         let mut framed = Vec::new();
+        let (mut asked, mut looks) = (None, 0);
         loop {
-            let ending = end.load(Ordering::Relaxed);
+            if end.load(Ordering::Relaxed) {
+                asked.get_or_insert_with(Instant::now);
+                looks += 1;
+            }
+            let late = asked.is_some_and(|asked| asked.elapsed() >= LINGER);
+            let over = late && looks > LAST_LOOKS;
             self.fill(&mut reader, &link, &mut sequence, &mut framed)?;
             if !framed.is_empty() {
                 link.send(&framed)?;
@@ -51,10 +70,13 @@ impl Pump {
             let (taken, now) = (link.taken()?, Instant::now());
             self.progress.taken(taken, now);
             self.progress.settle(now);
+            if let Some(lives) = lives.take_if(|_| now - begun >= LIVES) {
+                lives();
+            }
             let all_taken = taken == link.sent();
-            match (framed.is_empty(), ending && all_taken) {
+            match (framed.is_empty(), over && all_taken) {
                 (true, true) => break,
-                (true, false) => reader.wait(Some(self.patience(all_taken)))?,
+                (true, false) => reader.wait(Some(self.patience(asked.is_none() && all_taken)))?,
                 (false, _) => {}
             }
         }
@@ -63,8 +85,8 @@ impl Pump {
         Ok(())
     }
 
-    fn patience(&self, all_taken: bool) -> Duration {
-        match all_taken && !self.progress.is_pending() {
+    fn patience(&self, idle: bool) -> Duration {
+        match idle && !self.progress.is_pending() {
             true => LATER,
             false => SOON,
         }

@@ -9,9 +9,12 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 use tare_log::{Files, Moment, Record};
 
-/// How far wall clock and boot clock may come apart between two looks for lines to be older than they are:
-/// a clock that was set does not cost the log.
+/// How far wall clock and boot clock may come apart between two looks. A clock that was set, by a person or a time
+/// source, is believed if the kernel says that it follows one, or when it went on for so long: it does not cost the log.
 const STEADY: Duration = Duration::from_secs(60);
+const TRUSTED: Duration = Duration::from_secs(2 * 3600);
+/// No clock that is right shows less (2025, since 1970): what was written under another one has no age, only a size.
+const SANE: Duration = Duration::from_secs(1_735_689_600);
 /// A share of the age that may lie in one file, which goes as a whole.
 const PART_OF_AGE: u32 = 8;
 
@@ -35,6 +38,8 @@ pub(crate) struct Disk {
     /// The highest number that a file has had.
     last: u64,
     looked: Moment,
+    /// Since when the wall clock was not set.
+    steady_since: Duration,
 }
 
 /// The file that is written.
@@ -49,12 +54,14 @@ struct Current {
 
 impl Disk {
     pub(crate) fn new(folder: &Path, limits: Limits) -> Self {
+        let now = Moment::now();
         Self {
             files: Files::of(folder),
             limits,
             current: None,
             last: 0,
-            looked: Moment::now(),
+            looked: now,
+            steady_since: now.since_boot,
         }
     }
 
@@ -129,13 +136,17 @@ impl Disk {
         }
     }
 
-    /// Removes files whose youngest line is too old, and begins a new file often enough for that.
+    /// Removes files whose youngest line is too old, and begins a new file often enough for that. `synced` is whether
+    /// the clock follows a time source.
     ///
     /// # Errors
     /// When a file cannot be moved or removed.
-    pub(crate) fn expire(&mut self, now: Moment) -> io::Result<()> {
+    pub(crate) fn expire(&mut self, now: Moment, synced: bool) -> io::Result<()> {
         let before = std::mem::replace(&mut self.looked, now);
         if !is_steady(before, now) {
+            self.steady_since = now.since_boot;
+        }
+        if !synced && now.since_boot.saturating_sub(self.steady_since) < TRUSTED {
             return Ok(());
         }
         let oldest = now.wall.checked_sub(self.limits.age);
@@ -145,7 +156,8 @@ impl Disk {
             self.rotate()?;
         }
         for file in self.files.rotated()? {
-            if fs::metadata(&file.path)?.modified().ok() < oldest {
+            let youngest = fs::metadata(&file.path)?.modified()?;
+            if youngest >= SystemTime::UNIX_EPOCH + SANE && Some(youngest) < oldest {
                 fs::remove_file(file.path)?;
             }
         }
@@ -231,7 +243,7 @@ fn begun(file: &File) -> Option<SystemTime> {
     humantime::parse_rfc3339(Record::parse(line)?.wall).ok()
 }
 
-/// Whether both clocks have gone equally far, so that the wall clock can be believed.
+/// Whether both clocks have gone equally far.
 fn is_steady(before: Moment, now: Moment) -> bool {
     let went = now.since_boot.saturating_sub(before.since_boot);
     let expected = before.wall + went;

@@ -17,6 +17,7 @@
 //! is seen, 5 until ext4 commits); the end of the service brings everything there. While the disk is full or failing the last 512 KiB are kept in memory, and
 //! how many lines that cost is noted. A service that writes more than it may loses what is too much, and that is noted.
 
+mod clock;
 mod crash;
 mod cut;
 mod desk;

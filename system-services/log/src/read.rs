@@ -31,6 +31,9 @@ pub struct Position {
     pub file: String,
     /// Up to where it has been read, in bytes.
     pub offset: u64,
+    /// The boot of the last record that was read; empty before there is one, and in what older versions kept.
+    #[serde(default)]
+    pub boot: String,
 }
 
 /// Reads records, oldest first, over all files.
@@ -45,6 +48,8 @@ pub struct Reader {
     /// Read already, to be handed out first.
     ahead: VecDeque<Vec<u8>>,
     line: Vec<u8>,
+    /// That of the last record that was handed out.
+    boot: String,
     changes: Option<OwnedFd>,
     unreadable: Option<io::Error>,
 }
@@ -70,7 +75,8 @@ impl Reader {
         Ok(reader)
     }
 
-    /// Goes on where another reader stood, with all records. `None` if that file is gone by now.
+    /// Goes on where another reader stood, with all records. `None` if that file is gone by now. Where a power cut took
+    /// some of what was read, with the next boot's first record, which may stand before the offset.
     ///
     /// # Errors
     /// When the folder cannot be read.
@@ -81,7 +87,8 @@ impl Reader {
         }
         for mut lines in open_all(&reader.files)? {
             if lines.first()? == position.file {
-                lines.seek(position.offset)?;
+                lines.seek_behind(position.offset, &position.boot)?;
+                reader.boot.clone_from(&position.boot);
                 reader.lines = Some(lines);
                 return Ok(Some(reader));
             }
@@ -97,6 +104,7 @@ impl Reader {
             lines: None,
             ahead: VecDeque::new(),
             line: Vec::new(),
+            boot: String::new(),
             changes: None,
             unreadable: None,
         }
@@ -112,7 +120,12 @@ impl Reader {
     )]
     pub fn next(&mut self) -> io::Result<Option<Record<'_>>> {
         while self.next_line()? {
-            if Record::parse(&self.line).is_some_and(|record| self.wanted.lets(&record)) {
+            if let Some(record) = Record::parse(&self.line)
+                && self.wanted.lets(&record)
+            {
+                if self.boot != record.boot {
+                    record.boot.clone_into(&mut self.boot);
+                }
                 return Ok(Record::parse(&self.line));
             }
         }
@@ -142,6 +155,7 @@ impl Reader {
         Ok(Position {
             file: lines.first()?,
             offset: lines.offset(),
+            boot: self.boot.clone(),
         })
     }
 

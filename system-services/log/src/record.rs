@@ -4,7 +4,8 @@ use crate::escape::{escape, unescape};
 use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 use std::borrow::Cow;
-use std::io::Write;
+use std::fmt::Write as _;
+use std::io::Write as _;
 use std::time::{Duration, SystemTime};
 
 /// No record is longer, in bytes: the text has 16 KiB at most before it is escaped fourfold.
@@ -193,7 +194,7 @@ impl<'a> Record<'a> {
             text: &String::from_utf8_lossy(&original),
         };
         // Texts and numbers always have a form in JSON.
-        serde_json::to_string(&json).unwrap_or_default()
+        harmless(&serde_json::to_string(&json).unwrap_or_default())
     }
 
     /// Appends the record to `out` as it stands in a file.
@@ -216,6 +217,21 @@ struct Json<'a> {
     service: &'a str,
     stream: &'a str,
     text: &'a str,
+}
+
+/// JSON without what terminals obey: it escapes control characters below U+0020 only, and the others stand in its
+/// texts alone.
+fn harmless(json: &str) -> String {
+    let mut harmless = String::with_capacity(json.len());
+    for character in json.chars() {
+        if character.is_control() {
+            // Writing to a text does not fail.
+            let _ = write!(harmless, "\\u{:04x}", u32::from(character));
+        } else {
+            harmless.push(character);
+        }
+    }
+    harmless
 }
 
 /// Whether `text` has a digit wherever `shape` has `0`, and what `shape` has elsewhere.

@@ -1,5 +1,6 @@
 //! Writes of lines, each of which brings a source forward: to the disk, or to memory while that is not possible.
 
+use crate::clock;
 use crate::complain;
 use crate::disk::{Disk, Limits};
 use crate::ledger::{Ledger, Mark, Note};
@@ -93,16 +94,16 @@ impl Store {
         {
             self.fail(&error);
         }
-        self.expire(Moment::now());
+        self.expire(Moment::now(), clock::is_synced());
     }
 
     /// Looks how old lines are if it is time for that.
-    fn expire(&mut self, now: Moment) {
+    fn expire(&mut self, now: Moment, synced: bool) {
         if now.since_boot < self.next_look {
             return;
         }
         self.next_look = now.since_boot + LOOKS;
-        if let Err(error) = self.disk.expire(now) {
+        if let Err(error) = self.disk.expire(now, synced) {
             complain(&format!("old files: {error}"));
         }
     }

@@ -65,7 +65,7 @@ impl Syslog {
             after.done = found.number;
             after.dropped += keep(found.sent, bytes, desk);
             count += 1;
-            taken += bytes.len().max(1);
+            taken += bytes.len();
         }
         desk.store.commit(&mut self.ledger, after, &desk.output);
         self.queue.take(count);

@@ -3,9 +3,9 @@
 use std::fmt::Display;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// How long each read and write may take.
+/// How long a request may take to come, and its answer to go.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The longest request, in bytes, and the most lines of it.
 const MAX_REQUEST: u64 = 8 << 10;
@@ -27,18 +27,61 @@ pub(crate) fn answer<E: Display>(
     stream: TcpStream,
     page: impl FnOnce() -> Result<String, E>,
 ) -> io::Result<()> {
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    let mut stream = BufReader::new(stream);
-    let request = read_request(&mut stream)?;
+    answer_within(PATIENCE, stream, page)
+}
+
+fn answer_within<E: Display>(
+    patience: Duration,
+    stream: TcpStream,
+    page: impl FnOnce() -> Result<String, E>,
+) -> io::Result<()> {
+    let request = read_request(&mut BufReader::new(Timed::new(&stream, patience)))?;
     let Answer(status, kind, body) = respond(&request, page);
     let head = format!(
         "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
         body.len()
     );
-    let stream = stream.get_mut();
+    let mut stream = Timed::new(&stream, patience);
     stream.write_all(head.as_bytes())?;
     stream.write_all(body.as_bytes())
+}
+
+/// A connection until a deadline. The socket's own timeouts begin anew with each byte, so that a peer could stay for hours.
+struct Timed<'a> {
+    stream: &'a TcpStream,
+    deadline: Instant,
+}
+
+impl<'a> Timed<'a> {
+    fn new(stream: &'a TcpStream, patience: Duration) -> Self {
+        let deadline = Instant::now() + patience;
+        Self { stream, deadline }
+    }
+
+    fn left(&self) -> io::Result<Option<Duration>> {
+        match self.deadline.saturating_duration_since(Instant::now()) {
+            Duration::ZERO => Err(io::ErrorKind::TimedOut.into()),
+            left => Ok(Some(left)),
+        }
+    }
+}
+
+impl Read for Timed<'_> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.stream.set_read_timeout(self.left()?)?;
+        self.stream.read(bytes)
+    }
+}
+
+impl Write for Timed<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.set_write_timeout(self.left()?)?;
+        self.stream.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// The first line; what follows it up to the empty line is read and forgotten.
@@ -80,6 +123,8 @@ fn path(target: &str) -> &str {
 mod tests {
     use super::*;
     use std::io::Cursor;
+    use std::net::TcpListener;
+    use std::thread;
 
     #[test]
     fn requests_and_their_answers() {
@@ -123,5 +168,23 @@ mod tests {
         assert_eq!(read(&"x".repeat(10_000)), invalid);
         assert_eq!(read(&"x\r\n".repeat(200)), invalid);
         assert_eq!(read(""), invalid);
+    }
+
+    #[test]
+    fn a_request_has_one_deadline_however_slowly_it_comes() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (stream, _) = listener.accept().unwrap();
+        let page = || Ok::<_, String>("x 1\n".to_owned());
+        let server = thread::spawn(move || answer_within(Duration::from_millis(200), stream, page));
+        while !server.is_finished() {
+            // It may have hung up.
+            let _ = client.write_all(b"x");
+            thread::sleep(Duration::from_millis(20));
+        }
+        let kind = server.join().unwrap().unwrap_err().kind();
+        // What a read says whose own timeout was the deadline is the first.
+        let late = [io::ErrorKind::WouldBlock, io::ErrorKind::TimedOut];
+        assert!(late.contains(&kind), "{kind}");
     }
 }

@@ -11,7 +11,8 @@
 //! Where the disk has room after the partition the partition is grown to its end, and the file
 //! system with it, online, because the kernel's journal makes that safe against a power cut.
 //!
-//! Exit status 0 means that there is a clean ext4; otherwise PID 1 goes on with memory.
+//! Exit status 0 means that there is a clean ext4, which the next boot will not format again;
+//! otherwise PID 1 goes on with memory.
 
 mod disk;
 mod ext4;
@@ -53,8 +54,16 @@ fn prepare(device: &Path) -> io::Result<()> {
         tolerate("grow the partition", grow::partition(partition, blank));
     }
     leave_clean(device, contents)?;
-    if let (Some(partition), true) = (&partition, blank) {
-        tolerate("note that it is formatted", grow::formatted(partition));
+    finish(device, partition.as_ref().filter(|_| blank))
+}
+
+/// Notes that `formatted` is, and grows the clean ext4 on `device`. Without the note the next boot would format it again,
+/// so that nobody may use it before.
+fn finish(device: &Path, formatted: Option<&Partition>) -> io::Result<()> {
+    if let Some(partition) = formatted {
+        grow::formatted(partition).map_err(|error| {
+            io::Error::other(format!("cannot note that it is formatted: {error}"))
+        })?;
     }
     tolerate("grow the file system", grow::file_system(device));
     Ok(())
@@ -88,4 +97,27 @@ fn tolerate<T>(what: &str, result: io::Result<T>) -> Option<T> {
     result
         .inspect_err(|error| say(&format!("cannot {what}: {error}")))
         .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_next_boot_would_format_again_is_not_used() {
+        let missing = Partition {
+            disk: "/no/such/disk".into(),
+            disk_size: 64 << 20,
+            sector: 512,
+            number: 3,
+            start: 9 << 20,
+        };
+        let device = Path::new("/no/such/device");
+        let error = finish(device, Some(&missing)).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "cannot note that it is formatted: No such file or directory (os error 2)"
+        );
+        finish(device, None).unwrap();
+    }
 }

@@ -1,7 +1,7 @@
 //! Trouble on command, in the lines of [`crate::line`]: `write PATH TEXT` (to a file of the kernel's), `hold SECONDS PATH TEXT`
 //! (and back to what it was), `clock SECONDS` (since 1970), `fill PATH` and `free PATH`, `freeze PATH` (the file system
-//! there is read-only), `hog` (all memory), `rss`
-//! (of PID 1, in KiB), `kmsg NUMBER` (so many lines on the kernel's console, in the background), `zombies NUMBER`, `panic` and `crash` (PID 1).
+//! there is read-only), `hog` (all memory), `rss` and `anonymous` (of PID 1, in KiB), `kmsg NUMBER` (so many lines on the
+//! kernel's console, in the background), `zombies NUMBER`, `panic` and `crash` (PID 1).
 
 use crate::{greed, line};
 use nix::errno::Errno;
@@ -21,7 +21,8 @@ use std::time::Duration;
 pub(crate) fn fault(port: &str) -> ! {
     line::serve(&line::bind(port), |command, rest| {
         let answer = match command {
-            "rss" => rss(),
+            "rss" => memory("Rss:"),
+            "anonymous" => memory("Anonymous:"),
             "fill" => Ok(greed::fill(rest).trim_end().to_owned()),
             _ => make(command, rest).map(|()| "done".to_owned()),
         };
@@ -30,9 +31,9 @@ pub(crate) fn fault(port: &str) -> ! {
 }
 
 /// Exactly, where `/proc/1/status` leaves out what each processor has counted last.
-fn rss() -> io::Result<String> {
+fn memory(name: &str) -> io::Result<String> {
     let rollup = fs::read_to_string("/proc/1/smaps_rollup")?;
-    let figure = rollup.lines().find_map(|line| line.strip_prefix("Rss:"));
+    let figure = rollup.lines().find_map(|line| line.strip_prefix(name));
     let number = figure.and_then(|figure| figure.split_whitespace().next());
     Ok(number.unwrap_or_default().to_owned())
 }
@@ -72,8 +73,8 @@ fn flood_console(lines: u32) -> io::Result<()> {
     let mut kmsg = fs::OpenOptions::new().write(true).open("/dev/kmsg")?;
     thread::spawn(move || {
         for line in 0..lines {
-            // An emergency: it is shown whatever the console's level is.
-            let _ = kmsg.write_all(format!("<0>flood {line}{:.<60}\n", "").as_bytes());
+            // An error, which consoles show.
+            let _ = kmsg.write_all(format!("<3>flood {line}{:.<60}\n", "").as_bytes());
         }
     });
     Ok(())

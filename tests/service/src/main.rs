@@ -16,6 +16,11 @@ use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::Duration;
 
+/// More than the start-timeout of `t-slow`.
+const SLOW: Duration = Duration::from_secs(24);
+/// What was said must be heard while its main process is there.
+const HEARD: Duration = Duration::from_secs(10);
+
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
@@ -32,7 +37,7 @@ fn main() -> ExitCode {
     }
     match words[..] {
         ["talk", port] => talk::talk(port, Duration::ZERO),
-        ["slow", port] => talk::talk(port, Duration::from_secs(4)),
+        ["slow", port] => talk::talk(port, SLOW),
         ["echo"] => echo::echo(),
         ["listen", address] => line::listen(address),
         ["fault", port] => fault::fault(port),
@@ -75,8 +80,7 @@ fn fork() -> ExitCode {
         sd_notify::NotifyState::Ready,
     ];
     let _ = sd_notify::notify(&states);
-    // What was said must be heard while its main process is there.
-    thread::sleep(Duration::from_secs(1));
+    thread::sleep(HEARD);
     ExitCode::SUCCESS
 }
 

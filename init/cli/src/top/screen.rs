@@ -6,9 +6,9 @@ use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetat
 use std::io::{self, Write};
 use std::time::Duration;
 
-/// The terminal's other screen, its cursor hidden (xterm's private modes 1049 and 25); and back.
-const ENTER: &str = "\u{1b}[?1049h\u{1b}[?25l";
-const LEAVE: &str = "\u{1b}[?25h\u{1b}[?1049l";
+/// The terminal's other screen, its cursor hidden and lines cut at its edge (xterm's private modes 1049, 25 and 7); and back.
+const ENTER: &str = "\u{1b}[?1049h\u{1b}[?25l\u{1b}[?7l";
+const LEAVE: &str = "\u{1b}[?7h\u{1b}[?25h\u{1b}[?1049l";
 /// Home; the rest of the line; the rest of the screen (ECMA-48 CUP, EL, ED).
 const HOME: &str = "\u{1b}[H";
 const CLEAR_LINE: &str = "\u{1b}[K";

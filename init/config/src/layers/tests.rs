@@ -16,6 +16,10 @@ fn a_bad_layer_says_where_and_what_instead() {
         ),
         ("hostname = 'a'\nhostname = 'b'", "u:2:1: duplicate key"),
         (
+            "hostname = 'a'\n[network\n",
+            "u:2:9: unclosed table, expected `]`",
+        ),
+        (
             "[watchdog]\ntimeout = '1s'",
             "u:2:11: a watchdog's timeout must be 5s..=300s in whole seconds, is 1s",
         ),
@@ -60,6 +64,26 @@ fn a_bad_layer_says_where_and_what_instead() {
             "u:2:8: args must start with the absolute path of a program",
         ),
         (
+            "[services.ssh.process]\nargs = ['/sshd', \"-\\u0000\"]",
+            "u:2:8: `-\\0` holds a NUL byte",
+        ),
+        (
+            "[services.ssh.environment]\nA = ''\nB = \"b\\u0000\"",
+            "u:3:5: `b\\0` holds a NUL byte",
+        ),
+        (
+            "[services.ssh.environment]\n'' = 'a'",
+            "u:2:1: `` is not the name of a variable: it must not be empty or hold `=` or a NUL byte",
+        ),
+        (
+            "[services.ssh.environment]\n'A=' = 'a'",
+            "u:2:1: `A=` is not the name of a variable: it must not be empty or hold `=` or a NUL byte",
+        ),
+        (
+            "[services.ssh]\nenvironment = { \"A\\u0000\" = 'a' }",
+            "u:2:17: `A\\0` is not the name of a variable: it must not be empty or hold `=` or a NUL byte",
+        ),
+        (
             "[apps.Shop]",
             "u:1:7: `Shop` is not a name: write a letter, then letters, digits or `-`, all lower case, 63 at most",
         ),
@@ -99,6 +123,28 @@ fn later_layers_win_key_by_key_and_lists_replace() {
     assert_eq!(machine.services["engine"].environment["A"], "b");
     assert_eq!(origins["network.dns"], "fw_cfg");
     assert_eq!(origins["hostname"], "image");
+}
+
+#[test]
+fn layers_that_are_right_alone_may_be_wrong_together() {
+    let certificate = "[log.forward]\nto = 'tls://a'\nca = '-----BEGIN CERTIFICATE-----'";
+    for (weak, strong, want) in [
+        (
+            certificate,
+            "[log.forward]\nto = 'udp://a'",
+            "fw_cfg does not go together with image and nocloud: log.forward.ca is for receivers at tls:// only, in `log.forward`",
+        ),
+        (
+            "[log]\ntotal = '4MiB'",
+            "[log]\nfile = '4MiB'",
+            "fw_cfg does not go together with image and nocloud: log.file is 4MiB: it must be half of log.total, 4MiB, at most, in `log`",
+        ),
+    ] {
+        let layers = [("image", ""), ("nocloud", weak), ("fw_cfg", strong)];
+        let layers = layers.map(|(source, text)| layer(source, text));
+        assert_eq!(merge(&layers).unwrap_err(), want);
+        assert!(merge(&layers[..2]).is_ok());
+    }
 }
 
 #[test]

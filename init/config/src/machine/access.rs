@@ -28,7 +28,7 @@ impl TryFrom<String> for Hostname {
     }
 }
 
-fn is_label(label: &str) -> bool {
+pub(super) fn is_label(label: &str) -> bool {
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '-';
     !label.is_empty() && !label.starts_with('-') && !label.ends_with('-') && label.chars().all(fits)
 }

@@ -1,5 +1,6 @@
 //! Links, addresses, resolvers.
 
+use super::access::is_label;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,7 +13,7 @@ pub struct Network {
     /// Resolvers, in order; empty: those DHCP names.
     pub dns: Vec<IpAddr>,
     /// Domains to complete short names with; empty: those DHCP names.
-    pub search: Vec<super::Hostname>,
+    pub search: Vec<Domain>,
     /// Links by their kernel name.
     pub interfaces: BTreeMap<String, Interface>,
 }
@@ -60,6 +61,31 @@ fn gateways<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<IpA
         ));
     }
     Ok(list)
+}
+
+/// A domain of the DNS: labels of letters, digits and `-`, 63 bytes each and 253 in all (RFC 1035, section 2.3.4).
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Domain(String);
+
+impl TryFrom<String> for Domain {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        let fits = |label: &str| is_label(label) && label.len() <= 63;
+        if name.len() <= 253 && name.split('.').all(fits) {
+            return Ok(Self(name));
+        }
+        Err(format!(
+            "`{name}` is not a domain: write labels of letters, digits and `-`, 63 at most each and 253 in all (RFC 1035, section 2.3.4)"
+        ))
+    }
+}
+
+impl From<Domain> for String {
+    fn from(domain: Domain) -> Self {
+        domain.0
+    }
 }
 
 /// An address and the length of its network's prefix, `192.0.2.10/24`.
@@ -123,5 +149,36 @@ impl TryFrom<i64> for Mtu {
 impl From<Mtu> for u32 {
     fn from(mtu: Mtu) -> Self {
         mtu.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn domains() {
+        let label = "x".repeat(63);
+        let longest = format!("{label}.{label}.{label}.{}", "x".repeat(61));
+        for good in ["lan", "c.project-1.internal", &longest] {
+            assert_eq!(
+                Domain::try_from(good.to_owned()),
+                Ok(Domain(good.to_owned()))
+            );
+        }
+        for bad in [
+            "",
+            "a..b",
+            "-a.b",
+            "a_b",
+            "lan.",
+            &"x".repeat(64),
+            &format!("{longest}x"),
+        ] {
+            let want = format!(
+                "`{bad}` is not a domain: write labels of letters, digits and `-`, 63 at most each and 253 in all (RFC 1035, section 2.3.4)"
+            );
+            assert_eq!(Domain::try_from(bad.to_owned()), Err(want));
+        }
     }
 }

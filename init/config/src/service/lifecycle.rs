@@ -96,6 +96,8 @@ pub struct Stop {
     pub signal: StopSignal,
     /// How long it has before its cgroup is killed.
     pub grace: Span,
+    /// At the machine's end, after all that neither it nor another such service needs.
+    pub last: bool,
 }
 
 impl Default for Stop {
@@ -103,6 +105,7 @@ impl Default for Stop {
         Self {
             signal: StopSignal::Term,
             grace: Span::seconds(10),
+            last: false,
         }
     }
 }

@@ -200,6 +200,12 @@ fn refusals() {
             "[]",
             "s:6:8: args must start with the absolute path of a program",
         ),
+        ("\"-D\"", "\"-\\u0000\"", "s:6:8: `-\\0` holds a NUL byte"),
+        (
+            "[lifecycle]",
+            "[environment]\nA = \"\\u0000\"\n[lifecycle]",
+            "s:14:5: `\\0` holds a NUL byte",
+        ),
         (
             "64MiB",
             "1023KiB",

@@ -5,15 +5,15 @@ use super::identity::Users;
 use super::plan::Plan;
 use super::{Launch, devices, identity, rootfs};
 use crate::sys;
-use nix::fcntl::OFlag;
+use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sched::CloneFlags;
 use nix::sys::prctl::set_dumpable;
 use nix::sys::resource::setrlimit;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::stat::{Mode, umask};
-use nix::unistd::{chdir, execve, setsid};
+use nix::unistd::{execve, fchdir, setsid};
 use std::convert::Infallible;
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, RawFd};
 
@@ -30,10 +30,18 @@ pub(super) fn become_program(
         true => Users::Own,
         false => Users::Ours,
     };
-    let done = make_container(plan).and_then(|()| run(plan, users, descriptors, pid_variables));
+    let done = hide()
+        .and_then(|()| make_container(plan))
+        .and_then(|()| run(plan, users, descriptors, pid_variables));
     match done {
         Err(failure) => failure,
     }
+}
+
+/// Processes of the container, and those that see all of the host's, see this one, which has the parent's descriptors until
+/// `execve`, and must not reach them through /proc (ptrace(2)). `execve` takes this back.
+fn hide() -> Result<(), Failure> {
+    set_dumpable(false).step("set dumpable")
 }
 
 /// Becomes a program in the container of the process of `pidfd`; returns only why it could not.
@@ -44,16 +52,13 @@ pub(super) fn join_program(
     descriptors: &Descriptors<'_>,
     pidfd: BorrowedFd<'_>,
 ) -> Failure {
-    // From now on processes of the container see this one, which has the parent's descriptors until `execve`, and
-    // must not reach them through /proc (ptrace(2)). `execve` takes this back.
-    if let Err(failure) = set_dumpable(false).step("set dumpable") {
-        return failure;
-    }
     let users = match plan.user_namespace {
         true => Users::Of(pidfd),
         false => Users::Ours,
     };
-    let done = join_container(plan, pidfd).and_then(|()| run(plan, users, descriptors, &[]));
+    let done = hide()
+        .and_then(|()| join_container(plan, pidfd))
+        .and_then(|()| run(plan, users, descriptors, &[]));
     match done {
         Err(failure) => failure,
     }
@@ -92,7 +97,7 @@ fn run(
 ) -> Result<Infallible, Failure> {
     umask(UMASK);
     score(plan)?;
-    chdir(&*plan.working_directory).step_on("chdir", &plan.working_directory)?;
+    enter(&plan.working_directory).step_on("chdir", &plan.working_directory)?;
     identity::assume(&plan.identity, users, plan.filter.as_deref())?;
     reset_signals()?;
     descriptors.arrange()?;
@@ -101,6 +106,15 @@ fn run(
     let mut environment = plan.envp.clone();
     environment.extend(pid_variables.iter().filter_map(|name| pid_variable(name)));
     execve(program, &plan.argv, &environment).step_on("execve", program)
+}
+
+/// `chdir`, but not to where a link of `/proc` leads: a service may have put one there before, and this process has
+/// PID 1's descriptors.
+fn enter(directory: &CStr) -> nix::Result<()> {
+    let how = OpenHow::new()
+        .flags(OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC)
+        .resolve(ResolveFlag::RESOLVE_NO_MAGICLINKS);
+    fchdir(openat2(AT_FDCWD, directory, how)?)
 }
 
 /// `NAME=PID` of this process in its own pid namespace.

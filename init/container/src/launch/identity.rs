@@ -80,7 +80,8 @@ fn enter(users: Users<'_>, identity: &Identity) -> Result<(), Failure> {
             set_dumpable(true).step("set dumpable")?;
             write_file("/proc/self/uid_map", &format!("{uid} {uid} 1"))?;
             write_file("/proc/self/setgroups", "deny")?;
-            write_file("/proc/self/gid_map", &format!("{gid} {gid} 1"))
+            write_file("/proc/self/gid_map", &format!("{gid} {gid} 1"))?;
+            set_dumpable(false).step("set dumpable")
         }
     }
 }

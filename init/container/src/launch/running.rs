@@ -6,7 +6,8 @@ use crate::cgroup::{self, CgroupError};
 use crate::sys;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -86,10 +87,13 @@ impl Starting {
         self.running.pidfd.as_fd()
     }
 
-    /// Kills it, whatever it is now.
+    /// Kills it, whatever it is now, and its process group, which it leads as soon as it has called `setsid`.
+    ///
+    /// Not after it was reaped: its number may be that of another group then.
     pub fn kill(&self) {
-        // It may be gone, which is as well.
+        // They may be gone, which is as well.
         let _ = self.running.signal(Signal::SIGKILL);
+        let _ = killpg(Pid::from_raw(self.running.pid), Signal::SIGKILL);
     }
 
     /// Waits until the program runs, at most for `deadline`; then the container is killed.

@@ -108,10 +108,14 @@ impl Host {
     }
 }
 
-/// Its mounts go with this process; cgroups would stay.
+/// Its mounts go with this process; cgroups would stay, those of failed launches among them.
 impl Drop for Host {
     fn drop(&mut self) {
-        let _ = fs::remove_dir(Path::new(cgroup::ROOT).join("services"));
+        let services = Path::new(cgroup::ROOT).join("services");
+        for entry in fs::read_dir(&services).into_iter().flatten().flatten() {
+            let _ = fs::remove_dir(entry.path());
+        }
+        let _ = fs::remove_dir(services);
     }
 }
 

@@ -9,23 +9,30 @@
 )]
 
 mod host;
+mod lease;
 mod probe;
 
 use host::{DEADLINE, Host, start};
+use lease::Lease;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{Pid, Uid};
 use probe::{names, read};
 use std::fs::{self, File};
+use std::io::Read;
+use std::os::fd::AsFd;
 use std::path::Path;
 use tare_container::{Launch, launch};
 
 /// Where this program is in the containers, by which it knows.
 const PROBE: &str = "/bin/probe";
+/// It again, in a file that somebody else holds.
+const LEASED: &str = "/bin/probe-leased";
 
 type Test = (&'static str, fn(&Host));
 
-const TESTS: [Test; 10] = [
+const TESTS: [Test; 12] = [
     ("a service has nothing it did not name", nothing_unnamed),
     ("a user keeps its capabilities", a_user_keeps_capabilities),
     (
@@ -38,6 +45,11 @@ const TESTS: [Test; 10] = [
         links_stay_inside,
     ),
     ("a second program has the same walls", second_program),
+    (
+        "nobody sees what a second program comes from",
+        nothing_is_seen_on_the_way,
+    ),
+    ("a second program ends with its pipeline", pipelines_end),
     ("a launcher may have much open", much_is_open),
     ("kill ends everything", kill_ends_everything),
     ("nothing is left behind", nothing_is_left),
@@ -47,7 +59,7 @@ const TESTS: [Test; 10] = [
 
 fn main() {
     let mut args = std::env::args();
-    if args.next().as_deref() == Some(PROBE) {
+    if args.next().is_some_and(|path| path.starts_with(PROBE)) {
         return probe::main(args.next().as_deref());
     }
     if !Uid::effective().is_root() {
@@ -115,6 +127,45 @@ fn second_program_of(host: &Host, rest: &str) {
     for pid in [waits.pid, running.pid].map(Pid::from_raw) {
         let killed = WaitStatus::Signaled(pid, Signal::SIGKILL, false);
         assert_eq!(waitpid(pid, None).unwrap(), killed);
+    }
+    running.remove_cgroup().unwrap();
+}
+
+/// Who has the other end of its output hears of the end only when all that write to it have ended.
+fn pipelines_end(host: &Host) {
+    let bundle = host.bundle("pipeline", "");
+    let running = start(&bundle, Some("wait"), None);
+    let (leader, said) = host.start_exec(&bundle, &running, &[PROBE, "fork"]);
+    let mut said = File::from(said);
+    said.read_exact(&mut [0; "forked\n".len()]).unwrap();
+    leader.kill();
+    let mut end = [PollFd::new(said.as_fd(), PollFlags::POLLIN)];
+    let patience = PollTimeout::try_from(DEADLINE).unwrap();
+    assert_eq!(poll(&mut end, patience), Ok(1));
+    running.kill().unwrap();
+    for pid in [leader.pid(), running.pid] {
+        waitpid(Pid::from_raw(pid), None).unwrap();
+    }
+    running.remove_cgroup().unwrap();
+}
+
+/// Just before `execve` it is a process of the container with this process's memory and descriptors.
+fn nothing_is_seen_on_the_way(host: &Host) {
+    let bundle = host.bundle("way", "");
+    let running = start(&bundle, Some("wait"), None);
+    let path = bundle.path.join("rootfs").join(&LEASED[1..]);
+    fs::copy("/proc/self/exe", &path).unwrap();
+    let lease = Lease::take(&path);
+    let (waits, _) = host.start_exec(&bundle, &running, &[LEASED, "wait"]);
+    lease.wait_broken();
+    let look = || host.exec(&bundle, &running, &[PROBE, "/proc/2/environ"]);
+    assert_eq!(look().unwrap(), "Permission denied (os error 13)");
+    drop(lease);
+    let waits = waits.wait(DEADLINE).unwrap();
+    assert!(look().unwrap().starts_with("HOME="));
+    running.kill().unwrap();
+    for pid in [waits.pid, running.pid] {
+        waitpid(Pid::from_raw(pid), None).unwrap();
     }
     running.remove_cgroup().unwrap();
 }
@@ -202,6 +253,17 @@ target = '/data'
 [[mounts]]
 tmpfs = '64KiB'
 target = '/data/link'";
+    // Nor does one to a descriptor of whoever starts it.
+    std::os::unix::fs::symlink("/proc/self/fd/0", shared.join("directory")).unwrap();
+    let directory = format!("working-directory = '/data/directory'\n{mounts}");
+    let bundle = host.bundle("directory-link", &directory);
+    let error = launch(&bundle, &Launch::default(), DEADLINE).unwrap_err();
+    let many = "Too many symbolic links encountered";
+    assert_eq!(
+        error.to_string(),
+        format!("chdir /data/directory: ELOOP: {many}")
+    );
+    waitpid(None, None).unwrap();
     let inside = host.run("links", mounts, Some("/proc/self/mounts"));
     assert!(inside.contains("tmpfs /etc tmpfs"), "{inside}");
     let outside = read("/proc/self/mounts");

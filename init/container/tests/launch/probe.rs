@@ -3,13 +3,19 @@
 use nix::sched::{CloneFlags, unshare};
 use std::fs;
 use std::io;
+use std::process::Command;
 
-/// Waits to be ended, shows one file, or tells the facts.
+/// Waits to be ended, alone or with a child, shows one file, or tells the facts.
 pub(crate) fn main(what: Option<&str>) {
     match what {
         Some("wait") => loop {
             nix::unistd::pause();
         },
+        Some("fork") => {
+            let mut child = Command::new(crate::PROBE).arg("wait").spawn().unwrap();
+            println!("forked");
+            child.wait().unwrap();
+        }
         Some(path) => print!("{}", read(path)),
         None => print!("{}", facts().join("\n")),
     }

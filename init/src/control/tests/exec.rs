@@ -3,10 +3,11 @@
 use super::*;
 use crate::supervisor::Ended;
 use crate::supervisor::reap::Outcome;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use std::fs::File;
 use std::io::{IoSlice, Read, Write, pipe};
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
 /// Writes its arguments to its standard output and ends with 3; with `sleep` it waits until nobody cares.
 pub(super) async fn play_program(
@@ -71,6 +72,22 @@ fn who_hangs_up_leaves_nothing_open() {
         read.read_to_string(&mut said).unwrap();
         assert_eq!(said, "");
     });
+}
+
+/// However many they are: a pipe hangs up when its last writer is closed.
+#[test]
+fn descriptors_that_are_too_many_are_closed() {
+    for count in [4, 5, 253] {
+        with_server(0, async |server| {
+            let (read, write) = pipe().unwrap();
+            let mut greedy = Client::connect(&server, ROOT);
+            send_with(&greedy, b" ", &vec![write.as_raw_fd(); count]);
+            assert_eq!(greedy.receive().await, None);
+            drop(write);
+            let mut waiting = [PollFd::new(read.as_fd(), PollFlags::POLLIN)];
+            assert_eq!(poll(&mut waiting, PollTimeout::ZERO), Ok(1), "{count}");
+        });
+    }
 }
 
 #[test]

@@ -123,5 +123,6 @@ pub(super) fn finish(lifecycle: &Lifecycle, life: Life, next: Next) -> (Life, Ve
         },
         _ => life.to(state),
     };
-    (life, published.into_iter().chain(action).collect())
+    // Whoever hears of it looks who may start: a periodic service is not due any more then.
+    (life, action.into_iter().chain(published).collect())
 }

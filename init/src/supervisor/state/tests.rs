@@ -9,6 +9,7 @@ fn lifecycle(text: &str) -> Lifecycle {
 }
 
 const NOTIFY: &str = "ready = 'notify'\nrestart = { policy = 'always', backoff = '100ms..1s' }";
+const TCP: &str = "ready = { tcp = 1 }";
 const HEALTH: &str = "health = { tcp = 1, retries = 2 }";
 const NEVER: &str = "restart = { policy = 'never' }";
 const ONESHOT: &str = "kind = 'oneshot'\nrestart = { policy = 'never' }";
@@ -72,7 +73,7 @@ fn at_rest() {
         (NOTIFY, BackingOff, exited(false), BackingOff, vec![]),
         (NOTIFY, Done, Event::GraceOver, Done, vec![]),
         (NOTIFY, Done, STOP, Done, vec![]),
-        (NOTIFY, Failed, Event::BecameReady, Failed, vec![]),
+        (NOTIFY, Failed, Event::SaysReady, Failed, vec![]),
     ]);
 }
 
@@ -83,8 +84,12 @@ fn from_its_start_to_ready() {
         (NOTIFY, Starting, Event::Launched, Starting, vec![ArmStart, WatchReadiness]),
         ("", Starting, Event::Launched, Ready, vec![Publish, WatchHealth]),
         (ONESHOT, Starting, Event::Launched, Starting, vec![ArmStart]),
-        (NOTIFY, Starting, Event::BecameReady, Ready, vec![Publish, WatchHealth]),
-        (ONESHOT, Starting, Event::BecameReady, Starting, vec![]),
+        (NOTIFY, Starting, Event::SaysReady, Ready, vec![Publish, WatchHealth]),
+        (ONESHOT, Starting, Event::SaysReady, Starting, vec![]),
+        (TCP, Starting, Event::SaysReady, Starting, vec![]),
+        (TCP, Starting, Event::Answers, Ready, vec![Publish, WatchHealth]),
+        (NOTIFY, Starting, Event::Answers, Starting, vec![]),
+        ("", Starting, Event::SaysReady, Starting, vec![]),
         (NOTIFY, Starting, Event::Late, to(Then::Fail), vec![Withdraw, Signal, ArmGrace]),
         (ONESHOT, Starting, Event::Late, to(Then::Fail), vec![Withdraw, Signal, ArmGrace]),
         (NOTIFY, Starting, Event::WatchdogLate, to(Then::Fail), vec![Withdraw, Abort, ArmGrace]),
@@ -106,7 +111,7 @@ fn while_it_is_up() {
         (NOTIFY, Ready, Event::Reloading, Ready, vec![ArmStart]),
         (NOTIFY, Ready, Event::Launched, Ready, vec![WatchHealth]),
         (NOTIFY, Ready, Event::Late, Ready, vec![]),
-        (NOTIFY, Ready, Event::BecameReady, Ready, vec![]),
+        (NOTIFY, Ready, Event::SaysReady, Ready, vec![]),
         (NOTIFY, Ready, Event::SaysStopping, to(Then::Judge), vec![Withdraw, ArmGrace]),
         (NOTIFY, Ready, STOP, to(Then::Stop), vec![Withdraw, Signal, ArmGrace]),
         (NOTIFY, Degraded, RESTART, to(Then::StartAgain), vec![Withdraw, Signal, ArmGrace]),
@@ -142,7 +147,10 @@ fn when_its_process_ends() {
 fn while_it_stops() {
     let kill = vec![Kill, AwaitEmpty];
     check(vec![
-        (NOTIFY, to(Then::Stop), Event::GraceOver, to(Then::Stop), vec![Kill]),
+        (NOTIFY, to(Then::Stop), Event::GraceOver, to(Then::Stop), vec![Kill, ArmKilled]),
+        (NOTIFY, to(Then::Stop), Event::Hangs, before(Next::Stop), kill.clone()),
+        (NOTIFY, to(Then::StartAgain), Event::Hangs, before(Next::StartAgain), kill.clone()),
+        (NEVER, to(Then::Judge), Event::Hangs, before(Next::Fail), kill.clone()),
         (NOTIFY, to(Then::Stop), exited(false), before(Next::Stop), kill.clone()),
         (NOTIFY, to(Then::StartAgain), exited(false), before(Next::StartAgain), kill.clone()),
         (NOTIFY, to(Then::Judge), exited(true), before(Next::BackOff(LEAST)), kill.clone()),
@@ -153,7 +161,8 @@ fn while_it_stops() {
         (NOTIFY, to(Then::Stop), Event::StartRequested, to(Then::StartAgain), vec![]),
         (NOTIFY, to(Then::Fail), Event::StartRequested, to(Then::Fail), vec![]),
         (NOTIFY, to(Then::Stop), Event::Launched, to(Then::Stop), vec![Signal]),
-        (NOTIFY, to(Then::Stop), Event::BecameReady, to(Then::Stop), vec![]),
+        (NOTIFY, to(Then::Judge), Event::Launched, to(Then::Judge), vec![]),
+        (NOTIFY, to(Then::Stop), Event::SaysReady, to(Then::Stop), vec![]),
         (NOTIFY, to(Then::Stop), Event::WatchdogLate, to(Then::Stop), vec![]),
     ]);
 }
@@ -170,7 +179,7 @@ fn when_nothing_is_left() {
         (NOTIFY, before(Next::Fail), gone, Failed, vec![]),
         ("", before(Next::Done), gone, Done, vec![]),
         (ONESHOT, before(Next::Done), gone, Done, vec![Publish]),
-        (PERIODIC, wait(true), gone, Waiting, vec![Publish, ArmStartReason]),
+        (PERIODIC, wait(true), gone, Waiting, vec![ArmStartReason, Publish]),
         (PERIODIC, wait(false), gone, Waiting, vec![ArmStartReason]),
         (ON_DEMAND, wait(true), gone, Waiting, vec![ArmStartReason]),
         (NOTIFY, before(Next::BackOff(LEAST)), STOP, before(Next::Stop), vec![]),
@@ -198,7 +207,8 @@ fn a_program_is_run_only_where_none_runs() {
     let events = [
         Event::ConditionsMet,
         Event::Launched,
-        Event::BecameReady,
+        Event::SaysReady,
+        Event::Answers,
         Event::Reloading,
         Event::SaysStopping,
         Event::Late,
@@ -213,6 +223,7 @@ fn a_program_is_run_only_where_none_runs() {
         STOP,
         RESTART,
         Event::GraceOver,
+        Event::Hangs,
     ];
     for text in ["", NOTIFY, HEALTH, NEVER, ONESHOT, PERIODIC, ON_DEMAND] {
         for state in states.into_iter().chain(then).chain(next.map(before)) {
@@ -253,9 +264,9 @@ fn bad_answers_in_a_row_end_a_service() {
 
 #[test]
 fn a_reload_ends_with_ready_or_degrades() {
-    let reload = [Event::Reloading, Event::BecameReady, Event::Late];
+    let reload = [Event::Reloading, Event::SaysReady, Event::Late];
     assert_eq!(way(NOTIFY, Ready, &reload[..2]), ["ready", "ready"]);
-    let late = [Event::Reloading, Event::Late, WELL, Event::BecameReady];
+    let late = [Event::Reloading, Event::Late, WELL, Event::SaysReady];
     assert_eq!(
         way(NOTIFY, Ready, &late),
         ["ready", "degraded", "degraded", "ready"]
@@ -264,6 +275,6 @@ fn a_reload_ends_with_ready_or_degrades() {
         reloading: true,
         ..at(Ready)
     };
-    let (life, actions) = step(&lifecycle(NOTIFY), life, Event::BecameReady, NOW);
+    let (life, actions) = step(&lifecycle(NOTIFY), life, Event::SaysReady, NOW);
     assert_eq!((life, actions), (at(Ready), vec![DisarmStart]));
 }

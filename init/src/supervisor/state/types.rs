@@ -88,8 +88,10 @@ pub(crate) enum Event {
     ConditionsMet,
     /// Its program runs.
     Launched,
-    /// It said so, or answers.
-    BecameReady,
+    /// It says that it is ready, or ready again.
+    SaysReady,
+    /// It answers for the first time.
+    Answers,
     /// It reads its configuration anew, and says when it is ready again.
     Reloading,
     /// It says that it ends by itself.
@@ -112,6 +114,8 @@ pub(crate) enum Event {
     StopRequested { again: bool },
     /// It was told to end and did not in time.
     GraceOver,
+    /// It was killed and did not end: it hangs in the kernel.
+    Hangs,
 }
 
 /// What is to be done about it.
@@ -123,7 +127,7 @@ pub(crate) enum Action {
     ArmStart,
     /// Take that back.
     DisarmStart,
-    /// Find out when it is ready; answered by `BecameReady`.
+    /// Find out when it is ready; answered by `Answers`.
     WatchReadiness,
     /// Ask how it is, and wait for its watchdog; answered by `Checked` and `WatchdogLate`.
     WatchHealth,
@@ -139,6 +143,8 @@ pub(crate) enum Action {
     ArmGrace,
     /// Kill what is left of it.
     Kill,
+    /// Answer with `Hangs` when its main process has not ended long after that.
+    ArmKilled,
     /// Answer with `Emptied` when its cgroup is.
     AwaitEmpty,
     /// Answer with `BackoffOver` after so long, or a little less.
@@ -178,6 +184,11 @@ impl Life {
     /// Whether a process of the service may be there.
     pub(crate) fn is_running(self) -> bool {
         self.has_main() || matches!(self.state, State::Clearing { .. })
+    }
+
+    /// Whether its main process runs and is not about to end.
+    pub(crate) fn goes_on(self) -> bool {
+        matches!(self.state, State::Starting | State::Ready | State::Degraded)
     }
 
     /// Whether its main process may be there.

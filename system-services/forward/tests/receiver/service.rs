@@ -53,10 +53,15 @@ impl Service {
     }
 
     pub(crate) fn end(&mut self, signal: Signal) -> Result<()> {
+        self.signal(signal)?;
         let mut child = self.child.take().context("it does not run")?;
-        kill(Pid::from_raw(child.id().try_into()?), signal)?;
         child.wait()?;
         Ok(())
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
+        let child = self.child.as_ref().context("it does not run")?;
+        Ok(kill(Pid::from_raw(child.id().try_into()?), signal)?)
     }
 
     /// Writes numbered records, as the log service does.

@@ -119,13 +119,23 @@ fn old_files_go_unless_the_clock_was_set() {
         since_boot: now.since_boot + since_boot,
     };
     let now = disk.looked;
-    // Thirty years ahead in an hour.
-    let jumped = later(now, Duration::from_secs(3600), DAY * 365 * 30);
-    disk.expire(jumped).unwrap();
-    assert_eq!(folder.names(), ["00000001.log", "current.log"]);
-    disk.expire(now).unwrap();
-    disk.expire(later(now, DAY * 2, DAY * 2)).unwrap();
-    // The file that was current is rotated for its first line's age, and goes with the other.
+    // Thirty years ahead in ten minutes, and for more than an hour.
+    let ahead = DAY * 365 * 30;
+    for minutes in [10, 40, 70, 100, 120] {
+        let passed = Duration::from_secs(60) * minutes;
+        disk.expire(later(now, passed, ahead + passed), false)
+            .unwrap();
+        assert_eq!(folder.names(), ["00000001.log", "current.log"]);
+    }
+    // In a machine whose clock stood at 1970 when they were written.
+    let old = fs::File::open(folder.root().join("00000001.log")).unwrap();
+    let written = old.metadata().unwrap().modified().unwrap();
+    old.set_modified(SystemTime::UNIX_EPOCH + DAY).unwrap();
+    disk.expire(later(now, DAY / 2, DAY * 2), true).unwrap();
+    // The file that was current is rotated for its first line's age, and is too old itself.
+    assert_eq!(folder.names(), ["00000001.log"]);
+    old.set_modified(written).unwrap();
+    disk.expire(later(now, DAY * 2, DAY * 2), true).unwrap();
     assert_eq!(folder.names(), [""; 0]);
     write(&mut disk, LINE);
     assert_eq!(folder.names(), ["current.log"]);

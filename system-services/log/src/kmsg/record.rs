@@ -41,7 +41,7 @@ impl<'a> Record<'a> {
         if self.priority < 8 {
             return (KERNEL.to_owned(), text);
         }
-        match name(&text) {
+        match name(&text).filter(|name| *name != KERNEL) {
             Some(name) => {
                 let (name, rest) = (name.to_owned(), text[name.len() + 2..].to_vec());
                 (name, rest)
@@ -102,6 +102,7 @@ mod tests {
             (12, "Capital: x", "kmsg", "Capital: x"),
             (12, "colon:x", "kmsg", "colon:x"),
             (12, ": x", "kmsg", ": x"),
+            (12, "kernel: Oops", "kmsg", "kernel: Oops"),
         ] {
             let record = Record {
                 priority,

@@ -3,7 +3,9 @@
 use crate::record::{Record, wall_text};
 use regex_lite::Regex;
 use std::io;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// What is wanted; what is not said is not asked for.
 #[derive(Debug, Clone, Default)]
@@ -47,8 +49,8 @@ impl Boot {
     }
 }
 
-/// Reads a moment: how long before `now`, as in `90s` or `1h 30min`, or RFC 3339, as in `2026-11-21T04:12:35Z`
-/// or `2026-11-21 04:12:35`, UTC.
+/// Reads a moment: how long before `now`, as in `90s` or `1h 30min`; RFC 3339, as in `2026-11-21T04:12:35+01:00`
+/// or `2026-11-21 04:12:35`, UTC; or the beginning of a day in UTC, as in `2026-11-21`, `today` or `yesterday`.
 ///
 /// # Errors
 /// Why it is neither.
@@ -57,11 +59,55 @@ pub fn since(text: &str, now: SystemTime) -> Result<SystemTime, String> {
         let long_ago = SystemTime::UNIX_EPOCH;
         return Ok(now.checked_sub(ago).unwrap_or(long_ago).max(long_ago));
     }
-    humantime::parse_rfc3339_weak(text).map_err(|_| {
+    moment(text, now).ok_or_else(|| {
         format!(
             "`{text}` is not a moment: write how long ago, as in `10min`, or as in `2026-11-21T04:12:35Z`"
         )
     })
+}
+
+fn moment(text: &str, now: SystemTime) -> Option<SystemTime> {
+    const DATE: usize = "2026-11-21".len();
+    // A clock that was never set may show the first day there is; times before it have no text.
+    let day = |ago: Duration| wall_text((now - ago).max(SystemTime::UNIX_EPOCH))[..DATE].to_owned();
+    let date = match text {
+        "today" => day(Duration::ZERO),
+        "yesterday" => day(DAY),
+        _ => text.to_owned(),
+    };
+    if date.len() == DATE {
+        return humantime::parse_rfc3339(&format!("{date}T00:00:00Z")).ok();
+    }
+    let (local, offset) = split_offset(&date);
+    let moment = humantime::parse_rfc3339_weak(local).ok()?;
+    match offset {
+        None => Some(moment),
+        Some((ahead, offset)) if ahead => moment.checked_sub(offset),
+        Some((_, offset)) => moment.checked_add(offset),
+    }
+}
+
+/// What stands before an offset from UTC (`+01:00`), and that, if there is one: whether it is ahead, and how far.
+fn split_offset(text: &str) -> (&str, Option<(bool, Duration)>) {
+    let split = || {
+        let (local, offset) = text.split_at_checked(text.len().checked_sub("+01:00".len())?)?;
+        let (hours, minutes) = offset.get(1..)?.split_once(':')?;
+        let number =
+            |text: &str, most: u64| text.parse::<u64>().ok().filter(|number| *number <= most);
+        let seconds = number(hours, 23)? * 3600 + number(minutes, 59)? * 60;
+        let ahead = match offset.get(..1)? {
+            "+" => true,
+            "-" => false,
+            _ => return None,
+        };
+        Some((local, Some((ahead, Duration::from_secs(seconds)))))
+    };
+    split().unwrap_or((text, None))
+}
+
+fn no_boot(back: usize) -> io::Error {
+    let text = format!("the log has no boot -{back}: it does not reach back so far");
+    io::Error::new(io::ErrorKind::NotFound, text)
 }
 
 /// A filter in the form in which records are compared with it.
@@ -82,8 +128,12 @@ impl Wanted {
         let boot = match &filter.boot {
             None => None,
             Some(Boot::Id(id)) => Some(id.clone()),
-            // No record has this id.
-            Some(Boot::Back(back)) => Some(boot_back(*back)?.unwrap_or_default()),
+            Some(Boot::Back(back)) => match (boot_back(*back)?, back) {
+                // An empty log.
+                (None, 0) => Some(String::new()),
+                (None, _) => return Err(no_boot(*back)),
+                (found, _) => found,
+            },
         };
         Ok(Self {
             services: filter.services.clone(),
@@ -111,7 +161,6 @@ impl Wanted {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[test]
     fn moments() {
@@ -124,10 +173,27 @@ mod tests {
             ("9999days", at(0)),
             ("1970-01-02T00:00:00Z", at(86_400)),
             ("1970-01-02 00:00:01", at(86_401)),
+            ("1970-01-02T02:00:00+02:00", at(86_400)),
+            (
+                "1970-01-01T23:30:00.250-00:30",
+                at(86_400).map(|at| at + Duration::from_millis(250)),
+            ),
+            (
+                "1970-01-02T02:00:00.250000+02:00",
+                at(86_400).map(|at| at + Duration::from_millis(250)),
+            ),
+            ("1970-01-02", at(86_400)),
+            ("today", at(86_400)),
+            ("yesterday", at(0)),
+            (
+                "1970-01-02T02:00:00+2:00",
+                Err(refused.replace("soon", "1970-01-02T02:00:00+2:00")),
+            ),
             ("soon", Err(refused.to_owned())),
         ] {
             assert_eq!(since(text, now), want, "{text}");
         }
+        assert_eq!(since("yesterday", SystemTime::UNIX_EPOCH), at(0));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Lines of one file.
 
-use crate::record::LONGEST_LINE;
+use crate::record::{LONGEST_LINE, Record};
 use memchr::{memchr, memchr2};
 use std::fs::File;
 use std::io;
@@ -46,11 +46,29 @@ impl Lines {
         self.base + self.used as u64
     }
 
-    pub(super) fn seek(&mut self, offset: u64) -> io::Result<()> {
+    /// Goes to `offset`, or to the first record of a boot after `boot`, if that stands before it.
+    pub(super) fn seek_behind(&mut self, offset: u64, boot: &str) -> io::Result<()> {
+        self.seek(0)?;
+        let (mut line, mut begun) = (Vec::new(), false);
+        loop {
+            let at = self.offset();
+            if boot.is_empty() || at >= offset || !self.next(&mut line)? {
+                return self.seek(offset);
+            }
+            match Record::parse(&line) {
+                Some(record) if record.boot == boot => begun = true,
+                Some(_) if begun => return self.seek(at),
+                _ => {}
+            }
+        }
+    }
+
+    fn seek(&mut self, offset: u64) -> io::Result<()> {
         // A file that was cut since is read on from its end.
         self.base = offset.min(self.file.metadata()?.len());
         self.buffer.clear();
         self.used = 0;
+        self.skipping = false;
         Ok(())
     }
 

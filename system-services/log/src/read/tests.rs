@@ -120,13 +120,6 @@ fn what_each_filter_lets_through() {
         ),
         (
             Filter {
-                boot: Some(Boot::Back(9)),
-                ..filter()
-            },
-            vec![],
-        ),
-        (
-            Filter {
                 boot: Some(Boot::Id(A.to_owned())),
                 ..filter()
             },
@@ -142,6 +135,15 @@ fn what_each_filter_lets_through() {
     ] {
         assert_eq!(folder.read(&filter), want, "{filter:?}");
     }
+    let gone = Filter {
+        boot: Some(Boot::Back(3)),
+        ..filter()
+    };
+    let error = Reader::open(&folder.0, &gone).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the log has no boot -3: it does not reach back so far"
+    );
 }
 
 #[test]
@@ -229,4 +231,27 @@ fn a_position_outlives_rotation_and_renaming() {
         .unwrap()
         .unwrap();
     assert_eq!(texts(&mut fresh), ["4"]);
+}
+
+#[test]
+fn a_power_cut_hides_nothing_of_the_next_boot() {
+    let folder = Folder::new("cut");
+    for number in 1..=4 {
+        folder.append(crate::CURRENT, &line(number, A, "a", &number.to_string()));
+    }
+    let mut reader = Reader::open(&folder.0, &Filter::default()).unwrap();
+    assert_eq!(texts(&mut reader).len(), 4);
+    let position = reader.position().unwrap();
+    let resume = || texts(&mut Reader::resume(&folder.0, &position).unwrap().unwrap());
+    assert_eq!(resume(), [""; 0]);
+    // The disk has the first two; the next boot writes behind them.
+    let current = OpenOptions::new()
+        .write(true)
+        .open(folder.0.join(crate::CURRENT));
+    current.unwrap().set_len(position.offset / 2).unwrap();
+    assert_eq!(resume(), [""; 0]);
+    for number in 5..=8 {
+        folder.append(crate::CURRENT, &line(number, B, "a", &number.to_string()));
+    }
+    assert_eq!(resume(), ["5", "6", "7", "8"]);
 }

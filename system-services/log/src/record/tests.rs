@@ -53,6 +53,17 @@ fn json() {
 }
 
 #[test]
+fn json_has_nothing_that_a_terminal_obeys() {
+    let text = "\u{80}\u{9b}31m\u{9f}\u{a0}\u{7f}\u{e9}";
+    let line = format!("2026-11-21T04:12:35.527Z 12.345678 3f2a90c1 4 ssh stderr {text}");
+    let json = Record::parse(line.as_bytes()).unwrap().json();
+    let want = "\"\\u0080\\u009b31m\\u009f\u{a0}\\u007f\u{e9}\"}";
+    assert_eq!(json.split_once("\"text\":").unwrap().1, want);
+    let read: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(read["text"], text);
+}
+
+#[test]
 fn an_empty_text_is_a_record_and_spaces_are_text() {
     for (text, want) in [("", ""), (" ", " "), ("a  b ", "a  b "), ("cut\0\0", "cut")] {
         let line = format!("2026-11-21T04:12:35.527Z 0.000001 3f2a90c1 6 a stdout {text}");

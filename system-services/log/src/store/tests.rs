@@ -86,10 +86,11 @@ fn old_files_are_looked_for_soon_after_the_start() {
     let mut store = store(&folder);
     for (minutes, there) in [(1, true), (6, false)] {
         let passed = Duration::from_secs(minutes * 60);
-        store.expire(Moment {
+        let later = Moment {
             wall: now.wall + passed,
             since_boot: now.since_boot + passed,
-        });
+        };
+        store.expire(later, true);
         assert_eq!(folder.path("log/00000001.log").exists(), there, "{minutes}");
     }
 }

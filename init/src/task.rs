@@ -1,6 +1,6 @@
 //! Work of PID 1's loop that ends with whoever began it.
 
-use super::event::Event;
+use crate::supervisor::Event;
 use std::future::Future;
 use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
@@ -9,15 +9,15 @@ use tokio::time::sleep;
 
 /// A task that ends when it is dropped.
 #[derive(Debug)]
-pub(super) struct Task(JoinHandle<()>);
+pub(crate) struct Task(JoinHandle<()>);
 
 impl Task {
-    pub(super) fn spawn(work: impl Future<Output = ()> + 'static) -> Self {
+    pub(crate) fn spawn(work: impl Future<Output = ()> + 'static) -> Self {
         Self(spawn_local(work))
     }
 
     /// Sends `event` after `wait`.
-    pub(super) fn after(wait: Duration, event: Event, events: &UnboundedSender<Event>) -> Self {
+    pub(crate) fn after(wait: Duration, event: Event, events: &UnboundedSender<Event>) -> Self {
         let events = events.clone();
         Self::spawn(async move {
             sleep(wait).await;

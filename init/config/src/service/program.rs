@@ -1,0 +1,67 @@
+//! What a program is started with: texts that `execve(2)` takes, which end with a NUL byte.
+
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
+use std::collections::BTreeMap;
+
+/// A program that can be run, and its arguments.
+pub(crate) fn args<'de, D, T>(from: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: From<Vec<String>>,
+{
+    let args = Vec::<Text>::deserialize(from)?;
+    match args.first() {
+        Some(Text(program)) if program.starts_with('/') => {
+            let args: Vec<String> = args.into_iter().map(|Text(arg)| arg).collect();
+            Ok(args.into())
+        }
+        _ => Err(D::Error::custom(
+            "args must start with the absolute path of a program",
+        )),
+    }
+}
+
+/// Variables by name.
+pub(crate) fn environment<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<BTreeMap<String, String>, D::Error> {
+    let variables = BTreeMap::<Name, Text>::deserialize(from)?;
+    let variable = |(Name(name), Text(value))| (name, value);
+    Ok(variables.into_iter().map(variable).collect())
+}
+
+/// An argument, or a variable's value.
+#[derive(Deserialize)]
+#[serde(try_from = "String")]
+struct Text(String);
+
+impl TryFrom<String> for Text {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.contains('\0') {
+            true => Err(format!("`{}` holds a NUL byte", text.escape_debug())),
+            false => Ok(Self(text)),
+        }
+    }
+}
+
+/// A variable's name (`environ(7)`).
+#[derive(PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "String")]
+struct Name(String);
+
+impl TryFrom<String> for Name {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        match name.is_empty() || name.contains(['=', '\0']) {
+            true => Err(format!(
+                "`{}` is not the name of a variable: it must not be empty or hold `=` or a NUL byte",
+                name.escape_debug()
+            )),
+            false => Ok(Self(name)),
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! Holds up whoever opens a file, `execve` among others (fcntl(2), `F_SETLEASE`).
+
+use nix::errno::Errno;
+use nix::libc::{self, c_int};
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// A file that nobody else can open before this ends; the kernel ends it after 45 s by itself.
+pub(crate) struct Lease(File);
+
+impl Lease {
+    pub(crate) fn take(path: &Path) -> Self {
+        let lease = Self(File::open(path).unwrap());
+        lease.ask(libc::F_SETLEASE, libc::F_WRLCK);
+        // Else SIGIO ends this process when somebody wants the file.
+        lease.ask(libc::F_SETOWN, 0);
+        lease
+    }
+
+    /// Waits until somebody wants the file.
+    pub(crate) fn wait_broken(&self) {
+        let until = Instant::now() + crate::DEADLINE;
+        while self.ask(libc::F_GETLEASE, 0) == libc::F_WRLCK {
+            assert!(Instant::now() < until, "nobody opens the file");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    fn ask(&self, what: c_int, argument: c_int) -> c_int {
+        // SAFETY: what is asked here takes no pointer.
+        let answer = unsafe { libc::fcntl(self.0.as_raw_fd(), what, argument) };
+        Errno::result(answer).unwrap()
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        // A copy of this process has the file, too, as long as it waits.
+        self.ask(libc::F_SETLEASE, libc::F_UNLCK);
+    }
+}

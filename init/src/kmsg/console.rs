@@ -1,0 +1,174 @@
+//! Consoles that take nothing: the kernel is told to leave them alone for a while.
+//!
+//! The processor that prints a record does nothing else meanwhile, and goes on with all that comes in between; whatever
+//! waits to run on it stands still, PID 1 for one (6.12, `console_flush_all()`).
+
+use nix::libc::{self, c_int};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+use std::{fs, io, ptr};
+
+/// Slow lines in a row that take longer have met with a console that takes nothing. At 9600 baud these are two thousand
+/// bytes.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A line is slow if it takes longer. It waits for one record of others at least, ten milliseconds a byte.
+const SLOW: Duration = Duration::from_millis(200);
+
+/// So long nothing is shown then.
+const PAUSE: Duration = Duration::from_secs(60);
+
+/// Enough for a thread that waits and makes one system call.
+const STACK: usize = 64 << 10;
+
+/// The kernel's `SYSLOG_ACTION_CONSOLE_LEVEL`: what is less urgent is not shown, and what was to be shown is skipped
+/// (syslog(2); 6.12, `printk_get_next_message()`).
+const CONSOLE_LEVEL: c_int = 8;
+
+/// The lowest there is: only emergencies are shown.
+const QUIET: c_int = 1;
+
+/// The level that the machine was started with (proc_sys_kernel(5), `printk`).
+pub(super) fn level() -> Option<c_int> {
+    let levels = fs::read_to_string("/proc/sys/kernel/printk").ok()?;
+    levels.split_whitespace().next()?.parse().ok()
+}
+
+/// A thread that looks at how long lines take.
+pub(super) struct Watch {
+    /// Whether a line begins now, or has ended.
+    turns: Sender<bool>,
+    thread: JoinHandle<()>,
+}
+
+impl Watch {
+    /// Shows what `level` allows, and keeps it so but for pauses; `tell` is called when one begins.
+    pub(super) fn start(level: c_int, tell: impl Fn(&str) + Send + 'static) -> io::Result<Self> {
+        let (turns, watched) = channel();
+        let show = move |shown| {
+            set_level(if shown { level } else { QUIET });
+            if !shown {
+                tell(&format!(
+                    "a console takes nothing: for {PAUSE:?} only emergencies are shown"
+                ));
+            }
+        };
+        let thread = thread::Builder::new()
+            .stack_size(STACK)
+            .spawn(move || watch(&watched, PATIENCE, PAUSE, show))?;
+        Ok(Self { turns, thread })
+    }
+
+    /// Does `write`, under observation.
+    pub(super) fn over(&self, write: impl FnOnce()) {
+        // It is gone only when it has panicked.
+        let _ = self.turns.send(true);
+        write();
+        let _ = self.turns.send(false);
+    }
+
+    /// Ends it, and a pause with it.
+    pub(super) fn end(self) {
+        drop(self.turns);
+        let _ = self.thread.join();
+    }
+}
+
+fn watch(turns: &Receiver<bool>, patience: Duration, pause: Duration, show: impl Fn(bool)) {
+    // One that was killed may have left a pause.
+    show(true);
+    let mut left = patience;
+    while let Ok(begins) = turns.recv() {
+        if !begins {
+            continue;
+        }
+        let begun = Instant::now();
+        if turns.recv_timeout(left) == Err(RecvTimeoutError::Timeout) {
+            show(false);
+            let over = Instant::now() + pause;
+            while turns
+                .recv_timeout(over.saturating_duration_since(Instant::now()))
+                .is_ok()
+            {}
+            show(true);
+            left = patience;
+        } else if begun.elapsed() < SLOW {
+            left = patience;
+        } else {
+            left = left.saturating_sub(begun.elapsed());
+        }
+    }
+}
+
+fn set_level(level: c_int) {
+    // SAFETY: this action takes no buffer. It cannot fail for one who has CAP_SYSLOG and a level from 1 to 8.
+    unsafe { libc::klogctl(CONSOLE_LEVEL, ptr::null_mut(), level) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(3600);
+    const SHORT: Duration = Duration::from_millis(1);
+
+    /// What `watch` does, one after the other, and whom to tell of lines.
+    fn watched(patience: Duration, pause: Duration) -> (Sender<bool>, Receiver<bool>) {
+        let (turns, watched) = channel();
+        let (done, shown) = channel();
+        thread::spawn(move || {
+            watch(&watched, patience, pause, |show| done.send(show).unwrap());
+        });
+        (turns, shown)
+    }
+
+    #[test]
+    fn a_pause_begins_with_a_slow_line_and_ends_by_itself() {
+        let (turns, shown) = watched(SHORT, SHORT);
+        assert!(shown.recv().unwrap());
+        for _ in 0..2 {
+            turns.send(true).unwrap();
+            assert!(!shown.recv().unwrap());
+            assert!(shown.recv().unwrap());
+            turns.send(false).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_pause_ends_with_the_last_line_of_all() {
+        let (turns, shown) = watched(SHORT, LONG);
+        turns.send(true).unwrap();
+        assert!(shown.recv().unwrap());
+        assert!(!shown.recv().unwrap());
+        for turn in [false, true, false, true] {
+            turns.send(turn).unwrap();
+        }
+        drop(turns);
+        assert_eq!(shown.iter().collect::<Vec<_>>(), [true]);
+    }
+
+    #[test]
+    fn slow_lines_in_a_row_count_as_one() {
+        let (turns, shown) = watched(5 * SLOW, LONG);
+        assert!(shown.recv().unwrap());
+        let quiet = (0..50).find_map(|_| {
+            turns.send(true).unwrap();
+            thread::sleep(2 * SLOW);
+            turns.send(false).unwrap();
+            shown.try_recv().ok()
+        });
+        assert_eq!(quiet, Some(false));
+    }
+
+    #[test]
+    fn lines_in_time_change_nothing() {
+        let (turns, shown) = watched(LONG, LONG);
+        for _ in 0..100 {
+            turns.send(true).unwrap();
+            turns.send(false).unwrap();
+        }
+        drop(turns);
+        assert_eq!(shown.iter().collect::<Vec<_>>(), [true]);
+    }
+}

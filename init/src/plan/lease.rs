@@ -1,0 +1,192 @@
+//! From the report of the `dhcp` service to what of a lease is of use.
+
+use super::facts::Leases;
+use serde::Deserialize;
+use std::net::IpAddr;
+use std::time::Duration;
+use tare_config::machine::{Cidr, Domain, Hostname, Mtu};
+
+/// What a DHCP server granted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Lease {
+    pub(crate) interface: String,
+    pub(crate) address: Cidr,
+    pub(crate) gateway: Option<IpAddr>,
+    pub(crate) dns: Vec<IpAddr>,
+    pub(crate) search: Vec<Domain>,
+    pub(crate) ntp: Vec<IpAddr>,
+    pub(crate) hostname: Option<Hostname>,
+    pub(crate) mtu: Option<Mtu>,
+    /// When it is over, counted from boot; absent: never.
+    pub(crate) until: Option<Duration>,
+}
+
+/// A lease without end, in seconds (RFC 2131, section 3.3).
+const FOR_EVER: u32 = u32::MAX;
+
+/// A lease as the `dhcp` service reports it. Its names are whatever the server said: a lease is good without them.
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Report {
+    interface: String,
+    address: Cidr,
+    gateway: Option<IpAddr>,
+    dns: Vec<IpAddr>,
+    search: Vec<String>,
+    ntp: Vec<IpAddr>,
+    hostname: Option<String>,
+    mtu: Option<Mtu>,
+    lease_seconds: u32,
+}
+
+/// The lease that `json` reports at `now`, and what is to be said of names that were left out of it.
+///
+/// # Errors
+/// If `json` is no report.
+pub(crate) fn read(json: &str, now: Duration) -> serde_json::Result<(Lease, Vec<String>)> {
+    let report: Report = serde_json::from_str(json)?;
+    let mut complaints = Vec::new();
+    let hostname = report
+        .hostname
+        .and_then(|name| hostname(name, &mut complaints));
+    let search = report
+        .search
+        .into_iter()
+        .filter_map(|name| domain(name, &mut complaints))
+        .collect();
+    let seconds = Some(report.lease_seconds).filter(|seconds| *seconds != FOR_EVER);
+    let lease = Lease {
+        interface: report.interface,
+        address: report.address,
+        gateway: report.gateway,
+        dns: report.dns,
+        search,
+        ntp: report.ntp,
+        hostname,
+        mtu: report.mtu,
+        until: seconds.map(|seconds| now + Duration::from_secs(seconds.into())),
+    };
+    Ok((lease, complaints))
+}
+
+/// The links whose leases are over at `now`.
+pub(crate) fn over(leases: &Leases, now: Duration) -> Vec<String> {
+    let over = |lease: &&Lease| lease.until.is_some_and(|until| until <= now);
+    let leases = leases.values().filter(over);
+    leases.map(|lease| lease.interface.clone()).collect()
+}
+
+/// When the first of the leases is over.
+pub(crate) fn first_end(leases: &Leases) -> Option<Duration> {
+    leases.values().filter_map(|lease| lease.until).min()
+}
+
+/// `name`, or its first label: clouds send a machine's name with its zone and project, which may not fit.
+fn hostname(name: String, complaints: &mut Vec<String>) -> Option<Hostname> {
+    if let Ok(fits) = Hostname::try_from(name.clone()) {
+        return Some(fits);
+    }
+    let label = name.split('.').next().unwrap_or_default();
+    let short = Hostname::try_from(label.to_owned()).ok();
+    complaints.push(match &short {
+        Some(short) => format!(
+            "hostname {name:?} does not fit, {:?} is used",
+            short.as_str()
+        ),
+        None => format!("hostname {name:?} does not fit and is left out"),
+    });
+    short
+}
+
+fn domain(name: String, complaints: &mut Vec<String>) -> Option<Domain> {
+    let domain = Domain::try_from(name.clone()).ok();
+    if domain.is_none() {
+        complaints.push(format!("search {name:?} is no domain and is left out"));
+    }
+    domain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A lease that names the machine `hostname` and one domain `search`.
+    fn report(hostname: &str, search: &str) -> String {
+        format!(
+            r#"{{"interface":"eth0","address":"10.0.2.15/24","gateway":"10.0.2.2","dns":["10.0.2.3"],
+            "search":["{search}"],"ntp":[],"hostname":"{hostname}","mtu":1400,"lease-seconds":60}}"#
+        )
+    }
+
+    #[test]
+    fn a_name_that_does_not_fit_costs_no_lease() {
+        let zone = format!("c.{}.internal", "project-".repeat(7) + "1");
+        let (fqdn, long) = (format!("vm-1.{zone}"), "a".repeat(253));
+        for (hostname, search, want, complaints) in [
+            ("vm-1", zone.as_str(), (Some("vm-1"), 1), vec![]),
+            (
+                fqdn.as_str(),
+                "lan",
+                (Some("vm-1"), 1),
+                vec![format!("hostname {fqdn:?} does not fit, \"vm-1\" is used")],
+            ),
+            (
+                long.as_str(),
+                long.as_str(),
+                (None, 0),
+                vec![
+                    format!("hostname {long:?} does not fit and is left out"),
+                    format!("search {long:?} is no domain and is left out"),
+                ],
+            ),
+            (
+                "-a",
+                "a..b",
+                (None, 0),
+                vec![
+                    "hostname \"-a\" does not fit and is left out".to_owned(),
+                    "search \"a..b\" is no domain and is left out".to_owned(),
+                ],
+            ),
+        ] {
+            let (lease, said) = read(&report(hostname, search), Duration::ZERO).unwrap();
+            assert_eq!(lease.address.to_string(), "10.0.2.15/24");
+            assert_eq!(lease.gateway, Some(IpAddr::from([10, 0, 2, 2])));
+            let name = lease.hostname.as_ref().map(Hostname::as_str);
+            assert_eq!((name, lease.search.len()), want);
+            assert_eq!(said, complaints);
+        }
+    }
+
+    #[test]
+    fn a_report_of_another_form_is_refused() {
+        let json = report("a", "lan").replace("10.0.2.15/24", "10.0.2.15");
+        assert_eq!(
+            read(&json, Duration::ZERO).unwrap_err().to_string(),
+            "`10.0.2.15` is not an address with its prefix length: write it as in `192.0.2.10/24` at line 1 column 41"
+        );
+    }
+
+    #[test]
+    fn a_lease_ends_when_its_time_is_over_unless_it_is_renewed() {
+        let at = Duration::from_secs;
+        let lease = |interface: &str, seconds: u32, now| {
+            let json = report("a", "lan").replace("eth0", interface);
+            let json = json.replace(":60}", &format!(":{seconds}}}"));
+            (interface.to_owned(), read(&json, now).unwrap().0)
+        };
+        let mut leases = Leases::from([
+            lease("eth0", 60, at(10)),
+            lease("eth1", 600, at(10)),
+            lease("eth2", u32::MAX, at(10)),
+        ]);
+        assert_eq!(first_end(&leases), Some(at(70)));
+        assert_eq!(over(&leases, at(69)), [""; 0]);
+        assert_eq!(over(&leases, at(70)), ["eth0"]);
+        leases.extend([lease("eth0", 60, at(40))]);
+        assert_eq!(over(&leases, at(70)), [""; 0]);
+        assert_eq!(over(&leases, Duration::MAX), ["eth0", "eth1"]);
+        leases.retain(|interface, _| interface == "eth2");
+        assert_eq!(first_end(&leases), None);
+    }
+}
