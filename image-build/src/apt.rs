@@ -40,6 +40,20 @@ pub struct Deb {
     pub path: PathBuf,
 }
 
+impl Deb {
+    /// Checks the file, which may have changed in the cache since apt checked it.
+    ///
+    /// # Errors
+    /// It cannot be read, or is not what the signed package lists promised.
+    pub(crate) fn verify(&self) -> Result<()> {
+        if digest::hex_of_file(&self.path)? != self.sha256 {
+            let path = self.path.display();
+            bail!("the SHA-256 of {path} is not {}: remove it", self.sha256);
+        }
+        Ok(())
+    }
+}
+
 /// A private apt root.
 #[derive(Debug)]
 pub struct Apt<'a> {
@@ -90,18 +104,39 @@ impl<'a> Apt<'a> {
     /// apt cannot satisfy the dependencies, or a download fails.
     pub fn download(&self, packages: &[String], assume_installed: &[String]) -> Result<Vec<Deb>> {
         let status = status_file(assume_installed);
-        let question = format!("{}\n{status}\n{}", packages.join(" "), self.lists_id()?);
-        let answer = self
-            .root
-            .join("answers")
-            .join(format!("{}.json", digest::hex(question.as_bytes())));
-        if let Some(debs) = remembered(&answer) {
+        if let Some(debs) = remembered(&self.answer(packages, &status)?) {
             return Ok(debs);
         }
         let _lock = self.lock()?;
-        let debs = self.resolve_and_fetch(packages, &status)?;
+        let debs = match self.resolve_and_fetch(packages, &status) {
+            Ok(debs) => debs,
+            Err(error) => self.fetch_by_new_lists(packages, &status, error)?,
+        };
+        let answer = self.answer(packages, &status)?;
         cache::write_atomic(&answer, &serde_json::to_vec_pretty(&debs)?)?;
         Ok(debs)
+    }
+
+    /// Where the solver's answer to this question by the present lists is remembered.
+    fn answer(&self, packages: &[String], status: &str) -> Result<PathBuf> {
+        let question = format!("{}\n{status}\n{}", packages.join(" "), self.lists_id()?);
+        let name = format!("{}.json", digest::hex(question.as_bytes()));
+        Ok(self.root.join("answers").join(name))
+    }
+
+    /// A mirror removes the packages that an update replaces: lists of this morning may name one that is gone.
+    fn fetch_by_new_lists(
+        &self,
+        packages: &[String],
+        status: &str,
+        error: anyhow::Error,
+    ) -> Result<Vec<Deb>> {
+        self.stage
+            .warn("a package cannot be had as the lists name it; fetching new lists");
+        if self.update().is_err() {
+            return Err(error);
+        }
+        self.resolve_and_fetch(packages, status)
     }
 
     /// What `packages` and everything they depend on would be, sorted by name, without fetching it.
@@ -258,7 +293,11 @@ APT::Install-Recommends "false";
 APT::Install-Suggests "false";
 APT::Solver "internal";
 APT::Get::Assume-Yes "true";
+APT::Get::AllowUnauthenticated "false";
 APT::Sandbox::User "root";
+Acquire::AllowInsecureRepositories "false";
+Acquire::AllowWeakRepositories "false";
+Acquire::AllowDowngradeToInsecureRepositories "false";
 Acquire::ForceHash "SHA256";
 Acquire::Languages "none";
 Acquire::Retries "3";
@@ -281,6 +320,39 @@ fn status_file(packages: &[String]) -> String {
 }
 
 #[cfg(test)]
+pub(crate) mod testing {
+    use super::*;
+    use crate::progress::Progress;
+
+    /// Checks that `unpack`, into a folder named after `who`, refuses a package with another content.
+    pub(crate) fn refuses_another<T>(
+        who: &str,
+        unpack: impl FnOnce(&Deb, &Path, &Stage) -> Result<T>,
+    ) {
+        let folder = std::env::temp_dir().join(format!("tare-deb-{who}-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let deb = Deb {
+            package: "a".to_owned(),
+            version: "1".to_owned(),
+            architecture: "all".to_owned(),
+            sha256: digest::hex(b"abc"),
+            size: 3,
+            path: folder.join("a.deb"),
+        };
+        fs::write(&deb.path, "abd").unwrap();
+        let unpack = |stage: &Stage| unpack(&deb, &folder, stage);
+        let error = Progress::new(&folder)
+            .stage("Unpack", unpack)
+            .err()
+            .unwrap();
+        let path = deb.path.display();
+        let want = format!("the SHA-256 of {path} is not {}: remove it", deb.sha256);
+        assert_eq!(error.root_cause().to_string(), want);
+        fs::remove_dir_all(folder).unwrap();
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -291,6 +363,22 @@ mod tests {
                     Multi-Arch: allowed\nVersion: 9999:9999\nMaintainer: none\n\
                     Description: assumed\n\n";
         assert_eq!(status_file(&["debconf".to_owned()]), want);
+    }
+
+    #[test]
+    fn the_machine_s_own_apt_cannot_switch_signatures_off() {
+        let ours = configuration(Path::new("/x"));
+        for option in [
+            "APT::Get::AllowUnauthenticated",
+            "Acquire::AllowInsecureRepositories",
+            "Acquire::AllowWeakRepositories",
+            "Acquire::AllowDowngradeToInsecureRepositories",
+        ] {
+            assert!(
+                ours.contains(&format!("\n{option} \"false\";\n")),
+                "{option}"
+            );
+        }
     }
 
     #[test]

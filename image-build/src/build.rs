@@ -2,17 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::thread;
 
 use anyhow::{Context, Result};
 use tare_config::Service;
 
-use crate::apt::{Apt, Deb};
+use crate::apt::Apt;
 use crate::binaries::Binaries;
 use crate::host;
 use crate::inputs::Inputs;
-use crate::kernel::{self, Kernel};
+use crate::kernel::{self, Kernel, Platform};
 use crate::media::Media;
 use crate::output::{Image, Manifest};
 use crate::packages::{self, Packages};
@@ -36,6 +37,8 @@ pub struct BuildOptions {
     pub extra_services: Option<PathBuf>,
     /// Fetch the package lists even if they are not a day old.
     pub refresh: bool,
+    /// What kind of machine the kernel is for.
+    pub platform: Platform,
     /// How many compilers and unpackers to run at a time; 0: as many as there are CPUs.
     pub jobs: usize,
 }
@@ -48,7 +51,22 @@ impl BuildOptions {
             output: workspace.join("target/image"),
             extra_services: None,
             refresh: false,
+            platform: Platform::Vm,
             jobs: 0,
+        }
+    }
+
+    /// For machines of this kind, to a folder of their own.
+    #[must_use]
+    pub fn on(self, platform: Platform) -> Self {
+        let folder = match platform {
+            Platform::Vm => "target/image",
+            Platform::Metal => "target/image-metal",
+        };
+        Self {
+            output: self.workspace.join(folder),
+            platform,
+            ..self
         }
     }
 
@@ -105,21 +123,22 @@ impl Parts {
         let recipe = Recipe::read(&workspace.join("image-build/tare.toml"))?;
         let folders = recipe.service_folders(workspace, options.extra_services.as_deref())?;
         let services = recipe::read_services(workspace, &folders)?;
-        let (packages, tools) = progress.stage("Packages", |stage| {
-            let apt = Apt::open(&cache, stage)?;
-            if options.refresh {
-                apt.refresh()?;
-            }
-            let tools = Tools::open(&cache, &apt, stage)?;
-            let packages = Packages::fetch(&services, &recipe.images, &apt)?;
-            stage.message(&format!("{} packages", packages.all().len()));
-            Ok((packages, tools))
-        })?;
-        let kernel = kernel::build(&workspace.join(&recipe.kernel), &cache, progress)?;
-        let binaries = progress.stage("Programs", |stage| {
-            let packages = guest_packages(&recipe, &services);
-            Binaries::build(workspace, &packages, options.jobs, stage)
-        })?;
+        let packages = || fetch(options, &cache, &services, &recipe, progress);
+        let programs = || {
+            progress.stage("Programs", |stage| {
+                let packages = guest_packages(&recipe, &services);
+                Binaries::build(workspace, &packages, options.jobs, stage)
+            })
+        };
+        // Each has stretches in which it keeps one processor busy, or none.
+        let (rest, kernel) = thread::scope(|scope| {
+            let rest = scope.spawn(|| anyhow::Ok((packages()?, programs()?)));
+            let description = workspace.join(&recipe.kernel);
+            let kernel = kernel::build(&description, options.platform, &cache, progress);
+            (rest.join(), kernel)
+        });
+        let ((packages, tools), binaries) = rest.unwrap_or_else(|panic| resume_unwind(panic))?;
+        let kernel = kernel?;
         Ok(Self {
             cache,
             recipe,
@@ -254,10 +273,31 @@ impl Parts {
         let guest = guest_packages(&self.recipe, &self.services);
         let tree = Binaries::crate_tree(&options.workspace, &guest, stage)?;
         let crates = sbom::crates(&tree, &options.workspace.join("Cargo.lock"))?;
-        let debs: Vec<Deb> = [self.packages.all(), vec![self.kernel.source.clone()]].concat();
+        let mut debs = self.packages.all();
+        debs.extend([self.kernel.source.clone(), self.tools.boot().clone()]);
         let document = sbom::document(&debs, &crates, time, &digest::to_hex(&verity.root));
         cache::write_atomic(&image.sbom, &serde_json::to_vec_pretty(&document)?)
     }
+}
+
+/// The Debian packages of the image, and the tools it is made with.
+fn fetch(
+    options: &BuildOptions,
+    cache: &Path,
+    services: &BTreeMap<String, Service>,
+    recipe: &Recipe,
+    progress: &Progress,
+) -> Result<(Packages, Tools)> {
+    progress.stage("Packages", |stage| {
+        let apt = Apt::open(cache, stage)?;
+        if options.refresh {
+            apt.refresh()?;
+        }
+        let tools = Tools::open(cache, &apt, stage)?;
+        let packages = Packages::fetch(services, &recipe.images, &apt)?;
+        stage.message(&format!("{} packages", packages.all().len()));
+        Ok((packages, tools))
+    })
 }
 
 /// The packages of this workspace whose programs are in the image.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use tare_image::kernel::Platform;
 use tare_image::progress::Progress;
 use tare_image::{BuildOptions, build, ensure_tools};
 
@@ -16,7 +17,12 @@ use tare_image::{BuildOptions, build, ensure_tools};
 #[derive(Debug, Parser)]
 #[command(name = "tare-image", bin_name = "cargo image", version)]
 struct Arguments {
-    /// Folder for the image and its manifest [default: target/image]
+    /// What kind of machine it is for: `vm`, or `metal`, whose kernel has drivers of servers too and takes twice as long
+    /// to compile
+    #[arg(long = "for", value_name = "KIND", value_enum, default_value_t)]
+    platform: Platform,
+
+    /// Folder for the image and its manifest [default: target/image, target/image-metal]
     #[arg(long, value_name = "FOLDER")]
     output: Option<PathBuf>,
 
@@ -47,7 +53,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     let mut options = BuildOptions {
         refresh: arguments.refresh,
         jobs: arguments.jobs.unwrap_or_default(),
-        ..BuildOptions::default()
+        ..BuildOptions::default().on(arguments.platform)
     };
     let progress = Progress::new(&options.workspace.join("target/log"));
     if let Some(output) = arguments.output {

@@ -30,6 +30,7 @@ impl Media<'_> {
         verity: &Verity,
     ) -> Result<()> {
         copy(&self.kernel.image, &image.kernel)?;
+        copy(&self.kernel.config, &image.kernel_config)?;
         let uki = self.uki(&image.cmdline)?;
         cache::write_atomic(&image.uki, &uki)?;
         let file = layout.create(&image.raw)?;

@@ -20,6 +20,8 @@ pub struct Image {
     pub qcow2: PathBuf,
     /// The kernel alone (`bzImage`), for a boot without firmware.
     pub kernel: PathBuf,
+    /// The kernel's configuration, its `.config`.
+    pub kernel_config: PathBuf,
     /// The kernel's command line, with dm-verity's table and root hash.
     pub cmdline: String,
     /// The kernel with its command line, as firmware starts it.
@@ -60,6 +62,7 @@ impl Image {
             raw: output.join("tare.raw"),
             qcow2: output.join("tare.qcow2"),
             kernel: output.join("bzImage"),
+            kernel_config: output.join("kernel.config"),
             uki: output.join("tare.efi"),
             system: output.join("system.erofs"),
             sbom: output.join("sbom.spdx.json"),
@@ -133,16 +136,17 @@ impl Image {
         })
     }
 
-    fn files(&self) -> [&PathBuf; 5] {
+    fn files(&self) -> [&PathBuf; 6] {
         let Self {
             kernel,
+            kernel_config,
             uki,
             system,
             raw,
             sbom,
             ..
         } = self;
-        [kernel, uki, system, raw, sbom]
+        [kernel, kernel_config, uki, system, raw, sbom]
     }
 }
 

@@ -13,7 +13,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 /// How many lines of a failed stage's log are shown.
 const TAIL_LINES: usize = 15;
@@ -24,7 +24,8 @@ const PLAIN_STEP: u64 = 10;
 #[derive(Debug, Clone)]
 pub struct Progress {
     log_dir: PathBuf,
-    terminal: bool,
+    /// The live lines of the stages under way, on a terminal.
+    bars: Option<MultiProgress>,
 }
 
 impl Progress {
@@ -32,7 +33,7 @@ impl Progress {
     pub fn new(log_dir: &Path) -> Self {
         Self {
             log_dir: log_dir.to_owned(),
-            terminal: std::io::stderr().is_terminal(),
+            bars: std::io::stderr().is_terminal().then(MultiProgress::new),
         }
     }
 
@@ -58,12 +59,14 @@ pub struct Stage {
     message: Mutex<String>,
     total: AtomicU64,
     reported: AtomicU64,
+    bars: Option<MultiProgress>,
     bar: Option<ProgressBar>,
 }
 
 impl Stage {
     fn begin(name: &str, progress: &Progress) -> Self {
-        let bar = progress.terminal.then(|| spinner(name));
+        let bars = progress.bars.clone();
+        let bar = bars.as_ref().map(|bars| bars.add(spinner(name)));
         if bar.is_none() {
             eprintln!("{name} ...");
         }
@@ -75,6 +78,7 @@ impl Stage {
             message: Mutex::default(),
             total: AtomicU64::new(0),
             reported: AtomicU64::new(0),
+            bars,
             bar,
         }
     }
@@ -84,13 +88,18 @@ impl Stage {
             bar.finish_and_clear();
         }
         let message = self.lock_message().clone();
-        eprintln!(
-            "{}",
-            summary(&self.name, ok, self.started.elapsed(), &message)
-        );
+        self.say(&summary(&self.name, ok, self.started.elapsed(), &message));
         if !ok && self.log.get().is_some() {
-            eprint!("{}", indented_tail(&self.log_path));
-            eprintln!("  log: {}", self.log_path.display());
+            let tail = indented_tail(&self.log_path);
+            self.say(&format!("{tail}  log: {}", self.log_path.display()));
+        }
+    }
+
+    /// Prints lines above the live ones of all stages.
+    fn say(&self, lines: &str) {
+        match &self.bars {
+            Some(bars) => bars.suspend(|| eprintln!("{lines}")),
+            None => eprintln!("{lines}"),
         }
     }
 
@@ -173,6 +182,11 @@ impl Stage {
         }
     }
 
+    /// A line that a person must see, now.
+    pub fn warn(&self, warning: &str) {
+        self.say(&format!("warning: {}: {warning}", self.name));
+    }
+
     /// Where this stage's log is, or would be: it is made by the first command.
     pub fn log_path(&self) -> &Path {
         &self.log_path
@@ -184,7 +198,7 @@ impl Stage {
             .unwrap_or(0);
         let step = percent / PLAIN_STEP * PLAIN_STEP;
         if step > self.reported.fetch_max(step, Ordering::Relaxed) && step < 100 {
-            eprintln!("{} {step} %", self.name);
+            self.say(&format!("{} {step} %", self.name));
         }
     }
 
@@ -295,7 +309,7 @@ mod tests {
             std::env::temp_dir().join(format!("tare-progress-{test}-{}", std::process::id()));
         Progress {
             log_dir,
-            terminal: false,
+            bars: None,
         }
     }
 

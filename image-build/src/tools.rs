@@ -12,7 +12,9 @@ use crate::digest;
 use crate::progress::Stage;
 
 /// mkfs.erofs, ldconfig, and the boot loader with its stub.
-const PACKAGES: &[&str] = &["erofs-utils", "libc-bin", "systemd-boot-efi"];
+const PACKAGES: &[&str] = &["erofs-utils", "libc-bin", BOOT];
+/// Of these, the one whose files become part of the image.
+const BOOT: &str = "systemd-boot-efi";
 
 /// Wanted by libc6 only to ask questions during upgrades.
 const ASSUMED: &[&str] = &["debconf"];
@@ -22,6 +24,7 @@ const ASSUMED: &[&str] = &["debconf"];
 pub(crate) struct Tools {
     root: PathBuf,
     id: String,
+    boot: Deb,
 }
 
 impl Tools {
@@ -34,12 +37,19 @@ impl Tools {
         if !root.exists() {
             unpack(&debs, &root, stage).context("unpack the build's tools")?;
         }
-        Ok(Self { root, id })
+        let boot = debs.into_iter().find(|deb| deb.package == BOOT);
+        let boot = boot.with_context(|| format!("no package {BOOT}"))?;
+        Ok(Self { root, id, boot })
     }
 
     /// Names the versions of all tools.
     pub(crate) fn id(&self) -> &str {
         &self.id
+    }
+
+    /// The package of the boot loader and its stub.
+    pub(crate) fn boot(&self) -> &Deb {
+        &self.boot
     }
 
     /// A file of the tools' packages, such as the boot loader.
@@ -64,6 +74,7 @@ fn unpack(debs: &[Deb], root: &Path, stage: &Stage) -> Result<()> {
     let partial = PathBuf::from(format!("{}.{}", root.display(), std::process::id()));
     fs::create_dir_all(&partial)?;
     for deb in debs {
+        deb.verify()?;
         let mut command = Command::new("dpkg-deb");
         stage.run(command.arg("--extract").arg(&deb.path).arg(&partial))?;
     }
@@ -76,4 +87,17 @@ fn unpack(debs: &[Deb], root: &Path, stage: &Stage) -> Result<()> {
 
 fn strings(words: &[&str]) -> Vec<String> {
     words.iter().map(|&word| word.to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::apt::testing::refuses_another;
+
+    #[test]
+    fn tools_are_the_ones_promised() {
+        refuses_another("tools", |deb, folder, stage| {
+            unpack(std::slice::from_ref(deb), &folder.join("root"), stage)
+        });
+    }
 }

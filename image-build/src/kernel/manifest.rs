@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use clap::ValueEnum;
 use serde::Deserialize;
 
 use super::fragment::{self, Request};
@@ -11,6 +12,17 @@ use super::merge::merge;
 
 /// File name of the manifest, beside the fragments that it names.
 const MANIFEST: &str = "kernel.toml";
+
+/// What kind of machine a kernel is for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Platform {
+    /// Virtual machines and clouds.
+    #[default]
+    Vm,
+    /// Those, and servers and edge boxes.
+    Metal,
+}
 
 /// What `kernel.toml` says.
 #[derive(Debug, Clone, Deserialize)]
@@ -24,10 +36,28 @@ pub(super) struct Manifest {
     #[serde(default)]
     pub(super) never_off: Vec<String>,
     /// About how many lines a full compile prints: the length of the progress bar, nothing else.
-    pub(super) compile_steps: u64,
+    pub(super) compile_steps: Steps,
     /// In the order in which they are merged.
     #[serde(rename = "fragment")]
     pub(super) fragments: Vec<Fragment>,
+}
+
+/// Lines of a compile for each platform.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Steps {
+    vm: u64,
+    metal: u64,
+}
+
+impl Steps {
+    /// Those of `platform`.
+    pub(super) fn of(self, platform: Platform) -> u64 {
+        match platform {
+            Platform::Vm => self.vm,
+            Platform::Metal => self.metal,
+        }
+    }
 }
 
 /// A make target that fills in what the fragments leave open.
@@ -59,6 +89,14 @@ pub(super) struct Fragment {
     /// For people.
     #[serde(rename = "purpose")]
     _purpose: String,
+    /// The only platform that it is for; all, where none is named.
+    only_for: Option<Platform>,
+}
+
+impl Fragment {
+    fn is_for(&self, platform: Platform) -> bool {
+        self.only_for.is_none_or(|only| only == platform)
+    }
 }
 
 /// The manifest together with the merged content of its fragments.
@@ -71,14 +109,16 @@ pub(super) struct Recipe {
 }
 
 impl Recipe {
-    /// Reads `kernel.toml` and its fragments from `folder`.
+    /// Reads `kernel.toml` and its fragments for `platform` from `folder`.
     ///
     /// # Errors
     /// A file cannot be read or understood, or two fragments contradict each other.
-    pub(super) fn read(folder: &Path) -> Result<Self> {
+    pub(super) fn read(folder: &Path, platform: Platform) -> Result<Self> {
         let manifest: Manifest = toml::from_str(&read(&folder.join(MANIFEST))?)
             .with_context(|| folder.join(MANIFEST).display().to_string())?;
-        let parsed = manifest.fragments.iter().map(|Fragment { file, .. }| {
+        let fragments = manifest.fragments.iter();
+        let fragments = fragments.filter(|fragment| fragment.is_for(platform));
+        let parsed = fragments.map(|Fragment { file, .. }| {
             let text = read(&folder.join(file))?;
             fragment::parse(file, &text)
         });
@@ -98,24 +138,25 @@ mod tests {
     #[test]
     fn our_own_recipe_is_consistent() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../kernel-config");
-        let recipe = Recipe::read(&folder).unwrap();
-        let of = |option: &str| {
-            let mut all = recipe.requests.iter();
-            all.find(|request| request.option == option)
-                .map(|request| request.value.to_string())
-        };
-        for (option, want) in [
-            ("DM_INIT", "y"),
-            ("MODPROBE_PATH", "\"/sbin/modprobe\""),
-            ("DEVMEM", "n"),
+        for (platform, option, want) in [
+            (Platform::Vm, "DM_INIT", Some("y")),
+            (Platform::Vm, "MODPROBE_PATH", Some("\"/sbin/modprobe\"")),
+            (Platform::Vm, "DEVMEM", Some("n")),
+            (Platform::Vm, "MEGARAID_SAS", None),
+            (Platform::Metal, "MEGARAID_SAS", Some("y")),
+            (Platform::Metal, "DEVMEM", Some("n")),
         ] {
-            assert_eq!(of(option).as_deref(), Some(want), "{option}");
+            let recipe = Recipe::read(&folder, platform).unwrap();
+            let mut all = recipe.requests.iter();
+            let found = all.find(|request| request.option == option);
+            let value = found.map(|request| request.value.to_string());
+            assert_eq!(value.as_deref(), want, "{platform:?} {option}");
         }
     }
 
     #[test]
     fn manifests_that_are_refused() {
-        let good = "source = 's'\nbase = 'allnoconfig'\ncompile-steps = 1\nfragment = []\n";
+        let good = "source = 's'\nbase = 'allnoconfig'\ncompile-steps = { vm = 1, metal = 1 }\nfragment = []\n";
         assert_eq!(
             toml::from_str::<Manifest>(good).unwrap().base.target(),
             "allnoconfig"

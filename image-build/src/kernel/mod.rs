@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
+pub use self::manifest::Platform;
 use self::manifest::Recipe;
 use self::tree::Tree;
 use crate::apt::{Apt, Deb};
@@ -39,23 +40,45 @@ pub struct Kernel {
     pub source: Deb,
 }
 
-/// Builds the kernel that `kernel.toml` in the folder `description` describes, or finds it in
+/// Builds the kernel for `platform` that `kernel.toml` in the folder `description` describes, or finds it in
 /// `cache`.
 ///
 /// # Errors
 /// An unreadable or contradictory description, no source package, requested options that did not
 /// take, or the compiler's failure.
-pub fn build(description: &Path, cache: &Path, progress: &Progress) -> Result<Kernel> {
-    let recipe = Recipe::read(description)?;
+pub fn build(
+    description: &Path,
+    platform: Platform,
+    cache: &Path,
+    progress: &Progress,
+) -> Result<Kernel> {
+    let recipe = Recipe::read(description, platform)?;
     let (source, folder) = progress.stage("Kernel source", |stage| {
         let source = fetch(&recipe.manifest.source, cache, stage)?;
         let key = key(&recipe, &source, &toolchain::versions(stage)?);
         Ok((source, cache.join("kernel").join(key)))
     })?;
     if !folder.exists() {
-        make(&recipe, &source, &folder, progress)?;
+        let steps = recipe.manifest.compile_steps.of(platform);
+        make(&recipe, steps, &source, &folder, progress)?;
     }
     Kernel::open(&folder, source)
+}
+
+/// Options in the finished configuration `config` (the text of a `.config`) that may not be off unless a fragment of
+/// `description` says so, and that none names. The build has switched them on.
+///
+/// # Errors
+/// An unreadable or contradictory description, or `config` is not a `.config`.
+pub fn unnamed_options(
+    description: &Path,
+    platform: Platform,
+    config: &str,
+) -> Result<Vec<String>> {
+    let recipe = Recipe::read(description, platform)?;
+    let config = check::DotConfig::parse(config)?;
+    let families = &recipe.manifest.never_off;
+    Ok(check::unnamed(&recipe.requests, families, &config))
 }
 
 impl Kernel {
@@ -92,7 +115,13 @@ fn key(recipe: &Recipe, source: &Deb, toolchain: &str) -> String {
 
 /// Makes the result `folder`, unless another process has made it while this one waited. The build tree
 /// of a failed attempt stays in `work` beside it until the next one.
-fn make(recipe: &Recipe, source: &Deb, folder: &Path, progress: &Progress) -> Result<()> {
+fn make(
+    recipe: &Recipe,
+    steps: u64,
+    source: &Deb,
+    folder: &Path,
+    progress: &Progress,
+) -> Result<()> {
     let Some(kernels) = folder.parent() else {
         bail!("{} is no folder in a cache", folder.display());
     };
@@ -104,27 +133,15 @@ fn make(recipe: &Recipe, source: &Deb, folder: &Path, progress: &Progress) -> Re
     let work = kernels.join("work");
     remove_tree(&work)?;
     let out = work.join("out");
-    compile(recipe, source, &work, &out, progress)?;
-    fs::rename(&out, folder).with_context(|| format!("make {}", folder.display()))?;
-    remove_tree(&work)
-}
-
-fn compile(
-    recipe: &Recipe,
-    source: &Deb,
-    work: &Path,
-    out: &Path,
-    progress: &Progress,
-) -> Result<()> {
     let tree = progress.stage("Kernel configuration", |stage| {
-        let tree = Tree::unpack(source, work, stage)?;
+        let tree = Tree::unpack(source, &work, stage)?;
         tree.configure(recipe, stage)?;
         Ok(tree)
     })?;
-    progress.stage("Kernel", |stage| {
-        tree.compile(recipe.manifest.compile_steps, stage)
-    })?;
-    progress.stage("Kernel modules", |stage| tree.install(out, stage))
+    progress.stage("Kernel", |stage| tree.compile(steps, stage))?;
+    progress.stage("Kernel modules", |stage| tree.install(&out, stage))?;
+    fs::rename(&out, folder).with_context(|| format!("make {}", folder.display()))?;
+    remove_tree(&work)
 }
 
 fn remove_tree(folder: &Path) -> Result<()> {
@@ -141,7 +158,7 @@ mod tests {
     use super::*;
 
     fn key_of(fragment: &str, sha256: &str, toolchain: &str) -> String {
-        let manifest = "source = 's'\nbase = 'allnoconfig'\ncompile-steps = 1\nfragment = []";
+        let manifest = "source = 's'\nbase = 'allnoconfig'\ncompile-steps = { vm = 1, metal = 1 }\nfragment = []";
         let recipe = Recipe {
             manifest: toml::from_str(manifest).unwrap(),
             requests: fragment::parse("a.config", fragment).unwrap(),

@@ -10,7 +10,7 @@ use std::thread;
 
 use anyhow::{Context, Result};
 
-use super::check::{DotConfig, check};
+use super::check::{DotConfig, check, unnamed};
 use super::manifest::Recipe;
 use super::merge::render;
 use crate::apt::Deb;
@@ -31,8 +31,9 @@ impl Tree {
     /// Unpacks the source package `deb`, named `package`, into the empty folder `work`.
     ///
     /// # Errors
-    /// A command's failure, or a package that does not hold the expected archive.
+    /// A command's failure, or a package that is not the one promised or does not hold the expected archive.
     pub(super) fn unpack(deb: &Deb, work: &Path, stage: &Stage) -> Result<Self> {
+        deb.verify()?;
         let (contents, folder) = (work.join("package"), work.join("source"));
         fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
         stage.run(
@@ -54,18 +55,33 @@ impl Tree {
         Ok(Self { folder, date })
     }
 
-    /// Writes `.config` from the base and the fragments, and checks that every request took.
+    /// Writes `.config` from the base and the fragments, and checks that every request took. Options of the families
+    /// that are never off are switched on where no fragment names them, with a warning.
     ///
     /// # Errors
     /// Lists the requests that did not.
     pub(super) fn configure(&self, recipe: &Recipe, stage: &Stage) -> Result<()> {
-        fs::write(self.folder.join(REQUESTS), render(&recipe.requests))?;
         let base = recipe.manifest.base.target();
+        let mut requests = render(&recipe.requests);
+        let mut config = self.write_config(base, &requests, stage)?;
+        let unnamed = unnamed(&recipe.requests, &recipe.manifest.never_off, &config);
+        if !unnamed.is_empty() {
+            stage.warn(&format!(
+                "switched on, named by no fragment: {}",
+                unnamed.join(", ")
+            ));
+            requests.extend(unnamed.iter().map(|option| format!("CONFIG_{option}=y\n")));
+            config = self.write_config(base, &requests, stage)?;
+        }
+        check(&recipe.requests, &config)
+    }
+
+    fn write_config(&self, base: &str, requests: &str, stage: &Stage) -> Result<DotConfig> {
+        fs::write(self.folder.join(REQUESTS), requests)?;
         stage.run(self.make(&[base]).env("KCONFIG_ALLCONFIG", REQUESTS))?;
         stage.run(&mut self.make(&["olddefconfig"]))?;
         let config = fs::read_to_string(self.folder.join(".config"))?;
-        let config = DotConfig::parse(&config).context(".config")?;
-        check(&recipe.requests, &recipe.manifest.never_off, &config)
+        DotConfig::parse(&config).context(".config")
     }
 
     /// Compiles kernel and modules on all processors, moving the bar for every step make announces.
@@ -170,6 +186,12 @@ fn remove_if_there(link: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::apt::testing::refuses_another;
+
+    #[test]
+    fn a_source_is_the_one_promised() {
+        refuses_another("kernel", Tree::unpack);
+    }
 
     #[test]
     fn steps_are_what_kbuild_announces() {

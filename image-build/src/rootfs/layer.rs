@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -96,9 +96,7 @@ impl Layer {
 
 /// Writes the layer to a folder of its own and moves that into place when it is complete.
 fn unpack(deb: &Deb, folder: &Path, stage: &Stage) -> Result<()> {
-    if digest::hex_of_file(&deb.path)? != deb.sha256 {
-        bail!("its SHA-256 is not {}", deb.sha256);
-    }
+    deb.verify()?;
     let partial = PathBuf::from(format!("{}.{}", folder.display(), std::process::id()));
     fs::create_dir_all(&partial)?;
     let archive = partial.join("data.tar");
@@ -173,6 +171,14 @@ fn slice<R: Read>(entry: &mut tar::Entry<'_, R>) -> Result<Slice> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::apt::testing::refuses_another;
+
+    #[test]
+    fn a_package_is_the_one_promised() {
+        refuses_another("layer", |deb, folder, stage| {
+            Layer::open(folder, deb, stage)
+        });
+    }
 
     fn header(kind: tar::EntryType, mode: u32, mtime: u64, size: u64) -> tar::Header {
         let mut header = tar::Header::new_gnu();
