@@ -28,13 +28,15 @@ pub(crate) struct Binary {
 pub(crate) struct Binaries(Vec<Binary>);
 
 impl Binaries {
-    /// Compiles `packages` of `workspace`, which cargo does only as far as something changed.
+    /// Compiles `packages` of `workspace`, or `only` one program of theirs, which cargo does only as far as something
+    /// changed. The features of what they have in common are those that any of `packages` asks for.
     ///
     /// # Errors
     /// cargo's failure, with the stage's log.
     pub(crate) fn build(
         workspace: &Path,
         packages: &[String],
+        only: Option<&str>,
         jobs: usize,
         stage: &Stage,
     ) -> Result<Self> {
@@ -42,6 +44,7 @@ impl Binaries {
         for package in packages {
             command.arg("--package").arg(package);
         }
+        command.args(only.into_iter().flat_map(|program| ["--bin", program]));
         let messages = stage.output(&mut command)?;
         parse(&String::from_utf8_lossy(&messages))
     }

@@ -31,6 +31,8 @@ use crate::{cache, check, digest, disk, erofs, sbom, system};
 pub struct BuildOptions {
     /// The checkout of this repository.
     pub workspace: PathBuf,
+    /// The checkout whose programs go into the image; the same but for tests.
+    pub programs: PathBuf,
     /// The folder for the image's files.
     pub output: PathBuf,
     /// A folder of further services, from the workspace's root; for tests of the supervisor.
@@ -48,6 +50,7 @@ impl BuildOptions {
     pub fn of(workspace: &Path) -> Self {
         Self {
             workspace: workspace.to_owned(),
+            programs: workspace.to_owned(),
             output: workspace.join("target/image"),
             extra_services: None,
             refresh: false,
@@ -125,9 +128,9 @@ impl Parts {
         let services = recipe::read_services(workspace, &folders)?;
         let packages = || fetch(options, &cache, &services, &recipe, progress);
         let programs = || {
+            let packages = guest_packages(&recipe, &services);
             progress.stage("Programs", |stage| {
-                let packages = guest_packages(&recipe, &services);
-                Binaries::build(workspace, &packages, options.jobs, stage)
+                Binaries::build(&options.programs, &packages, None, options.jobs, stage)
             })
         };
         // Each has stretches in which it keeps one processor busy, or none.
@@ -278,6 +281,26 @@ impl Parts {
         let document = sbom::document(&debs, &crates, time, &digest::to_hex(&verity.root));
         cache::write_atomic(&image.sbom, &serde_json::to_vec_pretty(&document)?)
     }
+}
+
+/// Compiles PID 1 alone, as it is in an image of `options`, and returns where it is.
+///
+/// # Errors
+/// As [`build`], for this part.
+pub fn compile_init(options: &BuildOptions, progress: &Progress) -> Result<PathBuf> {
+    let workspace = &options.workspace;
+    let recipe = Recipe::read(&workspace.join("image-build/tare.toml"))?;
+    let folders = recipe.service_folders(workspace, options.extra_services.as_deref())?;
+    let services = recipe::read_services(workspace, &folders)?;
+    let packages = guest_packages(&recipe, &services);
+    let binaries = progress.stage("PID 1", |stage| {
+        // As its manifest names it.
+        let only = Some("init");
+        Binaries::build(&options.programs, &packages, only, options.jobs, stage)
+    })?;
+    let init = binaries.of(&recipe.init);
+    let init = init.with_context(|| format!("no binary in {}", recipe.init))?;
+    Ok(init.path.clone())
 }
 
 /// The Debian packages of the image, and the tools it is made with.

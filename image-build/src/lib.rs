@@ -31,5 +31,5 @@ mod tools;
 mod uki;
 mod verity;
 
-pub use build::{BuildOptions, build, ensure_tools};
+pub use build::{BuildOptions, build, compile_init, ensure_tools};
 pub use output::Image;

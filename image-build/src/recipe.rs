@@ -239,7 +239,7 @@ mod tests {
         )
     }
 
-    /// Those that end before `tare service audit` could show them: `tests/tests/control/rights.txt` has the others.
+    /// Those that end before `tare service audit` could show them: `tests/tests/machines/control/rights.txt` has the others.
     #[test]
     fn rights_of_services_that_end() {
         let services = our_own_services();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use tare_image::progress::Progress;
-use tare_image::{BuildOptions, build, cache, digest, ensure_tools};
+use tare_image::{BuildOptions, build, cache, compile_init, digest, ensure_tools};
 
 /// A folder on the cache's disk: outside this checkout, whose settings cargo would otherwise find
 /// above it, and not in memory, as a folder for temporary files may be.
@@ -18,6 +18,7 @@ impl Drop for Scratch {
     }
 }
 
+/// All programs are compiled in one way: one of them stands for the others.
 #[test]
 fn two_folders_give_one_image() -> Result<()> {
     let here = BuildOptions::default();
@@ -25,8 +26,21 @@ fn two_folders_give_one_image() -> Result<()> {
     let scratch = Scratch(cache::root()?.join(name));
     copy_sources(&here.workspace, &scratch.0)?;
     let there = BuildOptions::of(&scratch.0);
-    assert_eq!(hashes_of_build(&here)?, hashes_of_build(&there)?);
+    let with_our_programs = BuildOptions {
+        programs: here.workspace.clone(),
+        ..there.clone()
+    };
+    assert_eq!(
+        hashes_of_build(&here)?,
+        hashes_of_build(&with_our_programs)?
+    );
+    assert_eq!(hash_of_init(&here)?, hash_of_init(&there)?);
     Ok(())
+}
+
+fn hash_of_init(options: &BuildOptions) -> Result<String> {
+    let progress = Progress::new(&options.workspace.join("target/log"));
+    digest::hex_of_file(&compile_init(options, &progress)?)
 }
 
 /// Of the parts too, so that a difference says where it is.

@@ -162,9 +162,10 @@ fn card(argv: &mut Argv, index: usize, network: &Network) {
         );
     }
     argv.option("-netdev", netdev);
+    let card = network.card.as_deref().unwrap_or("virtio-net-pci");
     // Without its boot ROM, which would only slow the firmware down.
     argv.device(format!(
-        "virtio-net-pci,netdev=net{index},mac=52:54:00:00:00:{:02x},romfile=",
+        "{card},netdev=net{index},mac=52:54:00:00:00:{:02x},romfile=",
         index + 1
     ));
 }
@@ -284,6 +285,7 @@ mod tests {
                 disk("seed.iso", DiskFormat::Raw, DiskBus::Cd, true),
             ],
             networks: vec![Network {
+                card: Some("e1000e".to_owned()),
                 subnet: Some("192.0.2.0/24".to_owned()),
                 guest: Some([192, 0, 2, 10].into()),
                 forwards: vec![Forward { host: 0, guest: 22 }],

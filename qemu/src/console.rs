@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Error, Result, anyhow};
 
+use crate::lost::Lost;
 use crate::wait::Deadline;
 
 /// A VM run whose console shows one of these has failed, whatever else it did.
@@ -116,9 +117,14 @@ impl Console {
 
     /// The log file's path and the last lines, and what QEMU itself has said: what an error shows.
     pub fn tail(&self) -> String {
+        self.end(TAIL_LINES)
+    }
+
+    /// The same with so many lines.
+    pub(crate) fn end(&self, count: usize) -> String {
         let text = self.text();
         let lines: Vec<_> = text.lines().collect();
-        let last = &lines[lines.len().saturating_sub(TAIL_LINES)..];
+        let last = &lines[lines.len().saturating_sub(count)..];
         let shown: String = last.iter().map(|line| format!("  | {line}\n")).collect();
         let said = fs::read_to_string(&self.errors).unwrap_or_default();
         let said: String = said.lines().map(|line| format!("QEMU: {line}\n")).collect();
@@ -181,7 +187,17 @@ impl Console {
             self.settle();
         }
         self.cited.store(true, Ordering::Relaxed);
-        anyhow!("{error}\n{}", self.tail())
+        let error = anyhow!("{error}\n{}", self.tail());
+        match self.is_lost() {
+            true => Lost::from(error).into(),
+            false => error,
+        }
+    }
+
+    /// Nothing more is to be expected of the guest.
+    fn is_lost(&self) -> bool {
+        let state = self.shared.lock();
+        state.ended || state.forbidden.is_some()
     }
 
     /// Waits until the guest falls silent, or has said enough.

@@ -149,14 +149,14 @@ impl Qmp {
         Ok(reply.as_str().unwrap_or_default().to_owned())
     }
 
-    /// Waits for the event `name`, such as `RESET`; one that came before counts too.
+    /// Waits for the event `name`, such as `RESET`, and takes it; one that came before and was not taken counts too.
     ///
     /// # Errors
     /// `patience` is over or QEMU is gone first.
     pub fn wait_event(&self, name: &str, patience: Duration) -> Result<Value> {
-        let find = |messages: &mut Messages| messages.event(name);
+        let take = |messages: &mut Messages| messages.take_event(name);
         self.inbox
-            .wait(Deadline::after(patience), find)
+            .wait(Deadline::after(patience), take)
             .with_context(|| format!("QMP event {name}"))
     }
 
@@ -223,10 +223,34 @@ impl Messages {
         }
     }
 
-    fn event(&self, name: &str) -> Option<Value> {
-        self.events
+    /// The first event `name` that nobody has taken.
+    fn take_event(&mut self, name: &str) -> Option<Value> {
+        let place = self
+            .events
             .iter()
-            .find(|event| event["event"] == name)
-            .cloned()
+            .position(|event| event["event"] == name)?;
+        Some(self.events.remove(place))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_event_is_taken_once() {
+        let mut messages = Messages::default();
+        for (name, device) in [("ADDED", "a"), ("DELETED", "a"), ("DELETED", "b")] {
+            messages.take_in(json!({"event": name, "data": device}));
+        }
+        for (name, want) in [
+            ("DELETED", Some("a")),
+            ("DELETED", Some("b")),
+            ("DELETED", None),
+            ("ADDED", Some("a")),
+        ] {
+            let device = messages.take_event(name).map(|event| event["data"].clone());
+            assert_eq!(device, want.map(Value::from), "{name}");
+        }
     }
 }

@@ -97,6 +97,8 @@ pub enum DiskBus {
 /// A network card on a network of QEMU's own, which reaches the world through the host's sockets.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Network {
+    /// The card, as `-device` takes it, with options; a virtio one unless given.
+    pub card: Option<String>,
     /// The network, as `192.0.2.0/24`; 10.0.2.0/24 unless given. The gateway is .2 and the name server .3.
     pub subnet: Option<String>,
     /// The address that forwards lead to; the first that QEMU's DHCP gives, .15, unless given.

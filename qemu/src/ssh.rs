@@ -68,9 +68,13 @@ fn generate(folder: &Path) -> Result<()> {
     Ok(())
 }
 
+/// The socket of the connection that commands share, in the guest's folder.
+const SHARED: &str = "ssh-shared";
+
 /// How to reach one guest: a configuration file for OpenSSH's client, host name `tare`.
 #[derive(Debug, Clone)]
 pub struct Ssh {
+    folder: PathBuf,
     config: PathBuf,
 }
 
@@ -83,7 +87,12 @@ impl Ssh {
         let config = folder.join("ssh-config");
         fs::write(&config, config_text(folder, port, key))
             .with_context(|| format!("write {}", config.display()))?;
-        Ok(Self { config })
+        let ssh = Self {
+            folder: folder.to_owned(),
+            config,
+        };
+        ssh.hang_up();
+        Ok(ssh)
     }
 
     /// The file, for `ssh -F FILE tare`.
@@ -91,14 +100,41 @@ impl Ssh {
         &self.config
     }
 
-    /// Runs `command` in the guest's shell.
+    /// Runs `command` in the guest's shell, over a connection that all such commands share: an emulated guest takes
+    /// seconds for each login.
     ///
     /// # Errors
     /// The client cannot be started, or is not done within `patience`. A failed login is status 255.
     pub fn output(&self, command: &str, patience: Duration) -> Result<Output> {
+        // A relative path: that of a socket may have only 107 bytes.
+        let shared = [
+            "-oControlMaster=auto",
+            "-oControlPersist=yes",
+            &format!("-oControlPath={SHARED}"),
+        ];
+        self.run(&shared, command, patience)
+    }
+
+    /// The same with a login of its own.
+    ///
+    /// # Errors
+    /// As [`Ssh::output`].
+    pub fn login(&self, command: &str, patience: Duration) -> Result<Output> {
+        self.run(&[], command, patience)
+    }
+
+    /// Gives up the shared connection: its other end may be gone without a word.
+    pub(crate) fn hang_up(&self) {
+        // Without the socket's name the next command makes a connection; this one ends with the guest's QEMU.
+        let _ = fs::remove_file(self.folder.join(SHARED));
+    }
+
+    fn run(&self, options: &[&str], command: &str, patience: Duration) -> Result<Output> {
         let mut ssh = Command::new("ssh");
-        ssh.arg("-F")
+        ssh.current_dir(&self.folder)
+            .arg("-F")
             .arg(&self.config)
+            .args(options)
             .args(["tare", "--", command]);
         output_within(&mut ssh, patience).with_context(|| format!("ssh `{command}`"))
     }

@@ -9,11 +9,14 @@ use anyhow::{Context, Result, anyhow};
 use crate::banner::{self, Ports};
 use crate::builder::{NOBODY, SSH};
 use crate::http::{self, Response};
+use crate::lost::Lost;
 use crate::vm::{AGAIN, Vm};
 use crate::wait::secs;
 
 /// For a command over ssh.
 const COMMAND: Duration = secs(30);
+/// For a login that asks for nothing, real time: of a machine that does not answer the rest of a test is skipped.
+const ANSWER: Duration = secs(60);
 
 impl Vm {
     /// Waits until sshd says its name.
@@ -26,8 +29,10 @@ impl Vm {
             nobody: self.forwarded(NOBODY)?,
         };
         let well = || self.require_well();
+        self.client()?.hang_up();
         if !banner::wait(ports, self.deadline(patience), well)? {
-            return Err(self.explained(&anyhow!("no ssh banner in time")));
+            let error = self.explained(&anyhow!("no ssh banner in time"));
+            return Err(Lost::from(error).into());
         }
         Ok(())
     }
@@ -46,6 +51,10 @@ impl Vm {
     /// As [`Vm::ssh`].
     pub fn ssh_within(&self, command: &str, patience: Duration) -> Result<String> {
         let output = self.ssh_output_within(command, patience)?;
+        self.said(command, &output)
+    }
+
+    fn said(&self, command: &str, output: &Output) -> Result<String> {
         if !output.status.success() {
             let stderr = String::from_utf8_lossy(&output.stderr);
             let error = anyhow!("ssh `{command}`: {}: {}", output.status, stderr.trim_end());
@@ -62,13 +71,31 @@ impl Vm {
         self.ssh_output_within(command, COMMAND)
     }
 
+    /// Runs `command` as root with a login of its own, and returns what it wrote to stdout; the others share one.
+    ///
+    /// # Errors
+    /// As [`Vm::ssh`].
+    pub fn login(&self, command: &str, patience: Duration) -> Result<String> {
+        let output = self.client()?.login(command, self.scaled(patience));
+        self.said(command, &self.answered(output)?)
+    }
+
     fn ssh_output_within(&self, command: &str, patience: Duration) -> Result<Output> {
-        let output = self
-            .client()?
-            .output(command, self.scaled(patience))
-            .map_err(|error| self.explained(&error))?;
+        let output = self.client()?.output(command, self.scaled(patience));
+        self.answered(output)
+    }
+
+    /// Of a command that is not done in time, was it the command or the machine?
+    fn answered(&self, output: Result<Output>) -> Result<Output> {
         self.require_well()?;
-        Ok(output)
+        output.map_err(|error| {
+            let error = self.explained(&error);
+            let answer = self.client().and_then(|ssh| ssh.login("true", ANSWER));
+            match answer {
+                Ok(_) => error,
+                Err(silence) => Lost::from(error.context(silence)).into(),
+            }
+        })
     }
 
     /// GETs `path` from `port` of the guest, once.

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::process::{Child, ChildStdin, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,6 +13,8 @@ use anyhow::{Context, Result, anyhow, bail};
 use crate::argv::QMP_SOCKET;
 use crate::builder::{Base, Builder, SSH};
 use crate::console::Console;
+use crate::evidence;
+use crate::lost::Lost;
 use crate::machine::Machine;
 use crate::ports::{Forward, parse_usernet};
 use crate::qmp::Qmp;
@@ -26,6 +29,8 @@ const READY: &str = "tare: ready";
 const BOOT: Duration = secs(45);
 /// QEMU opens its monitor in a tenth of a second, unless its host is busy.
 const QMP_OPENS: Duration = secs(30);
+/// How many machines this program has started.
+static STARTED: AtomicU32 = AtomicU32::new(0);
 /// Between two tries where there is no event to wait for.
 pub(crate) const AGAIN: Duration = Duration::from_millis(50);
 
@@ -64,6 +69,7 @@ impl Vm {
     pub(crate) fn start(machine: Machine) -> Result<Self> {
         // A socket left by an earlier boot would be connected to in vain.
         let _ = fs::remove_file(machine.folder().join(QMP_SOCKET));
+        STARTED.fetch_add(1, Ordering::Relaxed);
         let started = Instant::now();
         let (mut child, input, console) = spawn(&machine)?;
         let qmp = connect(&machine, &mut child)?;
@@ -78,7 +84,13 @@ impl Vm {
             started,
         };
         vm.resolve_forwards()?;
+        evidence::watch(vm.ssh.clone(), vm.console.clone());
         Ok(vm)
+    }
+
+    /// How many machines this program has started.
+    pub fn started() -> u32 {
+        STARTED.load(Ordering::Relaxed)
     }
 
     /// Asks for the ports that QEMU has opened, some of which it chose itself.
@@ -141,6 +153,19 @@ impl Vm {
     /// It is late, QEMU exits, or the console shows a forbidden line.
     pub fn wait_ready(&self) -> Result<String> {
         self.wait_line(READY, BOOT)
+    }
+
+    /// As [`Vm::wait_ready`], for a boot that began after `mark`, a [`Console::mark`].
+    ///
+    /// # Errors
+    /// As [`Vm::wait_ready`].
+    pub fn wait_ready_after(&self, mark: usize, patience: Duration) -> Result<String> {
+        let ready = self.wait_line_after(mark, READY, patience)?;
+        // What it was before has left connections behind.
+        if let Some(ssh) = &self.ssh {
+            ssh.hang_up();
+        }
+        Ok(ready)
     }
 
     /// Waits for a line of the console that contains `text`; one that came before counts too.
@@ -223,7 +248,9 @@ impl Vm {
     pub(crate) fn require_well(&self) -> Result<()> {
         self.console.require_clean()?;
         match self.lock_child().try_wait()? {
-            Some(status) => Err(self.explained(&anyhow!("QEMU has exited: {status}"))),
+            Some(status) => {
+                Err(Lost::from(self.explained(&anyhow!("QEMU has exited: {status}"))).into())
+            }
             None => Ok(()),
         }
     }
@@ -241,6 +268,13 @@ impl Drop for Vm {
     /// A test that forgets to look must not pass over a forbidden line.
     #[expect(clippy::panic, reason = "a drop has no other way to fail the test")]
     fn drop(&mut self) {
+        if self
+            .lock_child()
+            .try_wait()
+            .is_ok_and(|exit| exit.is_none())
+        {
+            evidence::collect();
+        }
         if let Err(error) = self.end() {
             eprintln!("QEMU may still run: {error:#}");
         }

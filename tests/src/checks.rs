@@ -3,23 +3,35 @@
 use std::time::Instant;
 
 use anyhow::{Result, bail};
+use tare_qemu::{Lost, evidence};
 
-/// Asks several questions and keeps every bad answer, so that none hides the next.
+use crate::suite::note;
+
+/// Asks several questions and keeps every bad answer, so that none hides the next; once the machine is lost, the others
+/// are not asked.
 #[derive(Debug, Default)]
 pub struct Checks {
     failures: Vec<String>,
+    skipped: usize,
+    lost: bool,
 }
 
 impl Checks {
     /// Does `work` now; its failure is reported by [`Checks::verdict`].
     pub fn check(&mut self, what: &str, work: impl FnOnce() -> Result<()>) {
+        if self.lost {
+            self.skipped += 1;
+            return note(&format!("skipped {what}"));
+        }
         let started = Instant::now();
         let result = work();
         let took = started.elapsed().as_secs_f64();
         match result {
-            Ok(()) => println!("ok      {what} ({took:.1} s)"),
+            Ok(()) => note(&format!("ok      {what} ({took:.1} s)")),
             Err(error) => {
-                println!("FAILED  {what} ({took:.1} s)");
+                note(&format!("FAILED  {what} ({took:.1} s)"));
+                evidence::collect();
+                self.lost = Lost::caused(&error);
                 self.failures.push(format!("{what}: {error:#}"));
             }
         }
@@ -28,20 +40,26 @@ impl Checks {
     /// # Errors
     /// All failures, the first one first.
     pub fn verdict(self) -> Result<()> {
-        if self.failures.is_empty() {
-            return Ok(());
+        let skipped = match self.skipped {
+            0 => String::new(),
+            skipped => format!("; the machine is lost, {skipped} skipped"),
+        };
+        match &self.failures[..] {
+            [] => Ok(()),
+            [only] => bail!("{only}{skipped}"),
+            all => bail!(
+                "{} checks failed{skipped}\n\n{}",
+                all.len(),
+                all.join("\n\n")
+            ),
         }
-        bail!(
-            "{} checks failed\n\n{}",
-            self.failures.len(),
-            self.failures.join("\n\n")
-        )
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use anyhow::anyhow;
 
     #[test]
     fn every_failure_is_in_the_verdict() {
@@ -51,5 +69,17 @@ mod tests {
         checks.check("third", || bail!("c"));
         let error = checks.verdict().unwrap_err();
         assert_eq!(error.to_string(), "2 checks failed\n\nfirst: a\n\nthird: c");
+    }
+
+    #[test]
+    fn a_lost_machine_is_asked_nothing_more() {
+        let mut checks = Checks::default();
+        checks.check("first", || Err(Lost::from(anyhow!("gone")).into()));
+        checks.check("second", || panic!("it was asked"));
+        let error = checks.verdict().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "first: gone; the machine is lost, 1 skipped"
+        );
     }
 }

@@ -15,6 +15,15 @@ pub struct Example {
     pub shows: Vec<String>,
 }
 
+/// The texts of `page` in blocks that are marked `kind`, such as `toml`.
+pub fn blocks<'a>(page: &'a str, kind: &str) -> Vec<&'a str> {
+    let fence = format!("```{kind}\n");
+    let blocks = page.split(&*fence).skip(1);
+    blocks
+        .filter_map(|block| block.split("```").next())
+        .collect()
+}
+
 /// The examples of `page`: what stands after `$ ` in blocks that are marked `console`.
 pub fn of(page: &str) -> Vec<Example> {
     let mut examples: Vec<Example> = Vec::new();

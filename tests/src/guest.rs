@@ -1,9 +1,10 @@
 //! What a person sees and does on a machine, over ssh.
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use tare_qemu::{Vm, secs};
 
@@ -15,6 +16,8 @@ pub use processes::require_no_orphans;
 const APPS: Duration = secs(60);
 /// From the wish to QEMU's exit. Containers may take 10 s.
 const POWER_OFF: Duration = secs(45);
+/// Looks until what changes must have settled.
+const SETTLE: usize = 10;
 
 /// The states of all services by name, as PID 1 tells them.
 ///
@@ -54,10 +57,14 @@ pub fn starts(vm: &Vm) -> Result<BTreeMap<String, u64>> {
 /// # Errors
 /// It is late; with the states of all services.
 pub fn wait_service(vm: &Vm, service: &str, state: &str, patience: Duration) -> Result<()> {
-    let wait =
-        format!("until tare service list | grep -q '^{service}  *{state} '; do sleep 0.2; done");
+    let wait = until_state(service, state);
     let late = || format!("{service} is not {state}: {:?}", services(vm));
     vm.ssh_within(&wait, patience).map(drop).with_context(late)
+}
+
+/// In a shell: waits until `service` is in `state`.
+pub fn until_state(service: &str, state: &str) -> String {
+    format!("until tare service list | grep -q '^{service}  *{state} '; do sleep 0.2; done")
 }
 
 /// No service has ended badly, for good or for now.
@@ -113,6 +120,33 @@ pub fn says(vm: &Vm, command: &str, want: &str) -> Result<()> {
     Ok(())
 }
 
+/// Waits until what `command` writes is `want`.
+///
+/// # Errors
+/// It is still something else; with what.
+pub fn wait_says(vm: &Vm, command: &str, want: &str, patience: Duration) -> Result<()> {
+    let wait = format!(
+        "until [ \"$({command})\" = '{}' ]; do sleep 0.5; done",
+        want.trim_end_matches('\n')
+    );
+    let late = || format!("`{command}` says {:?}, not {want:?}", vm.ssh(command));
+    vm.ssh_within(&wait, patience).map(drop).with_context(late)
+}
+
+/// `command` ends well in the shell on the console.
+///
+/// # Errors
+/// It does not, or there is no shell.
+pub fn well_on_the_console(vm: &Vm, command: &str) -> Result<()> {
+    // What is typed before there is a shell is lost.
+    let well = (0..20).any(|_| {
+        let typed = vm.type_in(&format!("{command} > /dev/null && echo well-$((40 + 2))\n"));
+        typed.is_ok() && vm.wait_line("well-42", secs(2)).is_ok()
+    });
+    ensure!(well, "nobody answers:\n{}", vm.console().text());
+    Ok(())
+}
+
 /// What `command` writes contains `want`.
 ///
 /// # Errors
@@ -124,6 +158,35 @@ pub fn mentions(vm: &Vm, command: &str, want: &str) -> Result<()> {
         "`{command}` does not say {want:?}:\n{said}"
     );
     Ok(())
+}
+
+/// What `read` gives twice in a row, a second apart: nothing of it comes or goes any more.
+///
+/// # Errors
+/// `read` fails, or what it gives does not settle.
+pub fn settled<T: PartialEq + Debug>(vm: &Vm, read: impl Fn(&Vm) -> Result<T>) -> Result<T> {
+    let mut last = read(vm)?;
+    for _ in 0..SETTLE {
+        vm.ssh("sleep 1")?;
+        let now = read(vm)?;
+        if now == last {
+            return Ok(now);
+        }
+        last = now;
+    }
+    bail!("it does not settle: {last:?}")
+}
+
+/// When PID 1 wrote `line` of the console, since the kernel's start.
+///
+/// # Errors
+/// It is none of PID 1's.
+pub fn stamp(line: &str) -> Result<Duration> {
+    // The prompt of the service `console` may stand before it.
+    let stamp = line.split_once("] tare: ");
+    let stamp = stamp.and_then(|(before, _)| before.rsplit_once('['));
+    let (_, seconds) = stamp.with_context(|| format!("no time in `{line}`"))?;
+    Ok(Duration::try_from_secs_f64(seconds.trim_start().parse()?)?)
 }
 
 /// Waits until the machine has powered itself off.
@@ -147,4 +210,25 @@ pub fn wait_off(vm: &Vm) -> Result<()> {
 pub fn power_off(vm: &Vm) -> Result<()> {
     vm.power_button()?;
     wait_off(vm)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_pid_1_have_a_time() {
+        for line in [
+            "[   12.5] tare: x",
+            "root@tare:/# [   12.5] tare: [x] tare: y",
+        ] {
+            assert_eq!(
+                stamp(line).unwrap(),
+                Duration::from_millis(12_500),
+                "{line}"
+            );
+        }
+        let error = stamp("tare: x").unwrap_err();
+        assert_eq!(error.to_string(), "no time in `tare: x`");
+    }
 }

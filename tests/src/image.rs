@@ -61,6 +61,6 @@ fn build(options: &BuildOptions) -> Result<Image> {
 }
 
 /// Tells the person who runs the tests, past the test harness, which shows nothing of a test that passes.
-pub(crate) fn say(line: &str) -> io::Result<()> {
+fn say(line: &str) -> io::Result<()> {
     io::stderr().write_all(format!("tests: {line}\n").as_bytes())
 }

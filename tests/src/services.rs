@@ -1,4 +1,5 @@
-//! Services for tests of PID 1: those of `tests/services`, programs that are none, and many that are all alike.
+//! Services for tests of PID 1: those of `tests/services`, those that the documentation shows, programs that are none,
+//! and many that are all alike.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,11 +8,16 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use crate::examples;
+
 /// How many services there are that are all alike. They are disabled; see [`enable`].
 pub const MANY: usize = 1000;
 
 /// How many services there are that fail at once, whatever is done for them. They are disabled, too.
 pub const LOOPS: usize = 25;
+
+/// How many services `docs/services.md` shows. They are disabled.
+const SHOWN: usize = 5;
 
 /// User-data without services that keep PID 1 busy or take long to start. Logins may have as many processes as it takes.
 pub const QUIET: &str = "\
@@ -44,6 +50,11 @@ pub fn enable_loops() -> String {
     enable_all("loop", LOOPS)
 }
 
+/// User-data that enables the services of the page; their names are `shown-000` and so on, in their order.
+pub fn enable_shown() -> String {
+    enable_all("shown", SHOWN)
+}
+
 fn enable_all(kind: &str, count: usize) -> String {
     let line = |number| format!("services.{}.enabled = true\n", name(kind, number));
     (0..count).map(line).collect()
@@ -62,6 +73,9 @@ pub(crate) fn write(workspace: &Path) -> Result<PathBuf> {
     for number in 0..LOOPS {
         add(&mut files, &name("loop", number), FAILS, None);
     }
+    for (number, description) in shown().iter().enumerate() {
+        add(&mut files, &name("shown", number), description, None);
+    }
     add(&mut files, "t-cut", BROKEN, Some(&elf()[..8]));
     add(&mut files, "t-half", BROKEN, Some(&elf()));
     let folder = workspace.join(FOLDER);
@@ -70,6 +84,25 @@ pub(crate) fn write(workspace: &Path) -> Result<PathBuf> {
     }
     forget_others(&folder, &files)?;
     Ok(FOLDER.into())
+}
+
+/// The services that the page shows. But for the first it shows only what it speaks of.
+fn shown() -> Vec<String> {
+    const PAGE: &str = include_str!("../../docs/services.md");
+    const OTHERS: &str = "\
+description = 'Hands out numbers, too'
+[image]
+from = 'shown-000'
+[process]
+args = ['/usr/bin/numbers']
+";
+    let whole = examples::blocks(PAGE, "toml").into_iter().map(|text| {
+        match text.starts_with("description") {
+            true => format!("enabled = false\n{text}"),
+            false => format!("enabled = false\n{OTHERS}{text}"),
+        }
+    });
+    whole.collect()
 }
 
 const MANY_ALIKE: &str = "\
@@ -182,6 +215,11 @@ mod tests {
     #[test]
     fn a_program_that_is_cut_off_has_whole_headers() {
         assert_eq!(elf().len(), 64 + 56);
+    }
+
+    #[test]
+    fn the_page_shows_so_many() {
+        assert_eq!(shown().len(), SHOWN);
     }
 
     #[test]

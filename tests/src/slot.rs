@@ -1,84 +1,134 @@
-//! At most two test machines at a time, whatever the number of threads, test programs and checkouts.
+//! At most two test machines at a time.
 
+use std::cell::Cell;
 use std::env;
 use std::fs::{DirBuilder, File};
 use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
-use std::sync::mpsc;
-use std::thread;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result};
 use nix::fcntl::Flock;
 use nix::unistd::geteuid;
 use tare_image::cache;
 
-/// An emulated machine keeps one or two of the host's processors busy.
-const SLOTS: usize = 2;
+/// An emulated machine keeps one of the host's processors busy.
+pub(crate) const SLOTS: usize = 2;
 
-/// The right to run one machine, given back when dropped.
+thread_local! {
+    /// Has the test of this thread a slot?
+    static HELD: Cell<bool> = const { Cell::new(false) };
+}
+
+static SLOTS_TAKEN: Slots = Slots::new();
+
+/// How many are taken.
 #[derive(Debug)]
-pub(crate) struct Slot {
-    _lock: Flock<File>,
+struct Slots {
+    taken: Mutex<usize>,
+    given_back: Condvar,
 }
 
-impl Slot {
-    /// Waits for a free slot.
-    ///
-    /// # Errors
-    /// The temporary folder cannot be written to.
-    pub(crate) fn take() -> Result<Self> {
-        Self::take_in(&folder()?)
-    }
-
-    /// Waits for all slots at once; those that come second go back.
-    fn take_in(folder: &Path) -> Result<Self> {
-        let (sender, taken) = mpsc::channel();
-        for number in 0..SLOTS {
-            let (sender, path) = (sender.clone(), folder.join(number.to_string()));
-            thread::spawn(move || {
-                // Unsent, the lock is dropped with the message.
-                let _ = sender.send(cache::lock(&path));
-            });
+impl Slots {
+    const fn new() -> Self {
+        Self {
+            taken: Mutex::new(0),
+            given_back: Condvar::new(),
         }
-        let lock = taken.recv().context("every waiting thread is gone")?;
-        Ok(Self { _lock: lock? })
+    }
+
+    /// Waits for one.
+    fn take(&self) {
+        let mut taken = self.lock();
+        while *taken >= SLOTS {
+            let waited = self.given_back.wait(taken);
+            taken = waited.unwrap_or_else(PoisonError::into_inner);
+        }
+        *taken += 1;
+    }
+
+    /// Takes one more than there are, if need be: a machine that wakes up does not wait.
+    fn take_again(&self) {
+        *self.lock() += 1;
+    }
+
+    fn give_back(&self) {
+        *self.lock() -= 1;
+        self.given_back.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, usize> {
+        // A number is whole whoever panicked.
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Each user's own: files in the temporary folder cannot be shared between users.
-fn folder() -> Result<PathBuf> {
+/// Does `work` with a slot, once one is free.
+pub(crate) fn in_a_slot<T>(work: impl FnOnce() -> T) -> T {
+    SLOTS_TAKEN.take();
+    HELD.set(true);
+    let done = work();
+    HELD.set(false);
+    SLOTS_TAKEN.give_back();
+    done
+}
+
+/// Does `work`, during which this test's machine has nothing to do: another test may begin meanwhile.
+pub fn asleep<T>(work: impl FnOnce() -> T) -> T {
+    if !HELD.get() {
+        return work();
+    }
+    SLOTS_TAKEN.give_back();
+    let done = work();
+    SLOTS_TAKEN.take_again();
+    done
+}
+
+/// Waits until no other program of this user tests on machines: two of them would be twice as slow. Others wait while what
+/// comes back lives.
+///
+/// # Errors
+/// The temporary folder cannot be written to.
+pub(crate) fn alone() -> Result<Flock<File>> {
     let folder = env::temp_dir().join(format!("tare-test-machines-{}", geteuid()));
     match DirBuilder::new().mode(0o700).create(&folder) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => {
-            Err(error).with_context(|| format!("create {}", folder.display()))
+            return Err(error).with_context(|| format!("create {}", folder.display()));
         }
-        _ => Ok(folder),
+        _ => {}
     }
+    cache::lock(&folder.join("lock"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Scratch;
-    use std::sync::mpsc::RecvTimeoutError;
+    use std::sync::mpsc::{self, RecvTimeoutError};
+    use std::thread;
     use std::time::Duration;
 
     #[test]
-    fn the_third_machine_waits_for_the_first() {
-        let scratch = Scratch::new("slots").unwrap();
-        let folder = scratch.path().to_owned();
-        let first = Slot::take_in(&folder).unwrap();
-        let _second = Slot::take_in(&folder).unwrap();
-        let (sender, third) = mpsc::channel();
-        thread::spawn(move || sender.send(Slot::take_in(&folder).map(drop)));
-        let early = third.recv_timeout(Duration::from_millis(50));
-        assert_eq!(early.unwrap_err(), RecvTimeoutError::Timeout);
-        drop(first);
-        third
-            .recv_timeout(Duration::from_secs(10))
-            .unwrap()
-            .unwrap();
-        scratch.remove().unwrap();
+    fn a_third_machine_waits_unless_one_sleeps() {
+        static SLOTS_OF_TEST: Slots = Slots::new();
+        SLOTS_OF_TEST.take();
+        SLOTS_OF_TEST.take();
+        let (sender, began) = mpsc::channel();
+        thread::spawn(move || {
+            for _ in 0..2 {
+                SLOTS_OF_TEST.take();
+                sender.send(()).unwrap();
+            }
+        });
+        let soon = || began.recv_timeout(Duration::from_millis(50));
+        let later = || began.recv_timeout(Duration::from_secs(10));
+        assert_eq!(soon(), Err(RecvTimeoutError::Timeout));
+        // One sleeps, and wakes up while another has its slot.
+        SLOTS_OF_TEST.give_back();
+        assert_eq!(later(), Ok(()));
+        SLOTS_OF_TEST.take_again();
+        SLOTS_OF_TEST.give_back();
+        assert_eq!(soon(), Err(RecvTimeoutError::Timeout));
+        SLOTS_OF_TEST.give_back();
+        assert_eq!(later(), Ok(()));
     }
 }

@@ -1,9 +1,9 @@
 //! Every process has a place.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use tare_qemu::Vm;
 
-use super::services;
+use super::{SETTLE, services};
 
 /// One of a machine's processes, as `ps` shows it to a session of the ssh service.
 #[derive(Debug, PartialEq, Eq)]
@@ -20,12 +20,25 @@ struct Process {
 /// The kernel's own processes are children of this one, which is one itself.
 const KTHREADD: u32 = 2;
 
-/// No process is dead and unreaped, and each is in the cgroup of PID 1, of a running service, or of a
+/// No process stays dead and unreaped, and each is in the cgroup of PID 1, of a running service, or of a
 /// container.
 ///
 /// # Errors
 /// Names those that are not.
 pub fn require_no_orphans(vm: &Vm) -> Result<()> {
+    let mut orphans = find_orphans(vm)?;
+    // Whoever has just ended is dead until its parent asks how.
+    for _ in 0..SETTLE {
+        if orphans.is_empty() {
+            return Ok(());
+        }
+        vm.ssh("sleep 1")?;
+        orphans = find_orphans(vm)?;
+    }
+    bail!("orphans: {orphans:#?}")
+}
+
+fn find_orphans(vm: &Vm) -> Result<Vec<Process>> {
     let list = vm.ssh("ps -ww -e -o pid= -o ppid= -o stat= -o cgroup= -o comm=")?;
     let mut processes: Vec<Process> = list
         .lines()
@@ -40,8 +53,7 @@ pub fn require_no_orphans(vm: &Vm) -> Result<()> {
         .filter(|(_, state)| state != "done");
     let running: Vec<String> = running.map(|(name, _)| name).collect();
     processes.retain(|process| !has_place(process, &running));
-    ensure!(processes.is_empty(), "orphans: {processes:#?}");
-    Ok(())
+    Ok(processes)
 }
 
 fn parse(line: &str) -> Option<Process> {

@@ -1,0 +1,63 @@
+//! What explains a failed test: asked of the machine that runs in this thread, before it is gone.
+
+use std::cell::RefCell;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use crate::console::Console;
+use crate::ssh::Ssh;
+use crate::wait::unlimit_waits;
+
+/// Lines of the console.
+const LINES: usize = 100;
+/// What is asked; a machine of our own making has each of these.
+const QUESTIONS: [&str; 4] = [
+    "tare status",
+    "tare service list",
+    "tare logs -n 200",
+    "docker ps -a",
+];
+/// For an answer, real time.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+thread_local! {
+    /// The machine that this thread has started last, until it was asked.
+    static WITNESS: RefCell<Option<(Option<Ssh>, Console)>> = const { RefCell::new(None) };
+    static COLLECTED: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// From now on [`collect`] asks this machine.
+pub(crate) fn watch(ssh: Option<Ssh>, console: Console) {
+    WITNESS.set(Some((ssh, console)));
+}
+
+/// Asks the machine that this thread has started last, once; a test does so at its first failure.
+pub fn collect() {
+    let Some((ssh, console)) = WITNESS.take() else {
+        return;
+    };
+    // The machine may still answer when the test's own time is over.
+    unlimit_waits();
+    let mut text = console.end(LINES);
+    for question in QUESTIONS {
+        let answer = ssh.as_ref().map(|ssh| ssh.login(question, PATIENCE));
+        let Some(Ok(output)) = answer else {
+            let _ = writeln!(text, "$ {question}\n(no answer)");
+            break;
+        };
+        let (out, err) = (&output.stdout, &output.stderr);
+        let [out, err] = [out, err].map(|bytes| String::from_utf8_lossy(bytes));
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "$ {question}\n{out}{err}");
+        if output.status.code() == Some(255) {
+            break;
+        }
+    }
+    COLLECTED.with_borrow_mut(|all| *all += &text);
+}
+
+/// What was collected in this thread since it was taken last.
+pub fn take() -> String {
+    WITNESS.take();
+    COLLECTED.take()
+}

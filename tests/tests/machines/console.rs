@@ -1,0 +1,44 @@
+//! A test fails when the guest is in trouble, whether it looks or not.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use anyhow::Result;
+use tare_image::Image;
+use tare_qemu::{Vm, secs};
+use tare_tests::Scratch;
+
+/// A kernel without a PID 1 panics, and this one starts again at once.
+const TROUBLE: &str = "init=/no-such-program panic=-1";
+
+pub(crate) fn trouble_ends_every_wait(image: &Image) -> Result<()> {
+    let folder = Scratch::new("trouble")?;
+    let vm = in_trouble(image, &folder)?;
+    let error = vm
+        .wait_line("no such line", secs(20))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.starts_with("no line `no such line`: the console shows `"),
+        "{error}"
+    );
+    assert!(error.contains("Kernel panic"), "{error}");
+    drop(vm);
+    folder.remove()
+}
+
+pub(crate) fn trouble_that_nobody_looked_for_fails_the_test(image: &Image) -> Result<()> {
+    let folder = Scratch::new("trouble")?;
+    let vm = in_trouble(image, &folder)?;
+    vm.qmp().wait_event("SHUTDOWN", vm.scaled(secs(20)))?;
+    let panic = catch_unwind(AssertUnwindSafe(|| drop(vm))).unwrap_err();
+    let message = panic
+        .downcast_ref::<String>()
+        .expect("`panic!` with arguments makes a String");
+    assert!(message.starts_with("the console shows `"), "{message}");
+    folder.remove()
+}
+
+fn in_trouble(image: &Image, folder: &Scratch) -> Result<Vm> {
+    let machine = Vm::of(image).direct().append(TROUBLE).exit_on_reboot();
+    machine.keep_in(folder.path()).boot()
+}

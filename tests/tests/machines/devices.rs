@@ -1,0 +1,172 @@
+//! A machine comes up whatever its network and its clock are, and lives with devices that come and go.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::json;
+use tare_image::Image;
+use tare_qemu::{Vm, secs};
+use tare_tests::guest::{
+    fetch_page, power_off, require_no_failed_service, says, settled, wait_apps, wait_off,
+    wait_says, well_on_the_console,
+};
+use tare_tests::{Checks, disk, user_data};
+
+/// As often something comes and goes.
+const TIMES: usize = 100;
+/// A card whose network answers no DHCP.
+const DEAF_CARD: [&str; 4] = [
+    "-netdev",
+    "user,id=deaf,ipv4=off",
+    "-device",
+    "virtio-net-pci,netdev=deaf,romfile=",
+];
+/// A bus that takes devices while the machine runs.
+const USB: [&str; 2] = ["-device", "qemu-xhci,id=usb"];
+
+pub(crate) fn without_a_network_in_1970(image: &Image) -> Result<()> {
+    let vm = Vm::of(image)
+        .direct()
+        .user_data(user_data::NO_ENGINE)
+        .networks(Vec::new())
+        .qemu(&["-rtc", "base=1970-01-02T00:00:00"])
+        .boot()?;
+    ready_on_the_console(&vm)
+}
+
+pub(crate) fn with_a_network_that_is_silent_in_2038(image: &Image) -> Result<()> {
+    let vm = Vm::of(image)
+        .direct()
+        .user_data(user_data::NO_ENGINE)
+        .networks(Vec::new())
+        .qemu(&DEAF_CARD)
+        .qemu(&["-rtc", "base=2038-01-20T00:00:00"])
+        .boot()?;
+    ready_on_the_console(&vm)
+}
+
+/// All that is required runs, which a person sees on the console, the only way in.
+fn ready_on_the_console(vm: &Vm) -> Result<()> {
+    vm.wait_ready()?;
+    well_on_the_console(vm, "tare status --check")?;
+    vm.power_button()?;
+    wait_off(vm)?;
+    disk::require_clean_state(vm.machine())
+}
+
+pub(crate) fn devices_come_and_go(image: &Image) -> Result<()> {
+    let vm = Vm::of(image)
+        .direct()
+        .user_data(user_data::DEMO)
+        .forward(80)
+        .qemu(&USB)
+        .boot()?;
+    vm.wait_ready()?;
+    wait_apps(&vm)?;
+    let mut checks = Checks::default();
+    // The first time may load a module.
+    checks.check("a device", || plug(&vm, 1));
+    let before = pid_1(&vm)?;
+    checks.check("100 devices", || plug(&vm, TIMES));
+    checks.check("a cable, 100 times", || flap(&vm));
+    checks.check("10000 events", || events(&vm));
+    checks.check("PID 1 is as before", || {
+        let after = pid_1(&vm)?;
+        ensure!(after.files == before.files, "{before:?} and then {after:?}");
+        ensure!(
+            after.rss < before.rss + 1024,
+            "{before:?} and then {after:?}"
+        );
+        Ok(())
+    });
+    checks.check("no failed service", || require_no_failed_service(&vm));
+    checks.check("power off", || power_off(&vm));
+    checks.check("clean file system", || {
+        disk::require_clean_state(vm.machine())
+    });
+    checks.verdict()
+}
+
+/// Puts a keyboard in, sees it once, and takes it out again.
+fn plug(vm: &Vm, times: usize) -> Result<()> {
+    const KEYBOARDS: &str = "grep -c 'QEMU USB Keyboard' /proc/bus/input/devices || true";
+    let keyboard = json!({"driver": "usb-kbd", "id": "hot", "bus": "usb.0"});
+    let wait = |count| {
+        let wait = format!("until [ $({KEYBOARDS}) = {count} ]; do sleep 0.2; done");
+        vm.ssh_within(&wait, secs(30)).map(drop)
+    };
+    for time in 0..times {
+        let plugged = vm.qmp().execute("device_add", &keyboard);
+        plugged.with_context(|| format!("time {time}"))?;
+        if time == 0 {
+            wait(1).context("it is not there")?;
+        }
+        // Long enough to be seen, or too short, in turn.
+        std::thread::sleep(Duration::from_millis(if time % 2 == 0 { 300 } else { 20 }));
+        vm.qmp().execute("device_del", &json!({"id": "hot"}))?;
+        vm.qmp().wait_event("DEVICE_DELETED", vm.scaled(secs(10)))?;
+    }
+    wait(0).context("one is left")
+}
+
+/// Pulls the cable of the only card and puts it back, each time once the machine has seen it; addresses and routes stay, and
+/// so do the ways in.
+fn flap(vm: &Vm) -> Result<()> {
+    const NETWORK: &str = "ip -brief address; ip route; ip -6 route | sed 's/ expires.*//'";
+    let before = settled(vm, |vm| vm.ssh(NETWORK))?;
+    let changes = carrier_changes(vm)?;
+    // The console is told what the network cannot tell.
+    well_on_the_console(vm, "true")?;
+    vm.type_in("ip -o monitor link dev eth0 &\n")?;
+    for time in 0..TIMES {
+        for (up, seen) in [(false, "NO-CARRIER"), (true, "LOWER_UP")] {
+            let mark = vm.console().mark();
+            vm.qmp()
+                .execute("set_link", &json!({"name": "net0", "up": up}))?;
+            vm.wait_line_after(mark, seen, secs(10))
+                .with_context(|| format!("time {time}"))?;
+        }
+    }
+    vm.ssh("pkill -x ip")?;
+    fetch_page(vm)?;
+    // It may hear of the last one a second later.
+    wait_says(vm, NETWORK, &before, secs(20))?;
+    let changes = carrier_changes(vm)? - changes;
+    ensure!(changes >= 2 * TIMES, "the guest saw {changes} changes");
+    says(vm, "tare status --check > /dev/null; echo $?", "0\n")
+}
+
+/// How often the guest's card found its cable in or out.
+fn carrier_changes(vm: &Vm) -> Result<usize> {
+    let changes = vm.ssh("cat /sys/class/net/e*/carrier_changes")?;
+    Ok(changes.trim().parse()?)
+}
+
+/// Lets the kernel tell of a change ten thousand times, faster than anybody can react, and of a device that came and wants a
+/// module a thousand times.
+fn events(vm: &Vm) -> Result<()> {
+    let tell = "\
+        i=0; while [ $i -lt 10000 ]; do echo change > /sys/class/mem/null/uevent; i=$((i + 1)); done; \
+        set -- /sys/bus/pci/devices/*; grep -q ^MODALIAS= $1/uevent || exit 1; \
+        i=0; while [ $i -lt 1000 ]; do echo add > $1/uevent; i=$((i + 1)); done";
+    vm.ssh_within(
+        &format!("docker run --rm --privileged tare/demo sh -c '{tell}'"),
+        secs(60),
+    )?;
+    says(vm, "tare status --check > /dev/null; echo $?", "0\n")
+}
+
+/// What PID 1 has: open files, and memory in KiB.
+#[derive(Debug)]
+struct Pid1 {
+    files: u32,
+    rss: u32,
+}
+
+fn pid_1(vm: &Vm) -> Result<Pid1> {
+    let number = |vm: &Vm, command| -> Result<u32> { Ok(vm.ssh(command)?.trim().parse()?) };
+    Ok(Pid1 {
+        files: settled(vm, |vm| number(vm, "ls /proc/1/fd | wc -l"))?,
+        rss: number(vm, "awk '/^VmRSS/ {print $2}' /proc/1/status")?,
+    })
+}

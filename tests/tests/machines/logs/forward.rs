@@ -1,0 +1,113 @@
+//! What a receiver gets, and what reaches the log over `/dev/log`.
+
+use super::{TALKER, talk};
+use anyhow::{Result, ensure};
+use std::time::{Duration, Instant};
+use tare_image::Image;
+use tare_qemu::{Vm, free_port, secs};
+use tare_tests::guest::{power_off, wait_apps, wait_service};
+use tare_tests::rsyslog::{Rsyslog, Transport};
+use tare_tests::{Checks, Scratch};
+
+/// What the guest calls its host (QEMU's user networking).
+const HOST: &str = "10.0.2.2";
+/// That of syslog over TLS (RFC 5425): one that this host gives nobody else while the receiver is away.
+const PORT: u16 = 6514;
+
+pub(crate) fn a_receiver_gets_everything(image: &Image) -> Result<()> {
+    let folder = Scratch::new("receiver")?;
+    let port = free_port(PORT)?;
+    let mut rsyslog = Rsyslog::new(folder.path(), Transport::Tls, HOST, port)?;
+    let ca = rsyslog.ca()?;
+    let forward = format!("[log.forward]\nto = 'tls://{HOST}:{port}'\nca = '''\n{ca}'''\n");
+    rsyslog.start()?;
+    let vm = Vm::of(image)
+        .direct()
+        .user_data(&format!("{TALKER}{forward}"))
+        .boot()?;
+    vm.wait_ready()?;
+    let mut checks = Checks::default();
+    checks.check("the kernel's first line", || {
+        received(&vm, &rsyslog, "kernel kmsg 5 tare", "Linux version")
+    });
+    checks.check("over an absence", || over_an_absence(&vm, &mut rsyslog));
+    checks.check("the log itself has no network", || no_network(&vm));
+    checks.check("/dev/log", || dev_log(&vm, &rsyslog));
+    checks.check("the last words", || last_words(&vm, &rsyslog));
+    checks.verdict()?;
+    rsyslog.stop()?;
+    folder.remove()
+}
+
+/// Waits until the receiver has a line that begins and goes on so.
+fn received(vm: &Vm, rsyslog: &Rsyslog, begins: &str, contains: &str) -> Result<()> {
+    let until = Instant::now() + vm.scaled(secs(30));
+    let wanted = |line: &String| line.starts_with(begins) && line.contains(contains);
+    while !rsyslog.received()?.iter().any(wanted) {
+        ensure!(
+            Instant::now() < until,
+            "{begins} … {contains} is not received"
+        );
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    Ok(())
+}
+
+/// What is said while the receiver is away comes when it is back.
+fn over_an_absence(vm: &Vm, rsyslog: &mut Rsyslog) -> Result<()> {
+    talk(vm, "for i in {1..300}; do echo number $i; done", "before")?;
+    received(vm, rsyslog, "console stdout 6 tare", "done before")?;
+    rsyslog.stop()?;
+    talk(
+        vm,
+        "for i in {301..600}; do echo number $i; done",
+        "meanwhile",
+    )?;
+    rsyslog.start()?;
+    received(vm, rsyslog, "console stdout 6 tare", "done meanwhile")?;
+    let lines = rsyslog.received()?;
+    let missing = (1..=600).find(|number| {
+        let end = format!(" number {number}");
+        !lines.iter().any(|line| line.ends_with(&end))
+    });
+    ensure!(missing.is_none(), "number {missing:?} is missing");
+    Ok(())
+}
+
+fn no_network(vm: &Vm) -> Result<()> {
+    let links = vm.ssh("grep -c : /proc/$(pgrep -x tare-log)/net/dev")?;
+    ensure!(links.trim() == "1", "{links} links");
+    wait_service(vm, "forward", "ready", secs(5))
+}
+
+/// The socket for callers of `syslog(3)`, in a service and in a container.
+fn dev_log(vm: &Vm, rsyslog: &Rsyslog) -> Result<()> {
+    // Of the programs of ssh, it is this one that calls syslog(3).
+    vm.ssh("/usr/lib/openssh/sftp-server -l INFO </dev/null")?;
+    received(
+        vm,
+        rsyslog,
+        "sftp-server syslog 6 tare",
+        "session opened for local user root",
+    )?;
+    wait_service(vm, "engine", "ready", secs(60))?;
+    wait_apps(vm)?;
+    let logger = "docker run --rm -v /run/log/dev-log:/dev/log tare/demo \
+                  /bin/busybox logger -t caller -p daemon.err 'from a container'";
+    vm.ssh_within(logger, secs(60))?;
+    received(vm, rsyslog, "caller syslog 3 tare", "from a container")
+}
+
+/// What is said while the machine ends, also by a service that takes its time: a container ignores the signal.
+fn last_words(vm: &Vm, rsyslog: &Rsyslog) -> Result<()> {
+    let stubborn = "docker run -d --stop-timeout 5 tare/demo /bin/busybox sleep 3600";
+    vm.ssh_within(stubborn, secs(60))?;
+    power_off(vm)?;
+    for (begins, contains) in [
+        ("tare kmsg 5 tare", "power off: stopping services"),
+        ("tare kmsg 6 tare", "engine: stopping -> stopped"),
+    ] {
+        received(vm, rsyslog, begins, contains)?;
+    }
+    Ok(())
+}

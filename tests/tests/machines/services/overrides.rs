@@ -1,0 +1,64 @@
+//! User-data for services: what the page shows, and what they cannot live with.
+
+use anyhow::Result;
+use tare_image::Image;
+use tare_qemu::{Vm, secs};
+use tare_tests::guest::{mentions, power_off, wait_service};
+use tare_tests::{Checks, examples, user_data};
+
+/// The page whose user-data is taken.
+const PAGE: &str = include_str!("../../../../docs/services.md");
+
+const USER_DATA: &str = "
+[services.log.lifecycle]
+after = ['ssh:ready']
+
+[services.ssh.lifecycle]
+after = ['log:ready']
+
+[services.t-exec.lifecycle]
+health = { tcp = 1 }
+";
+
+pub(crate) fn is_named_and_left_out(image: &Image) -> Result<()> {
+    let vm = Vm::of(image)
+        .direct()
+        .user_data(&format!("{}{USER_DATA}", user_data::NO_ENGINE))
+        .boot()?;
+    for complaint in [
+        "service t-exec: tcp and http need the host's network namespace; it lives as the image says",
+        "services wait for each other: log -> ssh -> log; they wait as the image says",
+    ] {
+        vm.wait_line(&format!("tare: user-data: {complaint}"), secs(30))?;
+    }
+    vm.wait_ready()?;
+    vm.wait_ssh(secs(20))?;
+    wait_service(&vm, "log", "ready", secs(20))?;
+    power_off(&vm)
+}
+
+/// All that [`PAGE`] shows.
+fn shown() -> String {
+    examples::blocks(PAGE, "toml user-data").concat()
+}
+
+pub(crate) fn of_the_page_is_in_force(image: &Image) -> Result<()> {
+    let vm = Vm::of(image).direct().user_data(&shown()).boot()?;
+    vm.wait_ready()?;
+    vm.wait_ssh(secs(20))?;
+    let mut checks = Checks::default();
+    for (service, means) in [
+        ("engine", "lifecycle.start = \"on-demand\""),
+        ("ssh", "lifecycle.health.interval = \"1min\""),
+        ("ssh", "lifecycle.restart.limit.starts = 10"),
+        ("ssh", "lifecycle.stop.grace = \"3s\""),
+        ("time", "lifecycle.after = [\"state:mounted\"]"),
+    ] {
+        checks.check(means, || {
+            mentions(&vm, &format!("tare service show {service}"), means)
+        });
+    }
+    wait_service(&vm, "engine", "waiting", secs(20))?;
+    checks.check("power off", || power_off(&vm));
+    checks.verdict()
+}

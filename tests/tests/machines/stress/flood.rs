@@ -1,0 +1,72 @@
+//! More than anybody needs of what comes by itself.
+
+use super::alive::{make, require_alive};
+use anyhow::{Result, ensure};
+use tare_qemu::{Vm, secs};
+use tare_tests::guest::{says, wait_says, wait_service};
+
+/// They become PID 1's all at once, and a second later there is none.
+pub(crate) fn zombies(vm: &Vm) -> Result<()> {
+    // The usual number follows from the size of memory.
+    make(vm, "write /proc/sys/kernel/threads-max 30000")?;
+    make(vm, "zombies 10000")?;
+    // Others may be dead for a moment.
+    let zombies = "ps -eo stat=,comm= | grep -c '^Z.*tare-test'";
+    wait_says(vm, zombies, "10000\n", secs(30))?;
+    let end = "pkill -KILL -fx '/usr/bin/tare-test-service fault 7005'";
+    let later = vm.scaled(secs(1)).as_secs();
+    let count = format!("{end}; sleep {later}; {zombies}; true");
+    says(vm, &count, "0\n")?;
+    wait_service(vm, "t-fault", "ready", secs(30))
+}
+
+pub(crate) fn sigchld(vm: &Vm) -> Result<()> {
+    let many = "for ((i = 0; i < 100000; i++)); do kill -CHLD 1; done";
+    vm.ssh_within(many, secs(60)).map(drop)
+}
+
+/// But for those by which PID 1 is told to end the machine. Neither SIGKILL nor SIGSTOP is among those, from a service
+/// that has the host's process ids and CAP_KILL.
+pub(crate) fn signals(vm: &Vm) -> Result<()> {
+    let all = "for signal in {1..64} KILL STOP SEGV; do \
+        case $signal in 2 | 15 | 38 | 39) ;; *) kill -s $signal 1 2>/dev/null ;; esac; done; \
+        ps -o stat= 1 | grep -c T; true";
+    says(vm, all, "0\n")?;
+    // To a service, which a signal without a name ends as well.
+    let mark = vm.console().mark();
+    vm.ssh("kill -s RTMIN+3 $(pgrep -fx '/usr/bin/tare-test-service fault 7005')")?;
+    vm.wait_line_after(mark, "t-fault ended with SIGRTMIN+3", secs(10))?;
+    wait_service(vm, "t-fault", "ready", secs(30))
+}
+
+/// Every process but PID 1, the session that says so with them.
+pub(crate) fn kill_all(vm: &Vm) -> Result<()> {
+    let session = vm.ssh_output("kill -KILL -- -1; sleep 60")?;
+    ensure!(!session.status.success(), "the session outlives its end");
+    vm.wait_ssh(secs(30))?;
+    for service in ["console", "dhcp", "log", "ssh", "t-fault", "t-talk", "time"] {
+        wait_service(vm, service, "ready", secs(60))?;
+    }
+    Ok(())
+}
+
+/// The kernel waits ten milliseconds for each byte that such a console does not take, and whoever says something has to
+/// write what others have said before. What is not shown is logged, and a minute later lines are shown again.
+pub(crate) fn unread_console(vm: &Vm) -> Result<()> {
+    let unread = vm.console().unread();
+    // More than there is room for outside the machine.
+    make(vm, "kmsg 1200")?;
+    let alive = (0..4).try_for_each(|_| require_alive(vm));
+    drop(unread);
+    alive?;
+    wait_says(vm, "tare logs | grep -c ' flood '", "1200\n", secs(60))?;
+    let logged = "tare logs | grep -m 1 -o 'a console takes nothing'";
+    says(vm, logged, "a console takes nothing\n")?;
+    let shown =
+        "until read -r level _ </proc/sys/kernel/printk && [ $level != 1 ]; do sleep 1; done";
+    vm.ssh_within(shown, secs(60))?;
+    let mark = vm.console().mark();
+    require_alive(vm)?;
+    vm.wait_line_after(mark, "t-talk ended with SIGKILL", secs(10))
+        .map(drop)
+}

@@ -1,0 +1,35 @@
+//! As many services as no machine has.
+
+use super::alive::require_alive;
+use anyhow::Result;
+use tare_image::Image;
+use tare_qemu::{Vm, secs};
+use tare_tests::guest::power_off;
+use tare_tests::{Checks, MANY, QUIET, disk, enable_many};
+
+/// In MiB: the kernel's part of a container is half of one.
+const MEMORY: u32 = 2048;
+
+pub(crate) fn start_beside_each_other(image: &Image) -> Result<()> {
+    let vm = Vm::of(image)
+        .direct()
+        .memory(MEMORY)
+        .user_data(&format!("{QUIET}{}", enable_many(MANY)))
+        .boot()?;
+    vm.wait_ready()?;
+    let mut checks = Checks::default();
+    checks.check("ssh and PID 1 answer meanwhile", || require_alive(&vm));
+    checks.check("all are ready", || {
+        // To list a thousand services is work for PID 1, which has better to do.
+        let all = format!(
+            "until [ $(tare service list | grep -c '^many-[0-9]*  *ready ') = {MANY} ]; do sleep 5; done"
+        );
+        vm.ssh_within(&all, secs(60)).map(drop)
+    });
+    checks.check("PID 1 does its work", || require_alive(&vm));
+    checks.check("power off", || power_off(&vm));
+    checks.check("clean file system", || {
+        disk::require_clean_state(vm.machine())
+    });
+    checks.verdict()
+}

@@ -1,0 +1,28 @@
+//! A fault of PID 1 itself.
+
+use super::{alive::trouble, boot};
+use anyhow::{Result, ensure};
+use tare_image::Image;
+use tare_qemu::secs;
+
+/// What the event loop says to a system call that fails as none does; see `tests/service/src/fault.rs`.
+const PANIC: &str = "tare: PID 1 panicked: panicked at";
+
+pub(crate) fn that_the_kernel_finds_reboots_the_machine(image: &Image) -> Result<()> {
+    let vm = boot(image, "", &["segfault", "Kernel panic", "Call Trace"])?;
+    let _ = trouble(&vm, "crash");
+    vm.wait_line("Attempted to kill init! exitcode=0x0000000b", secs(30))?;
+    let exit = vm.wait_exit(secs(30))?;
+    ensure!(exit.reason.as_deref() == Some("guest-reset"), "{exit:?}");
+    Ok(())
+}
+
+pub(crate) fn is_logged_and_reboots_the_machine(image: &Image) -> Result<()> {
+    let vm = boot(image, "", &["panicked at"])?;
+    // There may be nobody left to answer.
+    let _ = trouble(&vm, "panic");
+    vm.wait_line(PANIC, secs(30))?;
+    let exit = vm.wait_exit(secs(30))?;
+    ensure!(exit.reason.as_deref() == Some("guest-reset"), "{exit:?}");
+    Ok(())
+}

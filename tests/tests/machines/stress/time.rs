@@ -1,0 +1,38 @@
+//! A clock that is wrong.
+
+use super::alive::TALK;
+use anyhow::{Result, ensure};
+use tare_qemu::{Vm, secs};
+
+/// In 2016.
+pub(crate) fn back(vm: &Vm) -> Result<()> {
+    set(vm, 1_479_686_400, 8, "2016-11-21\n")
+}
+
+/// In 2046, after the last second that has 31 bits. For longer than the watchdog waits: whenever PID 1 looks whether it was
+/// fed, the clock has been set since.
+pub(crate) fn forward(vm: &Vm) -> Result<()> {
+    set(vm, 2_426_371_200, 24, "2046-11-21\n")
+}
+
+/// Sets the clock every second, so many times, to one more minute after `seconds`. No timer of PID 1 goes by that clock:
+/// a service that has to speak every twenty seconds is not found late.
+fn set(vm: &Vm, seconds: u64, times: u64, date: &str) -> Result<()> {
+    let late = || {
+        let console = vm.console().text();
+        console.matches("did not feed its watchdog").count()
+    };
+    let process = format!("pgrep -fx '{TALK}'");
+    let (before, late_before) = (vm.ssh(&process)?, late());
+    let set = format!(
+        "for ((i = 0; i < {times}; i++)); do exec 3<>/dev/tcp/127.0.0.1/7005; \
+         echo \"clock $(({seconds} + 60 * i))\" >&3; read -r -u 3 said; \
+         [ \"$said\" = done ] || exit 1; sleep 1; done; date -u +%F"
+    );
+    let said = vm.ssh_within(&set, secs(60))?;
+    ensure!(said == date, "the date is {said}, not {date}");
+    let after = vm.ssh(&process)?;
+    ensure!(before == after, "t-talk was {before} and is {after}");
+    ensure!(late() == late_before, "a watchdog went by the clock");
+    Ok(())
+}
