@@ -11,12 +11,7 @@ use crate::wait::unlimit_waits;
 /// Lines of the console.
 const LINES: usize = 100;
 /// What is asked; a machine of our own making has each of these.
-const QUESTIONS: [&str; 4] = [
-    "tare status",
-    "tare service list",
-    "tare logs -n 200",
-    "docker ps -a",
-];
+const QUESTIONS: [&str; 3] = ["tare status", "tare logs -n 200", "docker ps -a"];
 /// For an answer, real time.
 const PATIENCE: Duration = Duration::from_secs(30);
 

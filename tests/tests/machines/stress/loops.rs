@@ -13,7 +13,7 @@ const STARTS: u64 = 8;
 /// How long it is looked at what they take.
 const LOOK: Duration = secs(60);
 /// What a start may cost, in forks of a shell.
-const FORKS: f64 = 38.0;
+const FORKS: f64 = 15.0;
 
 pub(crate) fn cost_next_to_nothing(image: &Image) -> Result<()> {
     let vm = Vm::of(image)
@@ -64,7 +64,7 @@ impl Moment {
 }
 
 /// Each is started once in 9.6 s at most, the least that is left of 12.8 s; and a start costs no more than so many of the
-/// shell's forks. On a processor that forks in half a millisecond, that is less than 5 % of it for all of them.
+/// shell's forks. On a processor that forks in a millisecond, all of them take less than 5 % of it.
 fn loops(vm: &Vm) -> Result<()> {
     while starts(vm)?.iter().any(|starts| *starts < STARTS) {
         ensure!(
