@@ -7,9 +7,9 @@ use tare_tests::guest::{power_off, settled, wait_apps};
 use tare_tests::{Checks, disk, note, user_data};
 
 /// Enough to see one that is left each time.
-const SHORT: usize = 16;
+const SHORT: usize = 8;
 const LONG: usize = 1000;
-/// In KiB: pages that the allocator happens to touch. Of the second half of the few it is 8 KiB each.
+/// In KiB: pages that the allocator happens to touch. Of the second half of the few it is 16 KiB each.
 const TOUCHED: u32 = 64;
 /// In one session of ssh.
 const BATCH: usize = 10;
@@ -23,7 +23,7 @@ pub(crate) fn nothing_is_left_of_containers(image: &Image) -> Result<()> {
 }
 
 pub(crate) fn nothing_is_left_of_restarts(image: &Image) -> Result<()> {
-    come_and_go(image, "tare service restart time", SHORT, 1)
+    come_and_go(image, "tare service restart time", 2 * SHORT, 1)
 }
 
 pub(crate) fn nothing_is_left_of_a_thousand_containers(image: &Image) -> Result<()> {
