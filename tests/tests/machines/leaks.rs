@@ -91,8 +91,9 @@ fn memory(vm: &Vm) -> Result<u32> {
 const COUNT: &str = "\
     echo mounts $(wc -l < /proc/1/mountinfo); \
     echo files $(ls /proc/1/fd | wc -l); \
-    echo namespaces $(docker run --rm --privileged --pid host tare/demo sh -c 'ls -l /proc/[0-9]*/ns' 2>/dev/null | sed -n 's/.* -> //p' | sort -u | wc -l); \
-    echo cgroups $(docker run --rm --privileged --cgroupns host tare/demo busybox find /sys/fs/cgroup -type d | wc -l); \
+    docker run --rm --privileged --pid host --cgroupns host tare/demo sh -c '\
+        echo namespaces $(ls -l /proc/[0-9]*/ns 2>/dev/null | sed -n \"s/.* -> //p\" | busybox sort -u | wc -l); \
+        echo cgroups $(busybox find /sys/fs/cgroup -type d | wc -l)'; \
     echo zombies $(ps -eo stat= | grep -c '^Z'); \
     echo disks $(ls /sys/block)";
 
