@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 use tare_image::Image;
 use tare_qemu::{Vm, secs};
 use tare_tests::Scratch;
@@ -13,15 +13,11 @@ const TROUBLE: &str = "init=/no-such-program panic=-1";
 pub(crate) fn trouble_ends_every_wait(image: &Image) -> Result<()> {
     let folder = Scratch::new("trouble")?;
     let vm = in_trouble(image, &folder)?;
-    let error = vm
-        .wait_line("no such line", secs(20))
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.starts_with("no line `no such line`: the console shows `"),
-        "{error}"
-    );
-    assert!(error.contains("Kernel panic"), "{error}");
+    let waited = vm.wait_line("no such line", secs(20));
+    let error = waited.err().context("the line came")?.to_string();
+    let begin = "no line `no such line`: the console shows `";
+    ensure!(error.starts_with(begin), "{error}");
+    ensure!(error.contains("Kernel panic"), "{error}");
     drop(vm);
     folder.remove()
 }
@@ -30,11 +26,11 @@ pub(crate) fn trouble_that_nobody_looked_for_fails_the_test(image: &Image) -> Re
     let folder = Scratch::new("trouble")?;
     let vm = in_trouble(image, &folder)?;
     vm.qmp().wait_event("SHUTDOWN", vm.scaled(secs(20)))?;
-    let panic = catch_unwind(AssertUnwindSafe(|| drop(vm))).unwrap_err();
-    let message = panic
-        .downcast_ref::<String>()
-        .expect("`panic!` with arguments makes a String");
-    assert!(message.starts_with("the console shows `"), "{message}");
+    let dropped = catch_unwind(AssertUnwindSafe(|| drop(vm)));
+    let panic = dropped.err().context("nothing was said")?;
+    // `panic!` with arguments makes a String.
+    let message = panic.downcast_ref::<String>().context("no words")?;
+    ensure!(message.starts_with("the console shows `"), "{message}");
     folder.remove()
 }
 
