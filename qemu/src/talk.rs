@@ -15,6 +15,8 @@ use crate::wait::secs;
 
 /// For a command over ssh.
 const COMMAND: Duration = secs(30);
+/// ssh's own exit status where the session has not ended by itself.
+const NO_SESSION: i32 = 255;
 /// For a login that asks for nothing, real time: of a machine that does not answer the rest of a test is skipped.
 const ANSWER: Duration = secs(60);
 
@@ -78,6 +80,18 @@ impl Vm {
     pub fn login(&self, command: &str, patience: Duration) -> Result<String> {
         let output = self.client()?.login(command, self.scaled(patience));
         self.said(command, &self.answered(output)?)
+    }
+
+    /// Runs `command` as root, which ends the machine, and maybe its own session before that can say so.
+    ///
+    /// # Errors
+    /// The command fails.
+    pub fn ssh_to_the_end(&self, command: &str) -> Result<()> {
+        let output = self.client()?.output(command, self.scaled(COMMAND))?;
+        match output.status.code() {
+            Some(0 | NO_SESSION) => Ok(()),
+            _ => self.said(command, &output).map(drop),
+        }
     }
 
     fn ssh_output_within(&self, command: &str, patience: Duration) -> Result<Output> {

@@ -127,7 +127,7 @@ pub(crate) fn a_hundred_reboots(image: &Image) -> Result<()> {
     for boot in 1..=BOOTS {
         let mark = vm.console().mark();
         vm.wait_ssh(secs(20))?;
-        vm.ssh("tare status --check && tare reboot")
+        vm.ssh_to_the_end("tare status --check && tare reboot")
             .with_context(|| format!("boot {boot}"))?;
         let context = || format!("boot {boot}");
         vm.wait_line_after(mark, "tare: rebooting: state unmounted", secs(60))

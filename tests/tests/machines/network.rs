@@ -67,7 +67,7 @@ pub(crate) fn addresses_of_user_data(image: &Image) -> Result<()> {
     });
     checks.check("no failed service", || require_no_failed_service(&vm));
     checks.check("power off by SIGTERM to PID 1", || {
-        vm.ssh("kill -TERM 1")?;
+        vm.ssh_to_the_end("kill -TERM 1")?;
         wait_off(&vm)
     });
     checks.verdict()

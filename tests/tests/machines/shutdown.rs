@@ -24,10 +24,10 @@ pub(crate) fn services_stop_in_reverse_order_however_it_is_asked_for(image: &Ima
     let mut checks = Checks::default();
     checks.check("ctrl-alt-del", || ends(&machine, Vm::ctrl_alt_del));
     checks.check("SIGTERM to PID 1", || {
-        ends(&machine, |vm| vm.ssh("kill -TERM 1").map(drop))
+        ends(&machine, |vm| vm.ssh_to_the_end("kill -TERM 1"))
     });
     checks.check("SIGRTMIN+4 to PID 1", || {
-        ends(&machine, |vm| vm.ssh("kill -RTMIN+4 1").map(drop))
+        ends(&machine, |vm| vm.ssh_to_the_end("kill -RTMIN+4 1"))
     });
     checks.check("power button, twice", || {
         ends(&machine, |vm| {

@@ -47,7 +47,7 @@ fn first_run(machine: Builder, checks: &mut Checks) -> Result<Identity> {
     ensure!(before.name == "keeper\n", "{before:?}");
     let mark = vm.console().mark();
     // Ends the session before it can answer.
-    vm.ssh_output("kill -s RTMIN+5 1")?;
+    vm.ssh_to_the_end("kill -s RTMIN+5 1")?;
     vm.wait_ready_after(mark, secs(90))?;
     checks.check("volume after reboot", || holds_note(&vm));
     checks.check("identity after reboot", || is_same(&vm, &before));

@@ -53,7 +53,7 @@ pub(crate) fn the_command_and_its_socket(image: &Image) -> Result<()> {
     });
     checks.check("varlinkctl and hostile clients", || socket::all(&vm));
     checks.check("power off", || {
-        vm.ssh("tare poweroff")?;
+        vm.ssh_to_the_end("tare poweroff")?;
         wait_off(&vm)
     });
     checks.verdict()
@@ -134,7 +134,7 @@ fn degraded(vm: &Vm) -> Result<()> {
 }
 
 fn reboot(vm: &Vm) -> Result<()> {
-    vm.ssh("tare reboot")?;
+    vm.ssh_to_the_end("tare reboot")?;
     let exit = vm.wait_exit(secs(45))?;
     let reason = exit.reason.as_deref();
     ensure!(reason == Some("guest-reset"), "it did not reboot: {exit:?}");
