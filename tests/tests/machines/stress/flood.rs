@@ -12,7 +12,7 @@ pub(crate) fn zombies(vm: &Vm) -> Result<()> {
     make(vm, "zombies 10000")?;
     // Others may be dead for a moment.
     let zombies = "ps -eo stat=,comm= | grep -c '^Z.*tare-test'";
-    wait_says(vm, zombies, "10000\n", secs(30))?;
+    wait_says(vm, zombies, "10000\n", secs(60))?;
     let end = "pkill -KILL -fx '/usr/bin/tare-test-service fault 7005'";
     let later = vm.scaled(secs(1)).as_secs();
     let count = format!("{end}; sleep {later}; {zombies}; true");
