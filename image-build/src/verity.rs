@@ -59,7 +59,7 @@ impl Verity {
 fn append_to(file: &mut File, salt: [u8; HASH]) -> Result<Verity> {
     let size = file.seek(SeekFrom::End(0))?;
     ensure!(
-        size > BLOCK as u64 && size.is_multiple_of(BLOCK as u64),
+        size > BLOCK as u64 && size % BLOCK as u64 == 0,
         "{size} bytes are no whole number, two or more, of blocks of {BLOCK}"
     );
     let data_blocks = size / BLOCK as u64;

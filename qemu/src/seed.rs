@@ -79,13 +79,12 @@ fn tool(name: &str) -> Command {
 
 /// Runs a short tool to its end.
 pub(crate) fn run(cmd: &mut Command) -> Result<()> {
-    let output = cmd
-        .output()
-        .with_context(|| format!("start {}", cmd.get_program().display()))?;
+    let output = cmd.output();
+    let program = Path::new(cmd.get_program()).display();
+    let output = output.with_context(|| format!("start {program}"))?;
     if !output.status.success() {
         bail!(
-            "{}: {}",
-            cmd.get_program().display(),
+            "{program}: {}",
             String::from_utf8_lossy(&output.stderr).trim_end()
         );
     }

@@ -157,17 +157,17 @@ fn certificates(tree: &mut Tree) -> Result<()> {
     const SOURCE: &str = "usr/share/ca-certificates";
     let mut bundle = Vec::new();
     for (path, node) in tree.below(SOURCE) {
-        if let Kind::File(content) = &node.kind
-            && path.ends_with(".crt")
-        {
-            bundle.extend(content.read()?);
+        if let Kind::File(content) = &node.kind {
+            if path.ends_with(".crt") {
+                bundle.extend(content.read()?);
+            }
         }
     }
-    if let Ok(bundle) = String::from_utf8(bundle)
-        && !bundle.is_empty()
-    {
-        tree.put_text("etc/ssl/certs/ca-certificates.crt", 0o644, &bundle);
-        tree.remove(SOURCE);
+    if let Ok(bundle) = String::from_utf8(bundle) {
+        if !bundle.is_empty() {
+            tree.put_text("etc/ssl/certs/ca-certificates.crt", 0o644, &bundle);
+            tree.remove(SOURCE);
+        }
     }
     Ok(())
 }

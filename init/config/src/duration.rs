@@ -47,7 +47,7 @@ fn parse(text: &str) -> Option<Span> {
 impl From<Span> for String {
     fn from(span: Span) -> Self {
         let millis = u64::try_from(span.0.as_millis()).unwrap_or(u64::MAX);
-        let exact = |(_, unit): &&(&str, u64)| millis.is_multiple_of(*unit) && millis > 0;
+        let exact = |(_, unit): &&(&str, u64)| millis % unit == 0 && millis > 0;
         let (name, unit) = UNITS.iter().find(exact).unwrap_or(&UNITS[2]);
         format!("{}{name}", millis / unit)
     }

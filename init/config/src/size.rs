@@ -38,7 +38,7 @@ fn parse(text: &str) -> Option<Bytes> {
 
 impl From<Bytes> for String {
     fn from(bytes: Bytes) -> Self {
-        let exact = |(_, unit): &&(&str, u64)| bytes.0.is_multiple_of(*unit) && bytes.0 > 0;
+        let exact = |(_, unit): &&(&str, u64)| bytes.0 % unit == 0 && bytes.0 > 0;
         let (name, unit) = UNITS.iter().find(exact).unwrap_or(&UNITS[2]);
         format!("{}{name}", bytes.0 / unit)
     }

@@ -116,7 +116,7 @@ fn read_users(path: PathBuf) -> Result<Users, BundleError> {
 
 fn read_filter(path: PathBuf) -> Result<Vec<u8>, BundleError> {
     let filter = read(&path, MAX_FILTER)?;
-    if filter.is_empty() || !filter.len().is_multiple_of(8) {
+    if filter.is_empty() || filter.len() % 8 != 0 {
         return Err(BundleError::Filter { path });
     }
     Ok(filter)

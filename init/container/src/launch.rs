@@ -142,7 +142,7 @@ fn below(root: &Path, path: &Path) -> PathBuf {
 fn clone(plan: &Plan, options: &Launch<'_>, group: &File, path: &Path) -> nix::Result<Starting> {
     let descriptors = Descriptors::of(options);
     let (report, reporter) = report_pipe(descriptors.end())?;
-    let namespaces = u64::from(plan.namespaces.bits().cast_unsigned());
+    let namespaces = u64::from(plan.namespaces.bits() as u32);
     // SAFETY: `start` has made sure that this process has one thread, and none was made since.
     match unsafe { sys::clone3(namespaces, group.as_fd()) }? {
         Cloned::Parent { child, pidfd } => Ok(Starting {

@@ -52,7 +52,7 @@ const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 /// A copy of the mount at `path`, attached nowhere; with `recursive`, of those below it too.
 pub(crate) fn open_tree(path: &CStr, recursive: bool) -> nix::Result<OwnedFd> {
     let recursively = if recursive { libc::AT_RECURSIVE } else { 0 };
-    let flags = libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC | recursively.cast_unsigned();
+    let flags = libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC | recursively as c_uint;
     // SAFETY: `path` is a C string that outlives the call.
     let fd = unsafe { libc::syscall(libc::SYS_open_tree, libc::AT_FDCWD, path.as_ptr(), flags) };
     owned(fd)
@@ -180,8 +180,8 @@ pub(crate) fn duplicate_to(fd: RawFd, number: RawFd) -> nix::Result<()> {
 
 /// Lets `execve` close every descriptor from `first` up.
 pub(crate) fn close_at_exec(first: RawFd) -> nix::Result<()> {
-    let first = first.cast_unsigned();
-    let flags = libc::CLOSE_RANGE_CLOEXEC.cast_signed();
+    let first = first as c_uint;
+    let flags = libc::CLOSE_RANGE_CLOEXEC as c_int;
     // SAFETY: `close_range` with this flag changes no descriptor but how `execve` treats it.
     done(c_long::from(unsafe {
         libc::close_range(first, c_uint::MAX, flags)

@@ -8,7 +8,7 @@ macro_rules! wire {
         #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
         #[serde(rename_all = "snake_case")]
         #[cfg_attr(test, derive(zlink_core::introspect::$description))]
-        #[cfg_attr(test, zlink(crate = "zlink_core", rename_all = "snake_case"))]
+        #[cfg_attr(test, zlink(crate = "zlink_core"))]
         $item
     )*};
 }

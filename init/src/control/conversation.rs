@@ -1,10 +1,11 @@
 //! One connection: calls and their replies, in order.
 
 use super::answer::{self, Answer};
+use super::message::{Message, Reply};
 use super::peer::{Peer, Rights};
 use super::question::{Question, Told};
 use super::seats::Seat;
-use super::stream::{Incoming, Outgoing, Stream};
+use super::stream::{Incoming, Outgoing, split};
 use crate::clock::since_boot;
 use crate::supervisor::{Ended, Event};
 use crate::timeline::micros;
@@ -15,22 +16,20 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
 use tare_config::machine::Others;
-use tare_control::{self as control, Call, EventKind, Failure, Method, Monitor, RawCall};
+use tare_control::{self as control, Call, EventKind, Failure, Method, Monitor};
 use tokio::net::UnixStream;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
-use zlink_core::connection::{Connection, ReadConnection};
-use zlink_core::{Call as Message, Reply};
 
 /// The least time between two calls of somebody without rights.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// A connection and who is at its other end.
 pub(super) struct Conversation {
-    read: ReadConnection<Incoming>,
+    read: Incoming,
     talk: Talk,
 }
 
@@ -52,13 +51,10 @@ impl Conversation {
         others: Rc<Cell<Others>>,
         events: UnboundedSender<Event>,
     ) -> Self {
-        let stream = Stream {
-            stream: Rc::new(stream),
-            takes_descriptors: peer.rights(others.get()) == Rights::Everything,
-        };
-        let (read, write) = Connection::new(stream).split();
+        let takes_descriptors = peer.rights(others.get()) == Rights::Everything;
+        let (read, write) = split(stream, takes_descriptors);
         let talk = Talk {
-            write: write.into_write_half(),
+            write,
             peer,
             others,
             events,
@@ -70,16 +66,16 @@ impl Conversation {
     /// error for what is no message.
     pub(super) async fn hold(mut self, seat: &Seat) {
         self.pause().await;
-        while let Ok((call, descriptors)) = self.read.receive_call::<RawCall>().await {
+        while let Ok((call, descriptors)) = self.read.receive().await {
             seat.set_busy(true);
             let lasting = match self.talk.answer(call, descriptors).await {
                 Ok(lasting) => lasting,
                 Err(error) => return log::debug!("control socket: {error}"),
             };
-            if let Some(lasting) = lasting
-                && !self.stay(lasting).await
-            {
-                return;
+            if let Some(lasting) = lasting {
+                if !self.stay(lasting).await {
+                    return;
+                }
             }
             seat.set_busy(false);
             self.pause().await;
@@ -108,7 +104,7 @@ impl Conversation {
     async fn await_end(&mut self, ended: oneshot::Receiver<Ended>) -> bool {
         let ended = tokio::select! {
             ended = ended => Some(ended),
-            _ = self.read.receive_call::<RawCall>() => None,
+            _ = self.read.receive() => None,
         };
         let Some(ended) = ended else {
             // The receiver is dropped by now.
@@ -121,7 +117,7 @@ impl Conversation {
     /// Passes events on until the peer is gone, or says something: nobody would answer it.
     async fn tell(&mut self, events: Events) {
         tokio::select! {
-            _ = self.read.receive_call::<RawCall>() => {}
+            _ = self.read.receive() => {}
             result = self.talk.tell(events) => {
                 if let Err(error) = result {
                     log::debug!("control socket: {error}");
@@ -139,18 +135,18 @@ impl Talk {
     /// Replies to `call`, or hands out what has to be waited for.
     async fn answer(
         &self,
-        call: Message<RawCall>,
+        call: Message,
         descriptors: Vec<OwnedFd>,
     ) -> io::Result<Option<Lasting>> {
-        let (more, oneway) = (call.more(), call.oneway());
-        let result = match Call::try_from(call.method().clone()) {
+        let (more, oneway) = (call.more, call.oneway);
+        let result = match Call::try_from(call.call) {
             Ok(call) => self.find_out(call, descriptors, more && !oneway).await,
             Err(failure) => Err(failure),
         };
         match result {
             Ok(Found::Lasting(lasting)) => return Ok(Some(lasting)),
             _ if oneway => {}
-            Ok(Found::Answer(answer)) => self.send(&Reply::new(Some(answer))).await?,
+            Ok(Found::Answer(answer)) => self.send(&Reply::only(answer)).await?,
             Err(failure) => self.send(&failure).await?,
         }
         Ok(None)
@@ -185,7 +181,7 @@ impl Talk {
 
     async fn tell_end(&self, ended: Result<Ended, oneshot::error::RecvError>) -> io::Result<()> {
         match ended {
-            Ok(Ok(outcome)) => self.send(&Reply::new(Some(answer::outcome(outcome)))).await,
+            Ok(Ok(outcome)) => self.send(&Reply::only(answer::outcome(outcome))).await,
             Ok(Err(reason)) => self.send(&Failure::ExecFailed { reason }).await,
             Err(_) => self.send(&Failure::MachineEnding {}).await,
         }
@@ -223,8 +219,11 @@ impl Talk {
     }
 
     async fn send_event(&self, event: control::Event) -> io::Result<()> {
-        let reply = Reply::new(Some(Monitor { event }));
-        self.send(&reply.set_continues(Some(true))).await
+        let reply = Reply {
+            parameters: Monitor { event },
+            continues: true,
+        };
+        self.send(&reply).await
     }
 
     async fn send(&self, message: &impl Serialize) -> io::Result<()> {

@@ -8,6 +8,7 @@ mod answer;
 mod audit;
 mod conversation;
 mod machine;
+mod message;
 mod peer;
 mod question;
 mod score;

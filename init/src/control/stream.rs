@@ -1,16 +1,16 @@
 //! A connection's bytes, within bounds.
 
+use super::message::Message;
 use crate::effect::descriptors;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::mem;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
 use tare_control::MAX_MESSAGE;
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::time::{Instant, timeout, timeout_at};
-use zlink_core::connection::PassedCredentials;
-use zlink_core::connection::socket::{ReadHalf, ReadResult, Socket, WriteHalf};
 
 /// How long the rest of a message may take once it has begun, and a reply until it is read.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
@@ -18,30 +18,21 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 /// As many descriptors as any call wants: standard input, output and error.
 const MAX_DESCRIPTORS: usize = 3;
 
-/// How many bytes came, and the descriptors with them.
-type Received = (usize, Vec<OwnedFd>);
+/// How many bytes are read at a time: most calls have fewer.
+const READ: usize = 4096;
 
-/// A connection.
-#[derive(Debug)]
-pub(super) struct Stream {
-    pub(super) stream: Rc<UnixStream>,
-    /// Whether descriptors are taken that come with messages.
-    pub(super) takes_descriptors: bool,
-}
-
-impl Socket for Stream {
-    type ReadHalf = Incoming;
-    type WriteHalf = Outgoing;
-
-    fn split(self) -> (Incoming, Outgoing) {
-        let incoming = Incoming {
-            stream: Rc::clone(&self.stream),
-            takes_descriptors: self.takes_descriptors,
-            begun: None,
-            descriptors: 0,
-        };
-        (incoming, Outgoing(self.stream))
-    }
+/// The two directions of `stream`. Unless `takes_descriptors`, those that come with messages are closed.
+pub(super) fn split(stream: UnixStream, takes_descriptors: bool) -> (Incoming, Outgoing) {
+    let stream = Rc::new(stream);
+    let incoming = Incoming {
+        stream: Rc::clone(&stream),
+        takes_descriptors,
+        bytes: Vec::new(),
+        end: None,
+        descriptors: Vec::new(),
+        deadline: None,
+    };
+    (incoming, Outgoing(stream))
 }
 
 /// What comes in: a message has a longest length and a latest end.
@@ -49,66 +40,95 @@ impl Socket for Stream {
 pub(super) struct Incoming {
     stream: Rc<UnixStream>,
     takes_descriptors: bool,
-    /// How many have come since a message ended.
-    descriptors: usize,
-    /// Length of the message that has begun and not ended, and when it must have.
-    begun: Option<(usize, Instant)>,
+    /// Messages that have not been handed out; the last one may be incomplete.
+    bytes: Vec<u8>,
+    /// Where in `bytes` the first message ends, if it has.
+    end: Option<usize>,
+    /// Each with the place in `bytes` that it came with.
+    descriptors: Vec<(usize, OwnedFd)>,
+    /// When the message that has begun must have ended.
+    deadline: Option<Instant>,
 }
 
 impl Incoming {
-    async fn read_some(&mut self, buffer: &mut [u8]) -> io::Result<Received> {
+    /// The next message and the descriptors that came with it. May be cancelled: nothing is lost.
+    ///
+    /// # Errors
+    /// The peer is gone, breaks a limit, or sends anything else.
+    pub(super) async fn receive(&mut self) -> io::Result<(Message, Vec<OwnedFd>)> {
         loop {
-            match self.begun {
-                Some((_, deadline)) => timeout_at(deadline, self.stream.readable()).await??,
-                None => self.stream.readable().await?,
+            if let Some(end) = self.end {
+                let (bytes, descriptors) = self.take(end);
+                return Ok((serde_json::from_slice(&bytes)?, descriptors));
             }
-            match self.receive(buffer) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
-                Ok((length, descriptors)) if !self.takes_descriptors => {
-                    descriptors::close(descriptors);
-                    self.count(&buffer[..length], 0)?;
-                    return Ok((length, vec![]));
-                }
-                Ok((length, descriptors)) => {
-                    self.count(&buffer[..length], descriptors.len())?;
-                    return Ok((length, descriptors));
-                }
-            }
+            self.readable().await?;
+            self.read()?;
         }
     }
 
-    fn receive(&self, buffer: &mut [u8]) -> io::Result<Received> {
-        let receive = || descriptors::receive(&*self.stream, buffer);
-        self.stream.try_io(Interest::READABLE, receive)
+    /// The first message, which ends at `end`.
+    fn take(&mut self, end: usize) -> (Vec<u8>, Vec<OwnedFd>) {
+        let next = self.bytes.split_off(end + 1);
+        let mut message = mem::replace(&mut self.bytes, next);
+        message.truncate(end);
+        self.end = self.bytes.iter().position(|byte| *byte == 0);
+        self.deadline = None;
+        let mut taken = Vec::new();
+        for (place, descriptor) in mem::take(&mut self.descriptors) {
+            match place.checked_sub(end + 1) {
+                None => taken.push(descriptor),
+                Some(place) => self.descriptors.push((place, descriptor)),
+            }
+        }
+        (message, taken)
     }
 
-    fn count(&mut self, bytes: &[u8], descriptors: usize) -> io::Result<()> {
-        self.descriptors += descriptors;
-        if self.descriptors > MAX_DESCRIPTORS {
-            return Err(io::ErrorKind::QuotaExceeded.into());
+    async fn readable(&mut self) -> io::Result<()> {
+        if self.bytes.is_empty() {
+            return self.stream.readable().await;
         }
-        if bytes.contains(&0) {
-            self.descriptors = 0;
+        let latest = || Instant::now() + PATIENCE;
+        let deadline = *self.deadline.get_or_insert_with(latest);
+        timeout_at(deadline, self.stream.readable()).await?
+    }
+
+    /// Adds what has come, if anything has.
+    fn read(&mut self) -> io::Result<()> {
+        let mut buffer = [0; READ];
+        let receive = || descriptors::receive(&*self.stream, &mut buffer);
+        let (length, descriptors) = match self.stream.try_io(Interest::READABLE, receive) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+            received => received?,
+        };
+        if length == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        let (before, deadline) = self.begun.unwrap_or_else(|| (0, Instant::now() + PATIENCE));
-        let to_end = bytes.iter().take_while(|byte| **byte != 0).count();
-        if before + to_end > MAX_MESSAGE {
+        let end = buffer[..length].iter().position(|byte| *byte == 0);
+        self.end = end.map(|end| self.bytes.len() + end);
+        self.bytes.extend_from_slice(&buffer[..length]);
+        self.keep(descriptors)?;
+        if self.end.unwrap_or(self.bytes.len()) > MAX_MESSAGE {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
-        self.begun = match bytes.iter().rev().take_while(|byte| **byte != 0).count() {
-            0 => None,
-            all if all == bytes.len() => Some((before + all, deadline)),
-            of_next => Some((of_next, Instant::now() + PATIENCE)),
-        };
         Ok(())
     }
-}
 
-impl ReadHalf for Incoming {
-    async fn read(&mut self, buffer: &mut [u8]) -> zlink_core::Result<ReadResult> {
-        let (length, descriptors) = self.read_some(buffer).await?;
-        Ok(ReadResult::new(length).set_fds(descriptors))
+    /// Keeps what came with the last bytes. A read ends with what was sent with descriptors (6.12,
+    /// `unix_stream_read_generic()`), so that they belong to the message of its last byte.
+    fn keep(&mut self, descriptors: Vec<OwnedFd>) -> io::Result<()> {
+        if !self.takes_descriptors {
+            descriptors::close(descriptors);
+            return Ok(());
+        }
+        let place = self.bytes.len() - 1;
+        let placed = descriptors
+            .into_iter()
+            .map(|descriptor| (place, descriptor));
+        self.descriptors.extend(placed);
+        if self.descriptors.len() > MAX_DESCRIPTORS {
+            return Err(io::ErrorKind::QuotaExceeded.into());
+        }
+        Ok(())
     }
 }
 
@@ -132,17 +152,5 @@ impl Outgoing {
             }
         }
         Ok(())
-    }
-}
-
-/// `zlink` would write by this; its writer takes 150 ms for a list of a thousand services.
-impl WriteHalf for Outgoing {
-    async fn write(
-        &mut self,
-        buffer: &[u8],
-        _: &[impl AsFd],
-        _: Option<&PassedCredentials>,
-    ) -> zlink_core::Result<()> {
-        Ok(self.send(buffer).await?)
     }
 }

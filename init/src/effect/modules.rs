@@ -41,7 +41,7 @@ fn start(argument: &str) -> io::Result<OwnedFd> {
     let mut command = Command::new("/proc/self/exe");
     command.arg0(MODPROBE).args(["-q", "--", argument]);
     // Nobody has reaped it yet: that is the main loop's.
-    Ok(pidfd::open(command.spawn()?.id().cast_signed())?)
+    Ok(pidfd::open(command.spawn()?.id() as i32)?)
 }
 
 /// `modprobe -q -- NAME`: the whole life of that process.

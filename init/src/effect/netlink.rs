@@ -99,11 +99,11 @@ impl Network {
                     self.handle.link().set(link.build()).execute()
                 };
                 let link = || LinkUnspec::new_with_index(*index);
-                if let Some(mtu) = mtu
-                    && let Err(error) = set(link().mtu(*mtu)).await
-                {
-                    // Better a link with another size than none: not every card can do every one.
-                    log::warn!("network: link {index}: MTU {mtu}: {error}");
+                if let Some(mtu) = mtu {
+                    if let Err(error) = set(link().mtu(*mtu)).await {
+                        // Better a link with another size than none: not every card can do every one.
+                        log::warn!("network: link {index}: MTU {mtu}: {error}");
+                    }
                 }
                 set(link().up()).await
             }

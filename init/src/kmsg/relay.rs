@@ -136,15 +136,17 @@ fn write_for_ever(lines: &OwnedFd, device: &File, level: Option<c_int>) -> io::R
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::{PipeReader, Read};
+    use nix::fcntl::OFlag;
+    use nix::unistd::pipe2;
+    use std::io::Read;
 
     /// A device that takes nothing once it is full, and its other end.
-    fn device() -> (File, PipeReader) {
-        let (reader, writer) = io::pipe().unwrap();
-        (File::from(OwnedFd::from(writer)), reader)
+    fn device() -> (File, File) {
+        let (reader, writer) = pipe2(OFlag::O_CLOEXEC).unwrap();
+        (writer.into(), reader.into())
     }
 
-    fn read_all(mut reader: PipeReader) -> String {
+    fn read_all(mut reader: File) -> String {
         let mut text = String::new();
         reader.read_to_string(&mut text).unwrap();
         text

@@ -135,10 +135,10 @@ fn needed(services: &Services, wanted: impl Fn(&str, &Service) -> bool) -> BTree
     let mut found: Vec<&str> = wanted.map(|(name, _)| name.as_str()).collect();
     let mut needed = BTreeSet::new();
     while let Some(name) = found.pop() {
-        if let Some(service) = services.get(name)
-            && needed.insert(name)
-        {
-            found.extend(waits_for(service));
+        if let Some(service) = services.get(name) {
+            if needed.insert(name) {
+                found.extend(waits_for(service));
+            }
         }
     }
     needed

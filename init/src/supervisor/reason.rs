@@ -70,11 +70,11 @@ impl Supervisor {
 
     /// Somebody needs a service.
     pub(crate) fn needed(&mut self, name: &str) {
-        if let Some(unit) = self.units.get_mut(name)
-            && !unit.needed
-        {
-            log::info!("{name}: somebody needs it");
-            unit.needed = true;
+        if let Some(unit) = self.units.get_mut(name) {
+            if !unit.needed {
+                log::info!("{name}: somebody needs it");
+                unit.needed = true;
+            }
         }
         self.start_eligible();
     }

@@ -120,7 +120,7 @@ fn wanted() -> Vec<OptionCode> {
 /// A server's message to the client `mac`; `None` for anything else, and for anything malformed.
 pub(crate) fn decode(bytes: &[u8], mac: Mac) -> Option<Reply> {
     let message = Message::decode(&mut Decoder::new(bytes)).ok()?;
-    // The length first: dhcproto 0.15 slices its 16 bytes by whatever length the packet claims.
+    // The length first: dhcproto slices its 16 bytes by whatever length the packet claims.
     let ours = usize::from(message.hlen()) == mac.len() && message.chaddr() == mac;
     if message.opcode() != Opcode::BootReply || !ours {
         return None;

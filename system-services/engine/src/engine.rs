@@ -188,10 +188,10 @@ impl Engine {
         }
         self.fresh = false;
         self.dockerd.ready = true;
-        if mem::take(&mut self.held)
-            && let Err(error) = hold::release()
-        {
-            eprintln!("{error:#}");
+        if mem::take(&mut self.held) {
+            if let Err(error) = hold::release() {
+                eprintln!("{error:#}");
+            }
         }
         if let Err(error) = sd_notify::notify(&[NotifyState::Ready]) {
             eprintln!("notify: {error}");

@@ -50,7 +50,7 @@ fn run(program: &OsString, arguments: Vec<OsString>) -> Result<()> {
         None => engine::run(),
         Some((daemon, arguments)) => {
             let error = launch::become_daemon(daemon, arguments);
-            Err(anyhow!("{}: {error}", daemon.display()))
+            Err(anyhow!("{}: {error}", Path::new(daemon).display()))
         }
     }
 }

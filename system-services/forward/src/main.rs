@@ -71,11 +71,11 @@ fn keep_sending(forward: &Forward, pump: &mut Pump, end: &AtomicBool) {
                 reported.clear();
             })
         });
-        if let Err(error) = connected.map_err(|error| error.to_string())
-            && reported != error
-        {
-            eprintln!("<4>{receiver}: {error}; trying again");
-            reported = error;
+        if let Err(error) = connected.map_err(|error| error.to_string()) {
+            if reported != error {
+                eprintln!("<4>{receiver}: {error}; trying again");
+                reported = error;
+            }
         }
         wait = next_wait(wait, since.map_or(Duration::ZERO, |since| since.elapsed()));
         pause(wait, end);

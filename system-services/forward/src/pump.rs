@@ -113,9 +113,10 @@ impl Pump {
     ) -> io::Result<()> {
         let mut message = Vec::new();
         framed.clear();
-        while framed.len() < AT_ONCE
-            && let Some(record) = reader.next()?
-        {
+        while framed.len() < AT_ONCE {
+            let Some(record) = reader.next()? else {
+                break;
+            };
             message.clear();
             message::write(&mut message, &record, &self.hostname, sequence);
             link.frame(&message, framed);

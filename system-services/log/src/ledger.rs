@@ -160,8 +160,8 @@ fn read(file: &File) -> Option<Note> {
     let mut bytes = [0; FIELDS * 8];
     file.read_exact_at(&mut bytes, 0).ok()?;
     let mut fields = [0; FIELDS];
-    for (field, bytes) in fields.iter_mut().zip(bytes.as_chunks().0) {
-        *field = u64::from_le_bytes(*bytes);
+    for (field, bytes) in fields.iter_mut().zip(bytes.chunks_exact(8)) {
+        *field = u64::from_le_bytes(bytes.try_into().ok()?);
     }
     let [
         magic,
@@ -205,8 +205,8 @@ fn write(file: &File, note: Note) -> io::Result<()> {
         after.dropped,
     ];
     let mut bytes = [0; FIELDS * 8];
-    for (bytes, field) in bytes.as_chunks_mut().0.iter_mut().zip(fields) {
-        *bytes = field.to_le_bytes();
+    for (bytes, field) in bytes.chunks_exact_mut(8).zip(fields) {
+        bytes.copy_from_slice(&field.to_le_bytes());
     }
     file.write_all_at(&bytes, 0)
 }

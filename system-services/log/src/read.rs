@@ -120,9 +120,10 @@ impl Reader {
     )]
     pub fn next(&mut self) -> io::Result<Option<Record<'_>>> {
         while self.next_line()? {
-            if let Some(record) = Record::parse(&self.line)
-                && self.wanted.lets(&record)
-            {
+            let Some(record) = Record::parse(&self.line) else {
+                continue;
+            };
+            if self.wanted.lets(&record) {
                 if self.boot != record.boot {
                     record.boot.clone_into(&mut self.boot);
                 }
@@ -245,19 +246,19 @@ impl Reader {
 
     fn next_in_file(&mut self) -> io::Result<bool> {
         loop {
-            if let Some(lines) = &mut self.lines
-                && lines.next(&mut self.line)?
-            {
-                return Ok(true);
+            if let Some(lines) = &mut self.lines {
+                if lines.next(&mut self.line)? {
+                    return Ok(true);
+                }
             }
             let Some(next) = self.next_file()? else {
                 return Ok(false);
             };
             // What was written between the last read and the rotation.
-            if let Some(lines) = &mut self.lines
-                && lines.next(&mut self.line)?
-            {
-                return Ok(true);
+            if let Some(lines) = &mut self.lines {
+                if lines.next(&mut self.line)? {
+                    return Ok(true);
+                }
             }
             self.lines = Some(next);
         }

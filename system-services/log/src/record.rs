@@ -199,10 +199,11 @@ impl<'a> Record<'a> {
 
     /// Appends the record to `out` as it stands in a file.
     pub fn write(&self, out: &mut Vec<u8>) {
+        let (wall, since_boot, boot) = (self.wall, self.since_boot, self.boot);
         let (priority, service, stream) = (self.priority.0, self.service, self.stream);
-        let head = format_args!("{} {} {}", self.wall, self.since_boot, self.boot);
         // Writing to a vector does not fail.
-        let _ = write!(out, "{head} {priority} {service} {stream} ");
+        let _ = write!(out, "{wall} {since_boot} {boot} ");
+        let _ = write!(out, "{priority} {service} {stream} ");
         out.extend_from_slice(self.text);
         out.push(b'\n');
     }

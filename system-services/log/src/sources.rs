@@ -10,6 +10,7 @@ use crate::syslog::Syslog;
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 use std::io::{self, ErrorKind};
+use std::mem;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -301,16 +302,15 @@ impl Sources {
 
     fn end_pauses(&mut self) {
         let now = Instant::now();
-        let over: Vec<usize> = self
-            .paused
-            .extract_if(.., |(until, _)| *until <= now)
-            .map(|(_, place)| place)
-            .collect();
-        for place in over {
-            if let Some(Some(pipe)) = self.pipes.get(place)
-                && self.listen(pipe, PIPES + place as u64).is_err()
-            {
-                self.pause(place, REST);
+        let (over, paused) = mem::take(&mut self.paused)
+            .into_iter()
+            .partition(|(until, _)| *until <= now);
+        self.paused = paused;
+        for (_, place) in over {
+            if let Some(Some(pipe)) = self.pipes.get(place) {
+                if self.listen(pipe, PIPES + place as u64).is_err() {
+                    self.pause(place, REST);
+                }
             }
         }
     }

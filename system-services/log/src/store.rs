@@ -89,10 +89,10 @@ impl Store {
     /// Tries again what could not be written, and looks after the files.
     pub(crate) fn tick(&mut self) {
         self.disk.check();
-        if self.waits()
-            && let Err(error) = self.write_waiting()
-        {
-            self.fail(&error);
+        if self.waits() {
+            if let Err(error) = self.write_waiting() {
+                self.fail(&error);
+            }
         }
         self.expire(Moment::now(), clock::is_synced());
     }

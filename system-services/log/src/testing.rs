@@ -4,9 +4,16 @@ use crate::desk::Desk;
 use crate::disk::Limits;
 use crate::limit::{Buckets, Rate};
 use crate::store::Store;
-use std::fs;
+use rustix::pipe::{PipeFlags, pipe_with};
+use std::fs::{self, File};
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// The two ends of a pipe, to read from and to write to.
+pub(crate) fn pipe() -> (File, File) {
+    let (read, write) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+    (read.into(), write.into())
+}
 
 /// A folder of its own, removed at the end.
 pub(crate) struct Folder(PathBuf);

@@ -2,7 +2,9 @@
 
 use crate::ext4::{self, Backup};
 use crate::say::say;
+use rustix::pipe::{PipeFlags, pipe_with};
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
@@ -84,16 +86,20 @@ fn sound(device: &Path) -> io::Result<()> {
 }
 
 fn run(command: &mut Command) -> io::Result<ExitStatus> {
-    let failed =
-        |program: &OsStr, error| io::Error::other(format!("{}: {error}", program.display()));
-    let (output, end) = io::pipe()?;
+    let failed = |program: &OsStr, error| {
+        let program = Path::new(program).display();
+        io::Error::other(format!("{program}: {error}"))
+    };
+    let (output, end) = pipe_with(PipeFlags::CLOEXEC)?;
     command.stdout(end.try_clone()?).stderr(end);
     let mut child = command
         .spawn()
         .map_err(|error| failed(command.get_program(), error))?;
     // Ours of the pipe's ends, or the pipe would never end.
     command.stdout(Stdio::null()).stderr(Stdio::null());
-    let lines = BufReader::new(output).split(b'\n').map_while(Result::ok);
+    let lines = BufReader::new(File::from(output))
+        .split(b'\n')
+        .map_while(Result::ok);
     lines.for_each(|line| say(&String::from_utf8_lossy(&line)));
     child
         .wait()

@@ -76,7 +76,7 @@ impl Bare {
     fn clone(&self, runs: OwnedFd) -> nix::Result<Pid> {
         // SAFETY: all zeroes is a valid `clone_args`: no flags, no pointers.
         let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
-        args.flags = u64::from(NAMESPACES.cast_unsigned());
+        args.flags = u64::from(NAMESPACES as u32);
         args.exit_signal = libc::SIGCHLD as u64;
         // SAFETY: without a stack it is a fork, and this process has one thread.
         let child = unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of_val(&args)) };

@@ -134,7 +134,7 @@ fn break_init() -> nix::Result<()> {
         ptrace::syscall(init, None)?;
         waitpid(init, None)?;
         let mut registers = ptrace::getregs(init)?;
-        let call = registers.orig_rax.cast_signed();
+        let call = registers.orig_rax as i64;
         let waits = call == SYS_epoll_wait || call == SYS_epoll_pwait;
         // On the way in, the kernel shows ENOSYS as the result (ptrace(2), syscall-stops).
         if waits && registers.rax != result(Errno::ENOSYS) {
@@ -147,5 +147,5 @@ fn break_init() -> nix::Result<()> {
 
 /// As a system call returns an error.
 fn result(errno: Errno) -> u64 {
-    (-i64::from(errno as i32)).cast_unsigned()
+    -i64::from(errno as i32) as u64
 }

@@ -35,7 +35,7 @@ fn run(program: &[u8], architecture: u32, number: u32, argument: u64) -> Answer 
 fn answer(value: u32) -> Answer {
     match value & 0xffff_0000 {
         0x7fff_0000 => Answer::Allowed,
-        0x0005_0000 => Answer::Errno((value & 0xffff).cast_signed()),
+        0x0005_0000 => Answer::Errno((value & 0xffff) as i32),
         0x8000_0000 => Answer::Killed,
         other => panic!("no such answer: {other:#x}"),
     }
@@ -133,7 +133,7 @@ fn every_number_gets_its_verdict() {
     for number in 0..=architecture::LAST {
         let want = match profile.0.get(&number) {
             Some((_, Verdict::Allow)) => Answer::Allowed,
-            Some((_, Verdict::Refuse(errno))) => Answer::Errno(errno.cast_signed()),
+            Some((_, Verdict::Refuse(errno))) => Answer::Errno(*errno as i32),
             // Argument 38 passes no test but that of `clone`.
             Some(("clone", Verdict::AllowIf(_))) => Answer::Allowed,
             _ => Answer::Errno(libc::EPERM),

@@ -3,10 +3,12 @@
 use super::*;
 use crate::supervisor::Ended;
 use crate::supervisor::reap::Outcome;
+use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
+use nix::unistd::pipe2;
 use std::fs::File;
-use std::io::{IoSlice, Read, Write, pipe};
+use std::io::{IoSlice, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
 /// Writes its arguments to its standard output and ends with 3; with `sleep` it waits until nobody cares.
@@ -26,6 +28,12 @@ pub(super) async fn play_program(
     done.send(Ok(Outcome::Status(3))).unwrap();
 }
 
+/// The two ends of a pipe, to read from and to write to.
+fn pipe() -> (File, File) {
+    let (read, write) = pipe2(OFlag::O_CLOEXEC).unwrap();
+    (read.into(), write.into())
+}
+
 /// Sends `bytes` with `descriptors`.
 fn send_with(client: &Client, bytes: &[u8], descriptors: &[RawFd]) {
     let rights = [ControlMessage::ScmRights(descriptors)];
@@ -43,7 +51,7 @@ fn exec(args: &[&str]) -> Vec<u8> {
 #[test]
 fn a_program_has_the_descriptors_that_came() {
     with_server(0, async |server| {
-        let (mut read, write) = pipe().unwrap();
+        let (mut read, write) = pipe();
         let mut client = Client::connect(&server, ROOT);
         let descriptors = [read.as_raw_fd(), write.as_raw_fd(), write.as_raw_fd()];
         send_with(&client, &exec(&["hello", "you"]), &descriptors);
@@ -58,11 +66,29 @@ fn a_program_has_the_descriptors_that_came() {
     });
 }
 
+/// One read hands over both calls.
+#[test]
+fn descriptors_belong_to_the_last_call_that_they_came_with() {
+    with_server(0, async |server| {
+        let (mut read, write) = pipe();
+        let mut client = Client::connect(&server, ROOT);
+        client.send(format!("{}\0", call("GetStatus"))).await;
+        send_with(&client, &exec(&["hello"]), &[write.as_raw_fd(); 3]);
+        assert_eq!(client.receive().await.unwrap().get("error"), None);
+        let reply = client.receive().await.unwrap();
+        assert_eq!(reply["parameters"], json!({"status": 3, "signal": null}));
+        drop(write);
+        let mut said = String::new();
+        read.read_to_string(&mut said).unwrap();
+        assert_eq!(said, "hello");
+    });
+}
+
 /// The pipe ends only when its last writer is closed.
 #[test]
 fn who_hangs_up_leaves_nothing_open() {
     with_server(0, async |server| {
-        let (mut read, write) = pipe().unwrap();
+        let (mut read, write) = pipe();
         let client = Client::connect(&server, ROOT);
         send_with(&client, &exec(&["sleep"]), &[write.as_raw_fd(); 3]);
         sleep(Duration::from_secs(1)).await;
@@ -79,7 +105,7 @@ fn who_hangs_up_leaves_nothing_open() {
 fn descriptors_that_are_too_many_are_closed() {
     for count in [4, 5, 253] {
         with_server(0, async |server| {
-            let (read, write) = pipe().unwrap();
+            let (read, write) = pipe();
             let mut greedy = Client::connect(&server, ROOT);
             send_with(&greedy, b" ", &vec![write.as_raw_fd(); count]);
             assert_eq!(greedy.receive().await, None);
@@ -93,7 +119,7 @@ fn descriptors_that_are_too_many_are_closed() {
 #[test]
 fn descriptors_are_counted() {
     with_server(0, async |server| {
-        let (_, write) = pipe().unwrap();
+        let (_, write) = pipe();
         let three = [write.as_raw_fd(); 3];
         let mut greedy = Client::connect(&server, ROOT);
         send_with(&greedy, b" ", &three);

@@ -1,5 +1,5 @@
 use super::*;
-use crate::testing::Folder;
+use crate::testing::{Folder, pipe};
 use std::io::{ErrorKind, Write};
 
 const AFTER: Mark = Mark {
@@ -50,7 +50,7 @@ fn a_file_that_is_no_ledger_begins_anew() {
 fn bytes_of_a_pipe_are_kept_until_they_are_done() {
     let folder = Folder::new("ledger-pipe");
     let ledger = Ledger::open(&folder.path("a")).unwrap();
-    let (read, mut write) = std::io::pipe().unwrap();
+    let (read, mut write) = pipe();
     write.write_all(b"0123456789").unwrap();
     assert_eq!(ledger.take(&read, 0, 6).unwrap(), 6);
     let mut ledger = Ledger::open(&folder.path("a")).unwrap();

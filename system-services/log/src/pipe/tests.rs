@@ -1,20 +1,21 @@
 use super::*;
-use crate::testing::Folder;
-use std::io::{PipeWriter, Write, pipe};
+use crate::testing::{Folder, pipe};
+use std::fs::File;
+use std::io::Write;
 use tare_log::{Filter, Moment, Reader};
 
 struct Bench {
     folder: Folder,
     desk: Desk,
     pipe: Pipe,
-    writer: PipeWriter,
+    writer: File,
 }
 
 impl Bench {
     fn new(name: &str, lines: u32, burst: u32) -> Self {
         let folder = Folder::new(name);
         let desk = folder.desk(lines, burst);
-        let (read, writer) = pipe().unwrap();
+        let (read, writer) = pipe();
         let pipe = Pipe::new("a", "stdout", read.into(), &folder.path("state")).unwrap();
         Self {
             folder,
@@ -103,7 +104,7 @@ fn the_next_run_goes_on_with_an_open_line() {
 fn an_open_line_that_nobody_can_end_is_not_left_to_the_next_run() {
     let mut bench = Bench::new("pipe-ended", 0, 1);
     bench.writer.write_all(b"last words").unwrap();
-    bench.writer = pipe().unwrap().1;
+    bench.writer = pipe().1;
     bench.pipe.drain(&mut bench.desk);
     assert_eq!(bench.texts(), ["6 stdout last words"]);
 }

@@ -20,9 +20,10 @@ impl Reader {
         while self.next_line()? {
             self.keep(&mut last, &self.line, count);
         }
-        while last.len() < count
-            && let Some(mut file) = files.pop()
-        {
+        while last.len() < count {
+            let Some(mut file) = files.pop() else {
+                break;
+            };
             let mut before = VecDeque::new();
             let read = self.keep_last(&mut before, &mut file, count - last.len());
             self.or_memory(read)?;
@@ -66,9 +67,10 @@ impl Reader {
         for line in waiting.lines.split(|byte| *byte == b'\n') {
             note_boot(&mut boots, line);
         }
-        while boots.len() <= back
-            && let Some(mut file) = files.pop()
-        {
+        while boots.len() <= back {
+            let Some(mut file) = files.pop() else {
+                break;
+            };
             let older = boots_in(&mut file);
             let mut older = self.or_memory(older)?;
             if older.back().is_some() && older.back() == boots.front() {
@@ -92,9 +94,9 @@ fn boots_in(file: &mut Lines) -> io::Result<VecDeque<String>> {
 }
 
 fn note_boot(boots: &mut VecDeque<String>, line: &[u8]) {
-    if let Some(record) = Record::parse(line)
-        && boots.back().is_none_or(|last| last != record.boot)
-    {
-        boots.push_back(record.boot.to_owned());
+    if let Some(record) = Record::parse(line) {
+        if boots.back().is_none_or(|last| last != record.boot) {
+            boots.push_back(record.boot.to_owned());
+        }
     }
 }

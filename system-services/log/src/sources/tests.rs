@@ -1,7 +1,7 @@
 use super::*;
-use crate::testing::Folder;
+use crate::testing::{Folder, pipe};
 use std::fs;
-use std::io::{Write, pipe};
+use std::io::Write;
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use tare_log::{Filter, Reader};
 
@@ -73,7 +73,7 @@ impl Bench {
 #[test]
 fn a_pipe_that_cannot_be_read_is_read_later() {
     let mut bench = Bench::new("sources-read");
-    let (read, mut writer) = pipe().unwrap();
+    let (read, mut writer) = pipe();
     bench.add("stdout", read);
     writer.write_all(b"one\ntwo").unwrap();
     drop(writer);
@@ -96,7 +96,7 @@ fn streams_that_cannot_be_listened_to_are_listened_to_later() {
     }
     let (socket, caller) = UnixDatagram::pair().unwrap();
     bench.add("syslog", socket);
-    let (old, new) = (pipe().unwrap(), pipe().unwrap());
+    let (old, new) = (pipe(), pipe());
     for ((read, mut writer), text) in [(old, "old\n"), (new, "new\n")] {
         writer.write_all(text.as_bytes()).unwrap();
         bench.add("stdout", read);

@@ -50,10 +50,13 @@ impl Queue {
             return false;
         }
         let mut begin = 0;
-        while self.batch.len() < BATCH
-            && let Some(room) = self.bytes.get_mut(begin..begin + LONGEST)
-            && let Some((length, sent)) = look(self.socket.as_fd(), room)
-        {
+        while self.batch.len() < BATCH {
+            let Some(room) = self.bytes.get_mut(begin..begin + LONGEST) else {
+                break;
+            };
+            let Some((length, sent)) = look(self.socket.as_fd(), room) else {
+                break;
+            };
             if length == 0 {
                 continue;
             }
@@ -101,9 +104,10 @@ impl Queue {
     /// Takes the first `count` messages that were looked at, and the empty ones before each.
     pub(super) fn take(&self, mut count: usize) {
         // They are there: nobody else takes them.
-        while count > 0
-            && let Ok(taken) = receive(self.socket.as_fd(), count)
-        {
+        while count > 0 {
+            let Ok(taken) = receive(self.socket.as_fd(), count) else {
+                break;
+            };
             count -= taken;
         }
     }

@@ -1,7 +1,8 @@
 //! A service that writes more than it may loses what is too much, and others do not notice.
 
 use crate::machine::{Dice, Machine};
-use std::io::{PipeWriter, Write};
+use std::fs::File;
+use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, sleep};
@@ -29,7 +30,7 @@ fn account(machine: &Machine) -> (u64, u64) {
 }
 
 /// Writes a line, and waits until the log has taken it out of the pipe.
-fn write_and_wait(output: &mut PipeWriter, line: &str) {
+fn write_and_wait(output: &mut File, line: &str) {
     let started = Instant::now();
     output.write_all(line.as_bytes()).unwrap();
     while rustix::io::ioctl_fionread(&*output).unwrap() > 0 {

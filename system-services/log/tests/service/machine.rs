@@ -5,8 +5,9 @@ use nix::sys::socket::{
     AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, sendmsg, setsockopt,
     socketpair,
 };
-use std::fs;
-use std::io::{IoSlice, PipeReader, PipeWriter, pipe};
+use rustix::pipe::{PipeFlags, pipe_with};
+use std::fs::{self, File};
+use std::io::IoSlice;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
@@ -19,7 +20,7 @@ pub(crate) const CONFIG: &str = r#"{"total":"1GiB","file":"1MiB","age":"1h","rat
 /// A machine with nothing but the service.
 pub(crate) struct Machine {
     root: PathBuf,
-    pipes: Vec<(String, PipeReader, PipeWriter)>,
+    pipes: Vec<(String, OwnedFd, File)>,
     socket: UnixDatagram,
     notify: UnixDatagram,
     service: Option<(Child, OwnedFd)>,
@@ -36,8 +37,8 @@ impl Machine {
         setsockopt(&socket, ReceiveTimestampns, &true).unwrap();
         let notify = UnixDatagram::bind(root.join("notify")).unwrap();
         let pipe = |name: &&str| {
-            let (read, write) = pipe().unwrap();
-            ((*name).to_owned(), read, write)
+            let (read, write) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+            ((*name).to_owned(), read, File::from(write))
         };
         Self {
             pipes: services.iter().map(pipe).collect(),
@@ -88,11 +89,11 @@ impl Machine {
     pub(crate) fn close(&mut self, service: &str) {
         let mut pipes = self.pipes.iter_mut();
         let pipe = pipes.find(|(name, ..)| name == service);
-        pipe.unwrap().2 = std::io::pipe().unwrap().1;
+        pipe.unwrap().2 = pipe_with(PipeFlags::CLOEXEC).unwrap().1.into();
     }
 
     /// What `service` writes to.
-    pub(crate) fn output(&self, service: &str) -> PipeWriter {
+    pub(crate) fn output(&self, service: &str) -> File {
         let pipe = self.pipes.iter().find(|(name, ..)| name == service);
         pipe.unwrap().2.try_clone().unwrap()
     }
