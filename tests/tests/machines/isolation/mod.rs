@@ -29,9 +29,8 @@ const DISK_HOG: &str = "sh -c 'trap \"rm /srv/hog; exit\" TERM; cat /dev/zero > 
     sleep 600 & wait'";
 
 /// Opens twice as many files as a machine of this size may have open unless somebody says otherwise.
-const FILE_LEAK: &str = "sh -c 'i=0; while [ $((i += 1)) -le 200 ]; do \
-    (fd=10; while [ $fd -lt 1000 ]; do eval \"exec $fd</proc/version\"; fd=$((fd + 1)); done; \
-    echo leaks; sleep 600) & done; wait'";
+const FILE_LEAK: &str = "sh -c 'fd=9; while [ $((fd += 1)) -lt 1000 ]; do all=\"$all $fd</proc/version\"; done; \
+    i=0; while [ $((i += 1)) -le 200 ]; do (eval \"exec $all\"; echo leaks; sleep 600) & done; wait'";
 /// Says the same for ever.
 const LOG_FLOOD: &str = "sh -c 'while :; do echo flood; done'";
 

@@ -3,6 +3,7 @@
 use super::alive::{make, require_alive};
 use anyhow::{Result, ensure};
 use tare_qemu::{Vm, secs};
+use tare_tests::asleep;
 use tare_tests::guest::{says, wait_says, wait_service};
 
 /// They become PID 1's all at once, and a second later there is none.
@@ -11,7 +12,7 @@ pub(crate) fn zombies(vm: &Vm) -> Result<()> {
     make(vm, "write /proc/sys/kernel/threads-max 30000")?;
     make(vm, "zombies 10000")?;
     // Others may be dead for a moment.
-    let zombies = "ps -eo stat=,comm= | grep -c '^Z.*tare-test'";
+    let zombies = "cat /proc/[0-9]*/stat 2>/dev/null | grep -c '(tare-test-.*) Z '";
     wait_says(vm, zombies, "10000\n", secs(60))?;
     let end = "pkill -KILL -fx '/usr/bin/tare-test-service fault 7005'";
     let later = vm.scaled(secs(1)).as_secs();
@@ -64,7 +65,7 @@ pub(crate) fn unread_console(vm: &Vm) -> Result<()> {
     says(vm, logged, "a console takes nothing\n")?;
     let shown =
         "until read -r level _ </proc/sys/kernel/printk && [ $level != 1 ]; do sleep 1; done";
-    vm.ssh_within(shown, secs(60))?;
+    asleep(|| vm.ssh_within(shown, secs(60)))?;
     let mark = vm.console().mark();
     require_alive(vm)?;
     vm.wait_line_after(mark, "t-talk ended with SIGKILL", secs(10))

@@ -32,7 +32,7 @@ const TROUBLES: [(&str, Trouble); 14] = [
     ("a disk that takes no writes", lack::writes),
     ("clock set back ten years", time::back),
     ("clock set forward thirty years", time::forward),
-    ("1000 restarts", restarts::a_thousand),
+    ("400 restarts", restarts::hundreds),
     ("everything killed", flood::kill_all),
     ("state disk read-only", lack::writable_disk),
 ];
