@@ -7,12 +7,8 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
-use tare_log::{Files, Moment, Record};
+use tare_log::{Files, Record};
 
-/// How far wall clock and boot clock may come apart between two looks. A clock that was set, by a person or a time
-/// source, is believed if the kernel says that it follows one, or when it went on for so long: it does not cost the log.
-const STEADY: Duration = Duration::from_secs(60);
-const TRUSTED: Duration = Duration::from_secs(2 * 3600);
 /// No clock that is right shows less (2025, since 1970): what was written under another one has no age, only a size.
 const SANE: Duration = Duration::from_secs(1_735_689_600);
 /// A share of the age that may lie in one file, which goes as a whole.
@@ -37,9 +33,6 @@ pub(crate) struct Disk {
     current: Option<Current>,
     /// The highest number that a file has had.
     last: u64,
-    looked: Moment,
-    /// Since when the wall clock was not set.
-    steady_since: Duration,
 }
 
 /// The file that is written.
@@ -54,14 +47,11 @@ struct Current {
 
 impl Disk {
     pub(crate) fn new(folder: &Path, limits: Limits) -> Self {
-        let now = Moment::now();
         Self {
             files: Files::of(folder),
             limits,
             current: None,
             last: 0,
-            looked: now,
-            steady_since: now.since_boot,
         }
     }
 
@@ -137,20 +127,16 @@ impl Disk {
     }
 
     /// Removes files whose youngest line is too old, and begins a new file often enough for that. `synced` is whether
-    /// the clock follows a time source.
+    /// the clock follows a time source: by any other clock, which may be wrong by years, nothing is old.
     ///
     /// # Errors
     /// When a file cannot be moved or removed.
-    pub(crate) fn expire(&mut self, now: Moment, synced: bool) -> io::Result<()> {
-        let before = std::mem::replace(&mut self.looked, now);
-        if !is_steady(before, now) {
-            self.steady_since = now.since_boot;
-        }
-        if !synced && now.since_boot.saturating_sub(self.steady_since) < TRUSTED {
+    pub(crate) fn expire(&mut self, now: SystemTime, synced: bool) -> io::Result<()> {
+        if !synced {
             return Ok(());
         }
-        let oldest = now.wall.checked_sub(self.limits.age);
-        let begun = now.wall.checked_sub(self.limits.age / PART_OF_AGE);
+        let oldest = now.checked_sub(self.limits.age);
+        let begun = now.checked_sub(self.limits.age / PART_OF_AGE);
         let old = |current: &Current| current.length > 0 && Some(current.begun) < begun;
         if self.current.as_ref().is_some_and(old) {
             self.rotate()?;
@@ -241,17 +227,6 @@ fn begun(file: &File) -> Option<SystemTime> {
     let length = file.read_at(&mut bytes, 0).ok()?;
     let line = bytes[..length].split(|byte| *byte == b'\n').next()?;
     humantime::parse_rfc3339(Record::parse(line)?.wall).ok()
-}
-
-/// Whether both clocks have gone equally far.
-fn is_steady(before: Moment, now: Moment) -> bool {
-    let went = now.since_boot.saturating_sub(before.since_boot);
-    let expected = before.wall + went;
-    let apart = match now.wall.duration_since(expected) {
-        Ok(ahead) => ahead,
-        Err(behind) => behind.duration(),
-    };
-    apart < STEADY
 }
 
 #[cfg(test)]

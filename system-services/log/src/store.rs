@@ -103,7 +103,7 @@ impl Store {
             return;
         }
         self.next_look = now.since_boot + LOOKS;
-        if let Err(error) = self.disk.expire(now, synced) {
+        if let Err(error) = self.disk.expire(now.wall, synced) {
             complain(&format!("old files: {error}"));
         }
     }
