@@ -102,6 +102,31 @@ fn a_bad_layer_says_where_and_what_instead() {
 }
 
 #[test]
+fn text_is_as_long_as_exec_takes() {
+    let text = |length| "x".repeat(length);
+    let longest = (128 << 10) - 1;
+    let variable = "[services.ssh.environment]\nA = ";
+    let args = "[services.ssh.process]\nargs = ['/sshd', ";
+    for (toml, want) in [
+        (format!("{variable}'{}'", text(longest - 2)), None),
+        (
+            format!("{variable}'{}'", text(longest - 1)),
+            Some("u:1:1: `A…` is too long: an argument or variable has less than 131072 bytes"),
+        ),
+        (format!("{args}'{}']", text(longest)), None),
+        (
+            format!("{args}'{}']", text(longest + 1)),
+            Some(
+                "u:2:8: `xxxxxxxxxxxxxxxxxxxx…` is too long: an argument or variable has less than 131072 bytes",
+            ),
+        ),
+    ] {
+        let error = Layer::parse("u", toml.as_bytes(), &["ssh"]).err();
+        assert_eq!(error.map(|error| error.to_string()).as_deref(), want);
+    }
+}
+
+#[test]
 fn later_layers_win_key_by_key_and_lists_replace() {
     let (machine, origins) = merge(&[
         layer(

@@ -27,8 +27,22 @@ pub(crate) fn environment<'de, D: Deserializer<'de>>(
     from: D,
 ) -> Result<BTreeMap<String, String>, D::Error> {
     let variables = BTreeMap::<Name, Text>::deserialize(from)?;
-    let variable = |(Name(name), Text(value))| (name, value);
-    Ok(variables.into_iter().map(variable).collect())
+    let variable = |(Name(name), Text(value))| match name.len() + "=".len() + value.len() {
+        LONGEST.. => Err(D::Error::custom(too_long(&name))),
+        _ => Ok((name, value)),
+    };
+    variables.into_iter().map(variable).collect()
+}
+
+/// One more byte than an argument or a variable may have, a byte of which is for the NUL (`MAX_ARG_STRLEN`, execve(2)).
+const LONGEST: usize = 128 << 10;
+
+fn too_long(text: &str) -> String {
+    let start: String = text.chars().take(20).collect();
+    format!(
+        "`{}…` is too long: an argument or variable has less than {LONGEST} bytes",
+        start.escape_debug()
+    )
 }
 
 /// An argument, or a variable's value.
@@ -40,9 +54,12 @@ impl TryFrom<String> for Text {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        match text.contains('\0') {
-            true => Err(format!("`{}` holds a NUL byte", text.escape_debug())),
-            false => Ok(Self(text)),
+        if text.contains('\0') {
+            Err(format!("`{}` holds a NUL byte", text.escape_debug()))
+        } else if text.len() >= LONGEST {
+            Err(too_long(&text))
+        } else {
+            Ok(Self(text))
         }
     }
 }
