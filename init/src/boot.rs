@@ -4,7 +4,7 @@ use crate::clock::since_boot;
 use crate::effect::power::{self, Ending};
 use crate::effect::readable::until_readable;
 use crate::effect::uevents::Uevents;
-use crate::effect::{button, cgroups, limits, memory, modules, mounts, signals};
+use crate::effect::{button, cgroups, clock, limits, memory, modules, mounts, signals};
 use crate::host::Host;
 use crate::supervisor::Event;
 use crate::timeline::Timeline;
@@ -44,11 +44,17 @@ pub(crate) fn boot() -> ! {
     }
     report("kernel log", kmsg::lift_limit());
     report("faults", signals::leave_faults());
-    report("open files", limits::lift_open_files());
+    report("limits", limits::lift());
     report("memory", memory::shrink_reserve());
+    report("memory", memory::lock());
     report("cgroups", tare_container::cgroup::prepare());
     report("cgroups", cgroups::protect());
     report("kernel log", kmsg::relay());
+    match clock::reach_image() {
+        Ok(true) => log::warn!("the clock was behind; set it to the image's time"),
+        Ok(false) => {}
+        Err(error) => log::error!("clock: {error}"),
+    }
     report("ctrl-alt-del", power::take_ctrl_alt_del());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -1,6 +1,27 @@
 //! The kernel's clock.
 
 use nix::libc;
+use nix::sys::time::TimeSpec;
+use nix::time::{ClockId, clock_settime};
+use std::fs;
+use std::io;
+use std::time::SystemTime;
+
+/// Sets a clock that shows less than the time of the image's files, as one does whose battery is empty, to that time:
+/// certificates are valid, and nothing seems older than the machine. Returns whether it was set.
+///
+/// # Errors
+/// The kernel's.
+pub(crate) fn reach_image() -> io::Result<bool> {
+    let image = fs::metadata("/")?.modified()?;
+    let is_behind = SystemTime::now() < image;
+    if is_behind {
+        let since_epoch = image.duration_since(SystemTime::UNIX_EPOCH);
+        let time = TimeSpec::from_duration(since_epoch.unwrap_or_default());
+        clock_settime(ClockId::CLOCK_REALTIME, time)?;
+    }
+    Ok(is_behind)
+}
 
 /// Whether the kernel's clock follows a time source (`adjtimex(2)`, `STA_UNSYNC`). chronyd tells the
 /// kernel when it does (`rtcsync`); the kernel takes it back when nobody corrects the clock any more.

@@ -1,5 +1,6 @@
 //! What the kernel keeps free.
 
+use nix::sys::mman::{MlockAllFlags, mlockall};
 use std::fs;
 use std::io;
 
@@ -18,6 +19,17 @@ pub(crate) fn shrink_reserve() -> io::Result<()> {
         fs::write(RESERVE, wants.to_string())?;
     }
     Ok(())
+}
+
+/// Keeps all of this process in memory. Its pages that were read before there was a cgroup to protect them belong to the root
+/// cgroup, which reclaim may take from: PID 1 would wait for a disk that thrashes, and die with one that is gone.
+///
+/// # Errors
+/// The kernel's.
+pub(crate) fn lock() -> io::Result<()> {
+    Ok(mlockall(
+        MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE,
+    )?)
 }
 
 /// The memory of the machine in bytes, as `/proc/meminfo` has it in its first line.

@@ -1,9 +1,15 @@
 //! Waiting for a descriptor.
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use tokio::time::sleep;
+
+/// Between two tries to wait for a descriptor.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// `fd` in PID 1's loop.
 pub(crate) fn readable<T: AsFd + AsRawFd>(fd: T) -> io::Result<AsyncFd<T>> {
@@ -13,13 +19,22 @@ pub(crate) fn readable<T: AsFd + AsRawFd>(fd: T) -> io::Result<AsyncFd<T>> {
     registered.map_err(|error| error.into_parts().1)
 }
 
-/// Waits until `fd` is readable; for ever if it cannot be waited for.
+/// Waits until `fd` is readable. If the kernel has no memory for that, looks at it once a second.
 pub(crate) async fn until_readable(fd: OwnedFd) {
-    match readable(fd) {
-        Ok(fd) => drop(fd.readable().await),
-        Err(error) => {
-            log::error!("wait for a descriptor: {error}");
-            std::future::pending().await
+    let mut reported = false;
+    loop {
+        match readable(fd.as_fd()) {
+            Ok(fd) => return drop(fd.readable().await),
+            Err(error) if !reported => {
+                log::error!("wait for a descriptor: {error}");
+                reported = true;
+            }
+            Err(_) => {}
+        }
+        sleep(RETRY).await;
+        let mut polled = [PollFd::new(fd.as_fd(), PollFlags::POLLIN)];
+        if poll(&mut polled, PollTimeout::ZERO).is_ok_and(|ready| ready > 0) {
+            return;
         }
     }
 }

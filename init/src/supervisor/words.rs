@@ -29,23 +29,25 @@ impl Supervisor {
             Notice::WatchdogTrigger => self.happen(name, state::Event::WatchdogLate),
             Notice::MainPid(pid) => self.new_main(name, pid),
             Notice::ExtendTimeout(wait) => self.extend(name, wait),
-            Notice::Status(_) | Notice::Watchdog | Notice::WatchdogInterval(_) => {
-                self.noted(name, notice);
+            Notice::Status(text) => {
+                if let Some(unit) = self.units.get_mut(name) {
+                    unit.text = text;
+                }
             }
+            Notice::Watchdog => self.watchdog_pinged(name, None),
+            Notice::WatchdogInterval(interval) => self.watchdog_pinged(name, Some(interval)),
         }
     }
 
-    fn noted(&mut self, name: &str, notice: Notice) {
+    /// `WATCHDOG=1`, or a new interval, which counts as one (`sd_notify(3)`). Nothing else does: a service whose worker hangs
+    /// may go on reporting its status.
+    fn watchdog_pinged(&mut self, name: &str, interval: Option<Duration>) {
         let Some(unit) = self.units.get_mut(name) else {
             return;
         };
-        match notice {
-            Notice::Status(text) => unit.text = text,
-            Notice::WatchdogInterval(interval) => {
-                unit.watchdog.interval = Some(interval);
-                unit.watchdog.timer = None;
-            }
-            _ => {}
+        if interval.is_some() {
+            unit.watchdog.interval = interval;
+            unit.watchdog.timer = None;
         }
         // The watchdog of a service counts from when it is ready (`WatchdogSec=`, systemd.service(5)).
         if matches!(unit.life.state, State::Ready | State::Degraded) {
@@ -130,6 +132,29 @@ mod tests {
     use crate::supervisor::state::Action;
     use crate::supervisor::testing::supervisor;
     use tokio::task::LocalSet;
+
+    #[tokio::test]
+    async fn only_a_ping_counts_for_the_watchdog() {
+        let hung = ("hung", "ready = 'notify'\nwatchdog = '2s'");
+        for (message, pings) in [
+            ("STATUS=still here", false),
+            ("READY=1", false),
+            ("WATCHDOG=1", true),
+            ("STATUS=well\nWATCHDOG=1", true),
+            ("WATCHDOG_USEC=3000000", true),
+        ] {
+            let pinged = async {
+                let mut supervisor = supervisor(&[hung]);
+                let unit = supervisor.units.get_mut("hung").unwrap();
+                unit.life.state = State::Ready;
+                let before = unit.watchdog.fed;
+                supervisor.notified("hung", 0, message);
+                supervisor.units["hung"].watchdog.fed != before
+            };
+            let pinged = LocalSet::new().run_until(pinged).await;
+            assert_eq!(pinged, pings, "{message}");
+        }
+    }
 
     #[tokio::test]
     async fn more_time_may_be_asked_for_before_the_launch_is_reported() {

@@ -31,6 +31,12 @@ pub(crate) fn without_a_network_in_1970(image: &Image) -> Result<()> {
         .networks(Vec::new())
         .qemu(&["-rtc", "base=1970-01-02T00:00:00"])
         .boot()?;
+    vm.wait_line(
+        "tare: the clock was behind; set it to the image's time",
+        secs(20),
+    )?;
+    vm.wait_ready()?;
+    well_on_the_console(&vm, "[ $(date +%s) -ge $(stat -c %Y /usr/bin/bash) ]")?;
     ready_on_the_console(&vm)
 }
 
