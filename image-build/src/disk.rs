@@ -24,6 +24,10 @@ pub(crate) const ESP: u32 = 1;
 pub(crate) const SYSTEM_A: u32 = 2;
 const SYSTEM_B: u32 = 3;
 const STATE: u32 = 4;
+/// An attribute of the state partition: it is not yet formatted. The service `storage` takes it back
+/// (`system-services/storage/src/gpt.rs`); it tells a new partition from a used one even where whatever wrote the image
+/// skipped its zeros.
+const NOT_YET_FORMATTED: u64 = 1 << 48;
 
 /// The partition table of an image.
 #[derive(Debug, Clone)]
@@ -54,7 +58,10 @@ impl Layout {
                 part_guid: identifier(content, number),
                 first_lba: start / SECTOR,
                 last_lba: (start + size) / SECTOR - 1,
-                flags: 0,
+                flags: match number {
+                    STATE => NOT_YET_FORMATTED,
+                    _ => 0,
+                },
                 name: name.to_owned(),
             };
             partitions.insert(number, partition);
@@ -222,10 +229,12 @@ mod tests {
                 part_type_guid,
                 part_guid,
                 name,
-                ..
+                flags,
             } = partition;
             let kind = part_type_guid.guid;
-            format!("{number} {first_lba:>7} {last_lba:>7} {name:<8} {kind} {part_guid}\n")
+            format!(
+                "{number} {first_lba:>7} {last_lba:>7} {name:<8} {kind} {part_guid} {flags:#x}\n"
+            )
         });
         let table: String = lines.collect();
         assert_eq!(table, include_str!("disk/golden.txt"));

@@ -206,13 +206,16 @@ mod tests {
     }
 
     #[test]
-    fn our_own_services_are_bounded_and_two_may_mount() {
+    fn our_own_services_are_bounded_and_three_administer_the_system() {
         let services = our_own_services();
-        let mounters = services
+        let administrators = services
             .iter()
             .filter(|(_, service)| capabilities(service).contains(&"CAP_SYS_ADMIN"))
             .map(|(name, _)| name.as_str());
-        assert_eq!(mounters.collect::<Vec<_>>(), ["engine", "storage"]);
+        assert_eq!(
+            administrators.collect::<Vec<_>>(),
+            ["engine", "storage", "trim"]
+        );
         for (name, service) in &services {
             let bounds = service.resources;
             assert!(bounds.memory_max.is_some(), "{name}");
@@ -253,6 +256,11 @@ mod tests {
                 "storage",
                 "user root, own users false, [\"CAP_SYS_ADMIN\", \"CAP_SYS_RESOURCE\"], of the host [], \
                  devices [\"all\"], /proc Masked, /sys Masked, writes []",
+            ),
+            (
+                "trim",
+                "user root, own users false, [\"CAP_SYS_ADMIN\"], of the host [], devices [], /proc Processes, \
+                 /sys None, writes [(Volume(\"trim\"), \"/var/lib/trim\")]",
             ),
         ] {
             assert_eq!(rights(&services[name]), want);

@@ -6,20 +6,20 @@ use crate::paths::DEFAULTS;
 use std::path::Path;
 use tare_config::{Layer, MAX_BYTES, Machine, merge};
 
-/// Loads every layer: the image's, then each source's. A bad layer is refused whole and what that
-/// source held when it was last good stands in; nothing here can fail.
-pub(crate) fn load(services: &[&str]) -> Machine {
+/// Loads every layer: the image's, then each source's. A bad layer is refused whole and what that source held when it
+/// was last good stands in; nothing here can fail. Without the state nothing is remembered.
+pub(crate) fn load(services: &[&str], with_state: bool) -> Machine {
     let mut stack = Stack::default();
     if let Ok(bytes) = read_bounded(Path::new(DEFAULTS), MAX_BYTES) {
         stack.add("image", &bytes, services);
     }
     for source in userdata::SOURCES {
-        add_user_layer(&mut stack, source, services);
+        add_user_layer(&mut stack, source, services, with_state);
     }
     stack.machine
 }
 
-fn add_user_layer(stack: &mut Stack, source: &str, services: &[&str]) {
+fn add_user_layer(stack: &mut Stack, source: &str, services: &[&str], with_state: bool) {
     let read = userdata::read(source).unwrap_or_else(|error| {
         log::error!("user-data of {source} cannot be read: {error}");
         None
@@ -27,9 +27,11 @@ fn add_user_layer(stack: &mut Stack, source: &str, services: &[&str]) {
     if let Some(bytes) = read {
         if stack.add(source, &bytes, services) {
             log::info!("user-data of {source}: {} bytes, in force", bytes.len());
-            userdata::remember(source, &bytes).unwrap_or_else(|error| {
-                log::warn!("user-data of {source} cannot be remembered: {error}")
-            });
+            if with_state {
+                userdata::remember(source, &bytes).unwrap_or_else(|error| {
+                    log::warn!("user-data of {source} cannot be remembered: {error}")
+                });
+            }
             return;
         }
         log::error!("user-data of {source} is refused whole; the last good one is used, or none");

@@ -25,7 +25,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
 use tare_config::Machine;
-use tare_config::service::Condition;
+use tare_config::service::{Condition, Service};
 use tare_control::EventKind;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -34,6 +34,8 @@ const STORAGE: &str = "storage";
 /// The service that leases addresses; it runs for the links that want one.
 const DHCP: &str = "dhcp";
 
+/// After this long, what needs no state goes on without `storage`.
+const STORAGE_TIMEOUT: Duration = Duration::from_secs(30);
 /// After this long without a way out, what waits for one goes on.
 const NETWORK_PATIENCE: Duration = Duration::from_secs(30);
 /// After this long, services that are missing are named.
@@ -50,7 +52,8 @@ pub(crate) struct Host {
     machine: Machine,
     machine_id: String,
     events: UnboundedSender<Event>,
-    configured: bool,
+    /// Whether there is a configuration, that of a machine without its state included.
+    configured: Configured,
     ready: bool,
     /// Whether the required services had their time.
     late: bool,
@@ -67,6 +70,16 @@ pub(crate) struct Host {
     timers: Timers,
 }
 
+/// Which configuration is in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Configured {
+    /// None: `storage` has the time that it usually takes.
+    No,
+    /// Without the state, which `storage` still works on.
+    WithoutState,
+    Yes,
+}
+
 /// What has a time. What has happened before it is waited for no longer.
 #[derive(Default)]
 struct Timers {
@@ -78,6 +91,8 @@ struct Timers {
     kernel: Option<Task>,
     /// The next lease is over.
     lease: Option<Task>,
+    /// `storage` has ended.
+    storage: Option<Task>,
     /// The required services are ready.
     boot: Option<Task>,
     /// All services have ended.
@@ -102,7 +117,7 @@ impl Host {
             machine: Machine::default(),
             machine_id: String::new(),
             events,
-            configured: false,
+            configured: Configured::No,
             ready: false,
             late: false,
             ending: None,
@@ -122,6 +137,8 @@ impl Host {
     pub(crate) async fn begin(&mut self) {
         self.watchdogs = Watchdogs::start(self.machine.watchdog.timeout.get());
         self.feed_watchdogs();
+        self.timers.storage = Some(self.after(STORAGE_TIMEOUT, Event::StorageLate));
+        self.timers.boot = Some(self.after(BOOT_PATIENCE, Event::BootLate));
         self.network.loopback_up().await;
         self.advance().await;
         self.timeline.stage_ended(BASE, since_boot());
@@ -174,6 +191,7 @@ impl Host {
             }
             Event::NetworkChanged => self.refresh_network().await,
             Event::NetworkLate => self.network_late(),
+            Event::StorageLate => self.storage_late().await,
             Event::BootLate => self.boot_late(),
             Event::Asked(question) => self.asked(question),
             Event::End(ending) => self.end(ending),
@@ -185,14 +203,16 @@ impl Host {
 
     /// What becomes possible when something else has happened.
     async fn advance(&mut self) {
-        if !self.configured && self.ending.is_none() && self.supervisor.has_ended(STORAGE) {
-            self.configured = true;
+        let configures = self.configured != Configured::Yes && self.ending.is_none();
+        if configures && self.supervisor.has_ended(STORAGE) {
+            self.timers.storage = None;
             self.timeline.stage(CONFIGURATION, since_boot(), &[STORAGE]);
             self.mount_state();
             self.configure().await;
         }
         self.tell_changes();
-        if self.configured && !self.ready && self.supervisor.missing().is_empty() {
+        if self.configured == Configured::Yes && !self.ready && self.supervisor.missing().is_empty()
+        {
             self.ready = true;
             self.timers.boot = None;
             let now = since_boot();
@@ -206,6 +226,9 @@ impl Host {
     fn mount_state(&mut self) {
         let good = self.supervisor.holds(&Condition::Done(STORAGE.to_owned()));
         let partition = state::find().filter(|_| good);
+        if self.configured == Configured::WithoutState {
+            state::unmount_memory();
+        }
         let mounted = partition.map(|partition| state::mount_partition(&partition));
         self.volatile = Some(!matches!(mounted, Some(Ok(()))));
         if self.volatile == Some(true) {
@@ -218,35 +241,69 @@ impl Host {
         state::prepare().unwrap_or_else(|error| log::error!("state: {error}"));
     }
 
+    /// A check of a large file system takes hours, and a dying disk may hold `storage` up for ever: people get a console
+    /// meanwhile, and the machine its network.
+    async fn storage_late(&mut self) {
+        if self.configured != Configured::No || self.ending.is_some() {
+            return;
+        }
+        log::error!(
+            "state: still being checked after {} s; console and network start without it",
+            STORAGE_TIMEOUT.as_secs()
+        );
+        state::mount_memory().unwrap_or_else(|error| log::error!("state: {error}"));
+        state::prepare().unwrap_or_else(|error| log::error!("state: {error}"));
+        self.configured = Configured::WithoutState;
+        self.take_configuration();
+        self.write_facts();
+        self.refresh_network().await;
+    }
+
     /// Reads the configuration and lets everything go that follows from it.
     async fn configure(&mut self) {
-        let names = self.installed.names();
-        self.machine = config::load(&names.iter().map(String::as_str).collect::<Vec<_>>());
-        self.set_watchdogs();
+        let early = self.configured == Configured::WithoutState;
+        self.configured = Configured::Yes;
         self.machine_id = state::machine_id().unwrap_or_else(|error| {
             log::error!("machine-id: {error}");
             String::new()
         });
+        self.take_configuration();
         self.write_facts();
-        self.allow_others();
-        self.add_services();
         let now = since_boot();
         self.timeline.stage_ended(CONFIGURATION, now);
         self.timeline.stage(NETWORK, now, &[CONFIGURATION]);
+        if early {
+            self.supervisor.restart_users_of_volumes();
+        }
         self.supervisor.set(Condition::StateMounted);
         self.timeline.close_at(now + BOOT_PATIENCE);
-        self.timers.boot = Some(self.after(BOOT_PATIENCE, Event::BootLate));
         self.timers.network = Some(self.after(NETWORK_PATIENCE, Event::NetworkLate));
         self.refresh_network().await;
     }
 
-    fn add_services(&mut self) {
+    /// Reads it, and adds the services that it lets start.
+    fn take_configuration(&mut self) {
+        let with_state = self.configured == Configured::Yes;
+        let names = self.installed.names();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        self.machine = config::load(&names, with_state);
+        self.set_watchdogs();
+        self.allow_others();
+        self.add_services(with_state);
+    }
+
+    /// Without the state, those that do not need it.
+    fn add_services(&mut self, with_state: bool) {
         let resolved = resolve(&self.installed.services(), &self.machine);
         for complaint in &resolved.complaints {
             log::error!("user-data: {complaint}");
         }
+        let collects = |service: &Service| service.process.collects_output;
+        self.supervisor
+            .expect_log(resolved.services.values().any(collects));
         for (name, service) in resolved.services {
-            if self.supervisor.knows(&name) {
+            let needs_state = service.lifecycle.after.contains(&Condition::StateMounted);
+            if self.supervisor.knows(&name) || needs_state && !with_state {
                 continue;
             }
             let Some(bundle) = installed::bundle(&name, &service) else {
@@ -262,15 +319,21 @@ impl Host {
     }
 
     fn boot_late(&mut self) {
-        // It may have been said before somebody read it.
+        // The event may be older than the machine's readiness.
         if self.ready {
             return;
         }
         self.late = true;
+        let checks = self.configured != Configured::Yes;
+        let storage = checks.then_some("storage (still checks the state)");
+        let missing: Vec<&str> = storage
+            .into_iter()
+            .chain(self.supervisor.missing())
+            .collect();
         log::error!(
             "not ready after {} s: {}",
             BOOT_PATIENCE.as_secs(),
-            self.supervisor.missing().join(", ")
+            missing.join(", ")
         );
     }
 

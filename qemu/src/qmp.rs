@@ -9,7 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
 use crate::wait::Deadline;
@@ -107,6 +107,12 @@ impl Qmp {
     /// # Errors
     /// As [`Qmp::execute`].
     pub fn fail_writes(&self) -> Result<()> {
+        let rule = json!({"event": "none", "iotype": "write", "errno": EIO, "once": false});
+        self.reopen_with_faults(json!({"inject-error": [rule]}))
+    }
+
+    /// Puts a `blkdebug` with these options below the first disk.
+    fn reopen_with_faults(&self, mut faulty: Value) -> Result<()> {
         let nodes = self.execute("query-named-block-nodes", &json!({"flat": true}))?;
         let find = |wanted: &dyn Fn(&Value) -> bool| {
             let mut nodes = nodes.as_array().into_iter().flatten();
@@ -115,10 +121,9 @@ impl Qmp {
         let disk = find(&|node| node["node-name"] == "disk0");
         let file = find(&|node| node["file"] == disk["file"] && node["drv"] == "file");
         let below = find(&|node| node["file"] == disk["backing_file"] && node["drv"] != "file");
-        let rule = json!({"event": "none", "iotype": "write", "errno": EIO, "once": false});
-        let faulty = json!({
-            "driver": "blkdebug", "node-name": "faulty", "image": file["node-name"], "inject-error": [rule],
-        });
+        faulty["driver"] = "blkdebug".into();
+        faulty["node-name"] = "faulty".into();
+        faulty["image"] = file["node-name"].clone();
         self.execute("blockdev-add", &faulty)?;
         let disk = json!({
             "driver": "qcow2", "node-name": "disk0", "file": "faulty", "backing": below["node-name"],
@@ -126,6 +131,32 @@ impl Qmp {
         });
         self.execute("blockdev-reopen", &json!({"options": [disk]}))
             .map(drop)
+    }
+
+    /// Holds the first disk's next flush up until [`Qmp::resume_flush`]: for the guest the disk hangs.
+    ///
+    /// # Errors
+    /// As [`Qmp::execute`]; the disk cannot be held up.
+    pub fn suspend_flush(&self) -> Result<()> {
+        self.reopen_with_faults(json!({}))?;
+        self.disk_io("break flush_to_os held")
+    }
+
+    /// Lets the flush go on.
+    ///
+    /// # Errors
+    /// As [`Qmp::execute`]; no flush is held up.
+    pub fn resume_flush(&self) -> Result<()> {
+        self.disk_io("resume held")
+    }
+
+    /// By the device, not by its node: QEMU waits for all requests, the held one too, to open a node once more.
+    fn disk_io(&self, command: &str) -> Result<()> {
+        let disks = self.execute("query-block", &json!({}))?;
+        let device = disks[0]["qdev"].as_str().context("no first disk")?;
+        let said = self.monitor(&format!("qemu-io -d {device} \"{command}\""))?;
+        ensure!(said.trim().is_empty(), "qemu-io {command}: {said}");
+        Ok(())
     }
 
     /// Presses these keys together; names are QEMU's, such as `ctrl`.

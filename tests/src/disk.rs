@@ -58,14 +58,57 @@ pub fn require_clean_state(machine: &Machine) -> Result<()> {
 pub fn flip_bit(machine: &Machine, base: &Path, offset: u64) -> Result<()> {
     let mut byte = [0];
     File::open(base)?.read_exact_at(&mut byte, offset)?;
-    let write = format!("write -P {} {offset} 1", byte[0] ^ 1);
+    fill(machine, offset, 1, byte[0] ^ 1)
+}
+
+/// Writes `length` times `byte` to the machine's disk, `offset` bytes from its start.
+///
+/// # Errors
+/// The disk cannot be written.
+pub fn fill(machine: &Machine, offset: u64, length: u64, byte: u8) -> Result<()> {
+    qemu_io(
+        machine,
+        &format!("write -P {byte} {offset} {length}"),
+        length,
+    )
+}
+
+/// Writes `bytes` to the machine's disk, `offset` bytes from its start.
+///
+/// # Errors
+/// The disk cannot be written.
+pub fn write(machine: &Machine, offset: u64, bytes: &[u8]) -> Result<()> {
+    let content = machine.folder().join("written");
+    std::fs::write(&content, bytes)?;
+    let length = bytes.len() as u64;
+    qemu_io(
+        machine,
+        &format!("write -s {} {offset} {length}", content.display()),
+        length,
+    )
+}
+
+fn qemu_io(machine: &Machine, command: &str, length: u64) -> Result<()> {
     let overlay = machine.folder().join(&machine.shape().disks[0].path);
     let output = Command::new("qemu-io")
-        .args(["-c", &write])
+        .args(["-c", command])
         .arg(overlay)
         .output()?;
     // It exits with 0 over a failed write as well, but says so.
     let said = String::from_utf8_lossy(&output.stdout);
-    ensure!(said.contains("wrote 1/1 bytes"), "qemu-io {write}: {said}");
+    ensure!(
+        said.contains(&format!("wrote {length}/{length} bytes")),
+        "qemu-io {command}: {said}"
+    );
     Ok(())
+}
+
+/// `length` bytes of the machine's disk, `offset` bytes from its start.
+///
+/// # Errors
+/// The disk cannot be read.
+pub fn read(machine: &Machine, offset: u64, length: usize) -> Result<Vec<u8>> {
+    let mut bytes = vec![0; length];
+    File::open(machine.raw_disk()?)?.read_exact_at(&mut bytes, offset)?;
+    Ok(bytes)
 }

@@ -1,7 +1,7 @@
 //! The state partition: finding it, mounting it, doing without it.
 
 use super::files::{make_directory, read_bounded, write_atomically};
-use super::mounts::{MountError, mount};
+use super::mounts::{MountError, mount, unmount};
 use crate::paths::{MACHINE_ID, REMEMBERED, STATE};
 use nix::mount::MsFlags;
 use std::fs;
@@ -75,6 +75,13 @@ pub(crate) fn mount_partition(partition: &Path) -> Result<(), MountError> {
 pub(crate) fn mount_memory() -> Result<(), MountError> {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
     mount("state", "tmpfs", Path::new(STATE), flags, IN_MEMORY)
+}
+
+/// Takes [`mount_memory`] back; services that use it keep it until they end.
+pub(crate) fn unmount_memory() {
+    if let Err(error) = unmount(Path::new(STATE)) {
+        log::warn!("unmount {STATE}: {error}");
+    }
 }
 
 /// Makes the folders that PID 1 itself keeps on the state.

@@ -1,6 +1,6 @@
 //! What the machine tells and does over its control socket.
 
-use super::Host;
+use super::{Configured, Host};
 use crate::control::{Known, Process, Question, Told, machine_event};
 use crate::effect::power::Ending;
 use crate::supervisor::{Change, RequestError, ServiceStatus};
@@ -133,6 +133,9 @@ impl Host {
         let due = self.late || self.ready;
         let problem = |status| problem(status, due);
         let mut problems: Vec<String> = statuses.iter().filter_map(problem).collect();
+        if self.configured == Configured::WithoutState {
+            problems.push("the state is still being checked".to_owned());
+        }
         if self.volatile == Some(true) {
             problems.push("the state is in memory: it is lost at power off".to_owned());
         }

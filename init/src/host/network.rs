@@ -1,6 +1,6 @@
 //! What a change of the network means to the machine.
 
-use super::{DHCP, Host, NETWORK_PATIENCE};
+use super::{Configured, DHCP, Host, NETWORK_PATIENCE};
 use crate::clock::since_boot;
 use crate::network::PATIENCE;
 use crate::supervisor::Event;
@@ -15,7 +15,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 impl Host {
     /// Sets the links, and tells who must know what came of it.
     pub(super) async fn refresh_network(&mut self) {
-        if !self.configured {
+        if self.configured == Configured::No {
             return;
         }
         self.end_leases();

@@ -93,8 +93,11 @@ fn forget_subjects(services: &mut Services, name: &str) {
     }
 }
 
-/// A service with a volume cannot start before there is a place for volumes.
+/// A service with a volume cannot start before there is a place for volumes, unless memory will do.
 fn wait_for_state(service: &mut Service) {
+    if service.lifecycle.without_state {
+        return;
+    }
     let has_volume = service
         .mounts
         .iter()

@@ -3,11 +3,12 @@
 use super::event::Event;
 use super::health;
 use super::launch::report;
-use super::output::Collector;
+use super::output::{self, Collector};
 use super::probe::Asker;
 use super::run::Supervisor;
 use super::signal;
-use super::state::{self, Action};
+use super::state::{self, Action, State};
+use super::unit::Unit;
 use crate::task::Task;
 use nix::sys::signal::Signal;
 use std::time::Instant;
@@ -58,15 +59,17 @@ impl Supervisor {
     }
 
     fn launch(&mut self, name: &str) {
+        let is_logged = self.has_log;
         let Some(unit) = self.units.get_mut(name) else {
             return;
         };
-        match unit.start(&self.events) {
+        match unit.start(&self.events, is_logged) {
             Ok((starting, collector)) => {
                 unit.launching = true;
                 let run = unit.run;
                 self.children.insert(starting.pid(), (name.to_owned(), run));
                 self.connect(collector);
+                self.drain_outputs();
                 spawn_local(report(name.to_owned(), run, starting, self.events.clone()));
             }
             Err(error) => self.cannot_start(name, &error),
@@ -94,6 +97,37 @@ impl Supervisor {
                     self.collector = None;
                     return;
                 }
+            }
+        }
+    }
+
+    fn log_service(&self) -> Option<&Unit> {
+        let mut units = self.units.values();
+        units.find(|unit| unit.service.process.collects_output)
+    }
+
+    /// Lets nobody wait for a log service that is disabled or stopped, or has failed: what is written meanwhile is lost.
+    pub(super) fn drain_outputs(&mut self) {
+        let log = self.log_service().map(|unit| unit.life.state);
+        let is_stopped = matches!(log, Some(State::Stopped | State::Failed | State::Done));
+        let is_gone = is_stopped || !self.has_log;
+        if !is_gone {
+            self.syslog_drain = None;
+        } else if self.syslog_drain.is_none() {
+            let drain = output::drain_syslog();
+            self.syslog_drain = drain.unwrap_or_else(|error| {
+                log::warn!("drain /dev/log: {error}");
+                None
+            });
+        }
+        for unit in self.units.values_mut() {
+            if !is_gone {
+                unit.drain = None;
+            } else if let (Some(output), None) = (&unit.output, &unit.drain) {
+                let drain = output.drain();
+                unit.drain = drain
+                    .inspect_err(|error| log::warn!("{}: drain its output: {error}", unit.name))
+                    .ok();
             }
         }
     }

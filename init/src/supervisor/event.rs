@@ -58,6 +58,8 @@ pub(crate) enum Event {
     NetworkChanged,
     /// No way out was found in time; what waits for one goes on without.
     NetworkLate,
+    /// `storage` takes longer than usual.
+    StorageLate,
     /// The required services had their time.
     BootLate,
     /// The watchdogs are to be fed: proof that the loop turns, for it comes through the loop.

@@ -5,21 +5,25 @@
 //! The socket behind `/dev/log` is kept in the same way.
 
 use crate::effect::files::make_directory;
+use crate::effect::readable::readable;
+use crate::task::Task;
+use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::socket::sockopt::{ReceiveTimestampns, SndBufForce};
 use nix::sys::socket::{
-    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, sendmsg, setsockopt,
-    socketpair,
+    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, recv, sendmsg,
+    setsockopt, socketpair,
 };
 use nix::unistd::pipe2;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, IoSlice};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::sync::OnceLock;
 use tare_container::paths::LOG_SOCKET;
+use tokio::task::yield_now;
 
 /// How many messages a socket holds while nobody reads it; the kernel's 10 would make callers of `syslog(3)` wait.
 const QUEUE: (&str, &str) = ("/proc/sys/net/unix/max_dgram_qlen", "512\n");
@@ -54,7 +58,55 @@ impl Output {
     }
 }
 
+impl Output {
+    /// Reads and drops what is written for as long as the result lives, because no log service will: whoever writes to
+    /// a full pipe would wait for ever.
+    pub(super) fn drain(&self) -> io::Result<[Task; 2]> {
+        Ok([self.stdout.drain()?, self.stderr.drain()?])
+    }
+}
+
+/// Reads and drops what comes over `/dev/log` for as long as the result lives.
+pub(super) fn drain_syslog() -> io::Result<Option<Task>> {
+    let socket = dev_log().map(UnixDatagram::try_clone).transpose()?;
+    let take = |socket: &OwnedFd, buffer: &mut [u8]| {
+        recv(socket.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT)
+    };
+    socket.map(|socket| drain(socket.into(), take)).transpose()
+}
+
+/// The null device as standard output and error, for services of a machine without a log service. They find `/dev/log`
+/// all the same.
+pub(super) fn null() -> io::Result<(OwnedFd, OwnedFd)> {
+    dev_log();
+    let null = OpenOptions::new().write(true).open("/dev/null")?;
+    Ok((null.try_clone()?.into(), null.into()))
+}
+
+/// Reads from `end` by `take`, which must not block, and drops that.
+fn drain(end: OwnedFd, take: fn(&OwnedFd, &mut [u8]) -> nix::Result<usize>) -> io::Result<Task> {
+    let end = readable(end)?;
+    Ok(Task::spawn(async move {
+        let mut buffer = [0; 4096];
+        while let Ok(mut ready) = end.readable().await {
+            if take(end.get_ref(), &mut buffer) == Err(Errno::EAGAIN) {
+                ready.clear_ready();
+            }
+            // Others have their turn, however much a service writes.
+            yield_now().await;
+        }
+    }))
+}
+
 impl Pipe {
+    fn drain(&self) -> io::Result<Task> {
+        let mut options = OpenOptions::new();
+        options.read(true).custom_flags(OFlag::O_NONBLOCK.bits());
+        drain(open_again(&self.0, &options)?, |end, buffer| {
+            nix::unistd::read(end, buffer)
+        })
+    }
+
     fn new() -> io::Result<Self> {
         let (read, _write) = pipe2(OFlag::O_CLOEXEC)?;
         open_again(&read, OpenOptions::new().read(true).write(true)).map(Self)
@@ -152,4 +204,51 @@ fn open_dev_log(path: &Path) -> io::Result<UnixDatagram> {
     fs::set_permissions(path, Permissions::from_mode(0o666))?;
     setsockopt(&socket, ReceiveTimestampns, &true)?;
     Ok(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::time::Duration;
+    use tokio::sync::oneshot;
+    use tokio::task::LocalSet;
+    use tokio::time::timeout;
+
+    /// Whether a thread gets rid of more than the pipe holds.
+    async fn takes_all(pipe: &Pipe) -> bool {
+        let (done, written) = oneshot::channel();
+        let mut end = File::from(pipe.write_end().unwrap());
+        std::thread::spawn(move || {
+            end.write_all(&[b'x'; 1 << 20]).unwrap();
+            let _ = done.send(());
+        });
+        timeout(Duration::from_secs(5), written).await.is_ok()
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_a_pipe_that_is_drained() {
+        let drained = async {
+            let pipe = Pipe::new().unwrap();
+            let _drain = pipe.drain().unwrap();
+            takes_all(&pipe).await
+        };
+        assert!(LocalSet::new().run_until(drained).await);
+    }
+
+    #[tokio::test]
+    async fn a_log_service_that_comes_back_gets_what_is_written_then() {
+        let read = async {
+            let pipe = Pipe::new().unwrap();
+            drop(pipe.drain().unwrap());
+            yield_now().await;
+            File::from(pipe.write_end().unwrap())
+                .write_all(b"line\n")
+                .unwrap();
+            let mut buffer = [0; 5];
+            nix::unistd::read(pipe.read_end().unwrap(), &mut buffer).unwrap();
+            buffer
+        };
+        assert_eq!(&LocalSet::new().run_until(read).await, b"line\n");
+    }
 }

@@ -13,7 +13,7 @@ use crate::clock::since_boot;
 use crate::task::Task;
 use std::collections::BTreeMap;
 use std::time::Duration;
-use tare_config::service::{Condition, Kind, Service, Start};
+use tare_config::service::{Condition, Kind, Service, Source, Start};
 use tare_container::Bundle;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -22,6 +22,10 @@ pub(crate) struct Supervisor {
     pub(super) units: BTreeMap<String, Unit>,
     pub(super) conditions: Conditions,
     pub(super) collector: Option<Collector>,
+    /// Whether the machine has a log service, which may still have to be added.
+    pub(super) has_log: bool,
+    /// Reads `/dev/log` while there is no log service.
+    pub(super) syslog_drain: Option<Task>,
     /// Whose the children are, and of which run, by process id.
     pub(super) children: BTreeMap<i32, (String, u64)>,
     pub(super) execs: Execs,
@@ -42,6 +46,8 @@ impl Supervisor {
             units: BTreeMap::new(),
             conditions: Conditions::default(),
             collector: None,
+            has_log: true,
+            syslog_drain: None,
             children: BTreeMap::new(),
             execs: Execs::default(),
             events,
@@ -70,6 +76,11 @@ impl Supervisor {
                 .get_mut(name)
                 .expect("a unit that was just added"),
         )
+    }
+
+    /// Whether there is, or will be, a log service; it is expected unless said otherwise.
+    pub(crate) fn expect_log(&mut self, has_log: bool) {
+        self.has_log = has_log;
     }
 
     /// Whether a service of this name is known already.
@@ -111,6 +122,20 @@ impl Supervisor {
             self.happen(name, state::Event::StopRequested { again: true });
         }
         self.start_eligible();
+    }
+
+    /// Runs the services anew that have a volume: another file system has taken its place.
+    pub(crate) fn restart_users_of_volumes(&mut self) {
+        let uses = |unit: &&Unit| {
+            let mut mounts = unit.service.mounts.iter();
+            unit.life.goes_on() && mounts.any(|mount| matches!(mount.source, Source::Volume(_)))
+        };
+        let users = self.units.values().filter(uses);
+        let names: Vec<String> = users.map(|unit| unit.name.clone()).collect();
+        for name in names {
+            log::info!("{name}: restarts because the state has come");
+            self.happen(&name, state::Event::StopRequested { again: true });
+        }
     }
 
     /// Runs the services anew that read this fact only when they start.
@@ -158,6 +183,9 @@ impl Supervisor {
             self.changes.push(Change::of(unit, before));
         }
         self.tell_of(name, before, life.state);
+        if self.units[name].service.process.collects_output {
+            self.drain_outputs();
+        }
         for action in actions {
             self.act(name, action);
         }

@@ -36,14 +36,15 @@ fn preparing(what: impl Into<String>) -> impl FnOnce(io::Error) -> StartError {
 }
 
 impl Unit {
-    /// Begins to run its program. The line to the log service comes back if this is that service.
+    /// Begins to run its program; `is_logged` if there is a log service. The line to it comes back if this is that service.
     pub(super) fn start(
         &mut self,
         events: &UnboundedSender<Event>,
+        is_logged: bool,
     ) -> Result<(Starting, Option<Collector>), StartError> {
         self.begin_run();
         self.prepare(events)?;
-        let (stdout, stderr) = self.stdio().map_err(preparing("output"))?;
+        let (stdout, stderr) = self.stdio(is_logged).map_err(preparing("output"))?;
         let collects = self.service.process.collects_output;
         let line = collects.then(Collector::pair).transpose();
         let (ours, theirs) = line.map_err(preparing("line to the log"))?.unzip();
@@ -134,9 +135,12 @@ impl Unit {
             || lifecycle.after.is_empty() && lifecycle.kind == Kind::Oneshot
     }
 
-    fn stdio(&mut self) -> io::Result<(OwnedFd, OwnedFd)> {
+    fn stdio(&mut self, is_logged: bool) -> io::Result<(OwnedFd, OwnedFd)> {
         if self.writes_to_kmsg() {
             return output::kmsg();
+        }
+        if !is_logged {
+            return output::null();
         }
         if self.output.is_none() {
             self.output = Some(Output::new()?);

@@ -54,6 +54,8 @@ pub(super) struct Unit {
     pub(super) patient: bool,
     /// None before its first start, and for what writes to the kernel's log.
     pub(super) output: Option<Output>,
+    /// Reads its pipes while the log service is stopped or has failed.
+    pub(super) drain: Option<[Task; 2]>,
     /// Whether the log service that runs now has its pipes.
     pub(super) collected: bool,
     /// Whether a child exists of which it is not known yet whether it became the program.
@@ -109,6 +111,7 @@ impl Unit {
             needed: true,
             patient: false,
             output: None,
+            drain: None,
             collected: false,
             launching: false,
             ended: None,

@@ -6,12 +6,14 @@
 //! the two is whole.
 
 use crc::{CRC_32_ISO_HDLC, Crc};
+use std::fmt;
 use std::fs::File;
-use std::io;
+use std::io::{self, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 
-/// Set while a partition is being formatted; bits 48 and up are the partition type's own.
-const FORMATTING: u64 = 1 << 48;
+/// Set while a partition is not yet formatted; bits 48 and up are the partition type's own. An image sets it
+/// (`image-build/src/disk.rs`).
+const MARK: u64 = 1 << 48;
 
 /// Fields of the header, in bytes from its start.
 mod header {
@@ -37,12 +39,35 @@ mod entry {
     pub(super) const LEAST: usize = 128;
 }
 
-/// The protective MBR's one partition, in bytes from the start of the disk: its length in sectors.
-const PROTECTIVE_LENGTH: usize = 446 + 12;
+/// The protective MBR's one partition, in bytes from the start of the disk, and where its length in sectors stands.
+const PROTECTIVE: usize = 446;
+const PROTECTIVE_LENGTH: usize = PROTECTIVE + 12;
+/// Where the signature of an MBR stands.
+const SIGNATURE: usize = 510;
+
+/// One of the two copies of a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// At the start of the disk.
+    Primary,
+    /// At its end.
+    Backup,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Primary => "primary copy",
+            Self::Backup => "backup copy",
+        })
+    }
+}
 
 /// A table that was read from a disk and found sound. Positions are in logical sectors.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Table {
+    /// Where it was read.
+    place: Place,
     sector: usize,
     /// The protective MBR and the header, a sector each.
     mbr: Vec<u8>,
@@ -59,28 +84,81 @@ pub(crate) struct Extent {
 }
 
 impl Table {
-    /// The primary table of `disk`, whose sectors are `sector` bytes.
+    /// The primary table of `disk`, which has `size` bytes in sectors of `sector` bytes, or the backup at its end if
+    /// the primary is damaged.
     ///
     /// # Errors
-    /// When the disk cannot be read, or the table is damaged or of an unusual layout.
-    pub(crate) fn read(disk: &File, sector: u64) -> io::Result<Self> {
-        let sector = usize::try_from(sector).map_err(io::Error::other)?;
-        let mut start = vec![0; 2 * sector];
-        disk.read_exact_at(&mut start, 0)?;
-        let header = start.split_off(sector);
-        let length = check_header(&header)?;
+    /// When the disk cannot be read, or both tables are damaged or of an unusual layout. The error is that of the primary.
+    pub(crate) fn read(disk: &File, sector: u64, size: u64) -> io::Result<Self> {
+        let last = size / sector - 1;
+        Self::read_at(disk, sector, 1, Place::Primary).or_else(|error| {
+            let backup = Self::read_at(disk, sector, last, Place::Backup);
+            backup.map_err(|_| error)
+        })
+    }
+
+    /// The table whose header is sector `at`.
+    fn read_at(disk: &File, sector: u64, at: u64, place: Place) -> io::Result<Self> {
+        let bytes = usize::try_from(sector).map_err(io::Error::other)?;
+        let mut mbr = vec![0; bytes];
+        disk.read_exact_at(&mut mbr, 0)?;
+        let mut header = vec![0; bytes];
+        disk.read_exact_at(&mut header, at * sector)?;
+        let length = check_header(&header, at)?;
+        let sectors = length.div_ceil(bytes) as u64;
+        let entries_at = get64(&header, header::ENTRIES);
+        let usual = match place {
+            Place::Primary => 2,
+            Place::Backup => at.saturating_sub(sectors),
+        };
+        if entries_at != usual {
+            return Err(unusual());
+        }
         let mut entries = vec![0; length];
-        disk.read_exact_at(&mut entries, 2 * sector as u64)?;
+        disk.read_exact_at(&mut entries, entries_at * sector)?;
         if crc(&entries) != get32(&header, header::ENTRIES_CRC) {
             return Err(damaged("damaged entries"));
         }
+        if place == Place::Backup {
+            set64(&mut header, header::OTHER, at);
+            protect(&mut mbr, at + 1);
+        }
         Ok(Self {
-            sector,
-            mbr: start,
+            place,
+            sector: bytes,
+            mbr,
             entry_length: get32(&header, header::ENTRY_LENGTH) as usize,
             header,
             entries,
         })
+    }
+
+    /// The copy of this table on `disk` that is damaged and can be written anew.
+    ///
+    /// # Errors
+    /// When the disk cannot be read.
+    pub(crate) fn damaged_copy(&self, disk: &File) -> io::Result<Option<Place>> {
+        if self.place == Place::Backup {
+            return Ok(Some(Place::Primary));
+        }
+        let at = get64(&self.header, header::OTHER);
+        let sectors = disk_size(disk)? / self.sector as u64;
+        // Not where it belongs: the disk was made smaller, or a partition is in its place.
+        if at >= sectors || self.last_used() + self.entry_sectors() >= at {
+            return Ok(None);
+        }
+        let backup = Self::read_at(disk, self.sector as u64, at, Place::Backup);
+        let is_same = backup.is_ok_and(|backup| backup.entries == self.entries);
+        Ok((!is_same).then_some(Place::Backup))
+    }
+
+    /// The last sector of the last partition.
+    fn last_used(&self) -> u64 {
+        let entries = self.entries.chunks(self.entry_length);
+        entries
+            .map(|entry| get64(entry, entry::LAST))
+            .max()
+            .unwrap_or_default()
     }
 
     /// Where partition `number`, counted from 1, lies.
@@ -92,21 +170,21 @@ impl Table {
         })
     }
 
-    /// True while partition `number` is marked as being formatted.
-    pub(crate) fn is_formatting(&self, number: u32) -> bool {
+    /// Whether partition `number` is marked as not yet formatted.
+    pub(crate) fn is_marked(&self, number: u32) -> bool {
         let attributes = self
             .entry(number)
             .map(|entry| get64(entry, entry::ATTRIBUTES));
-        attributes.is_some_and(|attributes| attributes & FORMATTING != 0)
+        attributes.is_some_and(|attributes| attributes & MARK != 0)
     }
 
-    /// Marks partition `number` as being formatted, or as not.
-    pub(crate) fn set_formatting(&mut self, number: u32, formatting: bool) {
+    /// Marks partition `number` as not yet formatted, or takes the mark back.
+    pub(crate) fn set_marked(&mut self, number: u32, marked: bool) {
         let Some(entry) = self.entry_mut(number) else {
             return;
         };
-        let others = get64(entry, entry::ATTRIBUTES) & !FORMATTING;
-        let mark = if formatting { FORMATTING } else { 0 };
+        let others = get64(entry, entry::ATTRIBUTES) & !MARK;
+        let mark = if marked { MARK } else { 0 };
         set64(entry, entry::ATTRIBUTES, others | mark);
     }
 
@@ -137,9 +215,7 @@ impl Table {
         }
         set64(&mut self.header, header::LAST_USABLE, last_usable);
         set64(&mut self.header, header::OTHER, sectors - 1);
-        // A disk of more than 2 TiB says 2^32 - 1 here.
-        let length = u32::try_from(sectors - 1).unwrap_or(u32::MAX);
-        self.mbr[PROTECTIVE_LENGTH..][..4].copy_from_slice(&length.to_le_bytes());
+        set32(&mut self.mbr, PROTECTIVE_LENGTH, protective_length(sectors));
     }
 
     /// Writes the backup, then the primary.
@@ -202,8 +278,8 @@ impl Table {
     }
 }
 
-/// The length of the entries of a sound primary header, in bytes.
-fn check_header(header: &[u8]) -> io::Result<usize> {
+/// The length of the entries of a sound header at sector `at`, in bytes.
+fn check_header(header: &[u8], at: u64) -> io::Result<usize> {
     let length = get32(header, header::LENGTH) as usize;
     let fits = (header::LEAST..=header.len()).contains(&length);
     if !header.starts_with(b"EFI PART") || !fits || header_crc(header) != get32(header, header::CRC)
@@ -212,13 +288,38 @@ fn check_header(header: &[u8]) -> io::Result<usize> {
     }
     let count = get32(header, header::ENTRY_COUNT) as usize;
     let each = get32(header, header::ENTRY_LENGTH) as usize;
-    let usual = get64(header, header::ENTRIES) == 2 && each == entry::LEAST && count <= 1024;
-    match usual {
-        true => Ok(count * each),
-        false => Err(io::Error::other(
-            "the partition table has an unusual layout",
-        )),
+    let usual = get64(header, header::OWN) == at && each == entry::LEAST && count <= 1024;
+    if usual {
+        Ok(count * each)
+    } else {
+        Err(unusual())
     }
+}
+
+/// Makes `mbr` protect a disk of `sectors` sectors, if it is damaged (section 5.2.3).
+fn protect(mbr: &mut [u8], sectors: u64) {
+    const GPT: u8 = 0xee;
+    if mbr[SIGNATURE..][..2] == [0x55, 0xaa] && mbr[PROTECTIVE + 4] == GPT {
+        return;
+    }
+    mbr.fill(0);
+    mbr[PROTECTIVE..][..8].copy_from_slice(&[0, 0, 2, 0, GPT, 0xff, 0xff, 0xff]);
+    set32(mbr, PROTECTIVE + 8, 1);
+    set32(mbr, PROTECTIVE_LENGTH, protective_length(sectors));
+    mbr[SIGNATURE..][..2].copy_from_slice(&[0x55, 0xaa]);
+}
+
+/// A disk of more than 2 TiB says 2^32 - 1 in its protective MBR.
+fn protective_length(sectors: u64) -> u32 {
+    u32::try_from(sectors - 1).unwrap_or(u32::MAX)
+}
+
+fn disk_size(mut disk: &File) -> io::Result<u64> {
+    disk.seek(SeekFrom::End(0))
+}
+
+fn unusual() -> io::Error {
+    io::Error::other("the partition table has an unusual layout")
 }
 
 fn damaged(what: &str) -> io::Error {

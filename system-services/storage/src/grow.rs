@@ -3,6 +3,7 @@
 use crate::disk::Partition;
 use crate::ext4::{self, Superblock};
 use crate::gpt::Table;
+use crate::say::say;
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::ioctl::{Setter, ioctl, opcode};
 use rustix::mount::{
@@ -10,51 +11,67 @@ use rustix::mount::{
     fsopen,
 };
 use std::fs::{File, OpenOptions};
-use std::io::{self, Seek, SeekFrom};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
 /// Less than this, in bytes, is not worth the writes.
 const WORTH: u64 = 8 << 20;
 
-/// True if a format of `partition` was begun and not finished.
+/// Whether `partition` is marked as not yet formatted.
 ///
 /// # Errors
 /// When the table cannot be read.
-pub(crate) fn is_half_formatted(partition: &Partition) -> io::Result<bool> {
-    let disk = File::open(&partition.disk)?;
-    Ok(Table::read(&disk, partition.sector)?.is_formatting(partition.number))
+pub(crate) fn is_marked(partition: &Partition) -> io::Result<bool> {
+    Ok(read(partition)?.is_marked(partition.number))
 }
 
-/// Grows `partition` to the end of its disk, and notes there if it is about to be formatted.
+/// Repairs the partition table from the one of its two copies that is sound.
+///
+/// # Errors
+/// When neither is, or the disk cannot be read or written.
+pub(crate) fn repair(partition: &Partition) -> io::Result<()> {
+    let table = read(partition)?;
+    if let Some(damaged) = table.damaged_copy(&File::open(&partition.disk)?)? {
+        table.write(&writable(&partition.disk)?)?;
+        say(&format!(
+            "the partition table's {damaged} was damaged; repaired it from the other copy"
+        ));
+    }
+    Ok(())
+}
+
+/// Grows `partition` to the end of its disk, and marks it there as not yet formatted if `mark`.
 ///
 /// # Errors
 /// When the table cannot be read or written, or the kernel does not take the new length.
-pub(crate) fn partition(partition: &Partition, formatting: bool) -> io::Result<()> {
-    let disk = File::open(&partition.disk)?;
-    let mut table = Table::read(&disk, partition.sector)?;
+pub(crate) fn partition(partition: &Partition, mark: bool) -> io::Result<()> {
+    let mut table = read(partition)?;
     let grown = grow(&mut table, partition);
-    if formatting {
-        table.set_formatting(partition.number, true);
-    }
-    if formatting || grown.is_some() {
+    let marks = mark && !table.is_marked(partition.number);
+    table.set_marked(partition.number, mark);
+    if marks || grown.is_some() {
         table.write(&writable(&partition.disk)?)?;
     }
     match grown {
-        Some(length) => partition.set_length(&disk, length),
+        Some(length) => partition.set_length(File::open(&partition.disk)?, length),
         None => Ok(()),
     }
 }
 
-/// Takes back the note that `partition` is being formatted.
+/// Takes the mark of `partition` back.
 ///
 /// # Errors
 /// When the table cannot be read or written.
-pub(crate) fn formatted(partition: &Partition) -> io::Result<()> {
-    let disk = writable(&partition.disk)?;
-    let mut table = Table::read(&disk, partition.sector)?;
-    table.set_formatting(partition.number, false);
-    table.write(&disk)
+pub(crate) fn unmark(partition: &Partition) -> io::Result<()> {
+    let mut table = read(partition)?;
+    table.set_marked(partition.number, false);
+    table.write(&writable(&partition.disk)?)
+}
+
+fn read(partition: &Partition) -> io::Result<Table> {
+    let disk = File::open(&partition.disk)?;
+    Table::read(&disk, partition.sector, partition.disk_size)
 }
 
 /// Grows the partition in `table`; its new length in bytes, if it is worth it.
@@ -74,8 +91,9 @@ fn grow(table: &mut Table, partition: &Partition) -> Option<u64> {
 /// # Errors
 /// When it cannot be mounted or grown.
 pub(crate) fn file_system(device: &Path) -> io::Result<()> {
-    let length = File::open(device)?.seek(SeekFrom::End(0))?;
-    match ext4::superblock(device)? {
+    let file = File::open(device)?;
+    let length = ext4::size(&file)?;
+    match ext4::superblock(&file)? {
         Some(found) if is_short(found, length) => resize(device, length / found.block_size),
         _ => Ok(()),
     }

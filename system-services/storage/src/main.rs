@@ -2,27 +2,33 @@
 //!
 //! | found | done |
 //! |---|---|
-//! | nothing but zeros, or a format that was cut short | `mkfs.ext4` |
-//! | a clean ext4 | nothing: the usual case runs no other program |
-//! | an ext4 that was not unmounted, or has errors | `e2fsck -p`, then `e2fsck -y` |
-//! | an ext4 whose superblock is damaged | `e2fsck -y` with a backup superblock |
+//! | nothing but zeros, or nothing known on a partition marked as not yet formatted | `mkfs.ext4` |
+//! | our ext4, clean | nothing |
+//! | our ext4, not unmounted or with errors | `e2fsck -p`, then `e2fsck -y` |
+//! | our ext4, its superblock damaged | `e2fsck -y` with a backup superblock |
 //! | anything else | reported and left alone |
 //!
-//! Where the disk has room after the partition the partition is grown to its end, and the file
-//! system with it, online, because the kernel's journal makes that safe against a power cut.
+//! Ours is an ext4 with the label `state`. The mark is bit 48 of the partition's attributes: an image has it, so that a
+//! partition counts as new even if whatever wrote the image skipped its zeros, and it stays until `mkfs.ext4` has ended.
+//! It never outweighs what is found.
 //!
-//! Exit status 0 means that there is a clean ext4, which the next boot will not format again;
-//! otherwise PID 1 goes on with memory.
+//! Where the disk has room after the partition the partition is grown to its end, and the file system with it, online,
+//! because the kernel's journal makes that safe against a power cut. A damaged partition table is repaired from its copy.
+//!
+//! Exit status 0 means that there is a clean ext4, which the next boot will not format again; otherwise PID 1 goes on
+//! with memory.
 
+mod contents;
 mod disk;
 mod ext4;
 mod gpt;
 mod grow;
+mod output;
 mod say;
 mod tools;
 
+use contents::{Contents, contents};
 use disk::Partition;
-use ext4::Contents;
 use say::say;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -48,20 +54,28 @@ fn main() -> ExitCode {
 /// Leaves a clean ext4 on `device`.
 fn prepare(device: &Path) -> io::Result<()> {
     let partition = tolerate("find its disk", Partition::of(device)).flatten();
-    let contents = contents(device, partition.as_ref())?;
-    let blank = contents == Contents::Blank;
-    if let Some(partition) = &partition {
-        tolerate("grow the partition", grow::partition(partition, blank));
+    let partition = partition.as_ref();
+    let repair = |partition| tolerate("repair the partition table", grow::repair(partition));
+    partition.and_then(repair);
+    let marked = partition.map(grow::is_marked);
+    let marked = marked
+        .and_then(|read| tolerate("read the partition table", read))
+        .unwrap_or_default();
+    let contents = contents(device, marked)?;
+    if let Some(partition) = partition.filter(|_| contents.is_ours()) {
+        let mark = marked || contents == Contents::Blank;
+        tolerate("grow the partition", grow::partition(partition, mark));
     }
-    leave_clean(device, contents)?;
-    finish(device, partition.as_ref().filter(|_| blank))
+    let formats = contents == Contents::Blank;
+    leave_clean(device, contents, marked)?;
+    finish(device, partition.filter(|_| marked || formats))
 }
 
-/// Notes that `formatted` is, and grows the clean ext4 on `device`. Without the note the next boot would format it again,
-/// so that nobody may use it before.
-fn finish(device: &Path, formatted: Option<&Partition>) -> io::Result<()> {
-    if let Some(partition) = formatted {
-        grow::formatted(partition).map_err(|error| {
+/// Takes the mark of `marked` back, and grows the clean ext4 on `device`. A mark that stays would be in the way of the next
+/// repair, so that nothing may be written there before.
+fn finish(device: &Path, marked: Option<&Partition>) -> io::Result<()> {
+    if let Some(partition) = marked {
+        grow::unmark(partition).map_err(|error| {
             io::Error::other(format!("cannot note that it is formatted: {error}"))
         })?;
     }
@@ -69,25 +83,17 @@ fn finish(device: &Path, formatted: Option<&Partition>) -> io::Result<()> {
     Ok(())
 }
 
-/// What `device` holds; nothing, if the last format of `partition` was cut short.
-fn contents(device: &Path, partition: Option<&Partition>) -> io::Result<Contents> {
-    let half_made = partition.map(grow::is_half_formatted);
-    let half_made = half_made.and_then(|read| tolerate("read the partition table", read));
-    match half_made {
-        Some(true) => Ok(Contents::Blank),
-        Some(false) | None => ext4::contents(device),
-    }
-}
-
-fn leave_clean(device: &Path, contents: Contents) -> io::Result<()> {
+/// `marked` is an ext4 that may never have been finished.
+fn leave_clean(device: &Path, contents: Contents, marked: bool) -> io::Result<()> {
     match contents {
         Contents::Blank => tools::make(device),
+        Contents::Ext4(_) if marked => tools::repair(device, None),
         Contents::Ext4(found) if found.clean => Ok(()),
         Contents::Ext4(_) => tools::check(device),
-        Contents::Damaged(backup) => tools::repair(device, backup),
-        Contents::Unknown => Err(io::Error::other(
-            "holds neither ext4 nor zeros; it is left alone",
-        )),
+        Contents::Damaged(backup) => tools::repair(device, Some(backup)),
+        Contents::Foreign(what) => Err(io::Error::other(format!(
+            "{what}; refusing to touch it. See \"The state partition\" in docs/guide.md"
+        ))),
     }
 }
 

@@ -1,10 +1,19 @@
-//! What there is to say, to the kernel's log: this service runs before there is another one.
+//! Messages to the kernel's log: this service runs before there is another one.
 
 use std::io::{self, Write};
 
-/// Writes a line at once, for each write is a record of its own there, and begins it with the service's name, which
-/// nothing else would tell.
+/// Writes a line that the console shows.
 pub(crate) fn say(text: &str) {
-    // There is nobody else to tell.
-    let _ = io::stderr().write_all(format!("storage: {text}\n").as_bytes());
+    record("<5>", text);
+}
+
+/// Writes a line for the log only.
+pub(crate) fn note(text: &str) {
+    record("<6>", text);
+}
+
+/// Each write is a record of its own. The service's name stands in front because nothing else would tell.
+fn record(level: &str, text: &str) {
+    // There is no other place to report that this fails.
+    let _ = io::stderr().write_all(format!("{level}storage: {text}\n").as_bytes());
 }

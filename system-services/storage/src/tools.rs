@@ -1,29 +1,32 @@
-//! The programs of e2fsprogs. Their output goes to the log.
+//! The programs of e2fsprogs.
 
-use crate::ext4::{self, Backup};
-use crate::say::say;
+use crate::ext4::{self, Backup, LABEL};
+use crate::output::{Line, Output};
+use crate::say::{note, say};
 use rustix::pipe::{PipeFlags, pipe_with};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
+use std::time::Instant;
 
 /// Exit status of `e2fsck(8)`, a sum of bits: nothing to do, corrected, corrected and must be
 /// mounted anew. Above: errors are left, or it could not work.
 const CORRECTED: i32 = 3;
 
-/// Makes an ext4 labelled `state`.
+/// Makes an ext4 with our label.
 ///
 /// # Errors
 /// When `mkfs.ext4` fails.
 pub(crate) fn make(device: &Path) -> io::Result<()> {
+    let size = ext4::size(&File::open(device)?)?;
     let mut mkfs = Command::new("/usr/sbin/mkfs.ext4");
-    mkfs.args(["-q", "-F", "-L", "state"])
+    mkfs.args(["-q", "-F", "-L", LABEL])
         // Nothing is set aside for root: whoever writes there is root.
         .args(["-m", "0"])
         // As for a large disk, whatever size it has now: it may grow.
-        .args(["-b", "4096", "-i", "16384"])
+        .args(["-b", "4096", "-i", &bytes_per_inode(size).to_string()])
         .args(["-e", "remount-ro"])
         // The kernel zeroes inode tables later, in the background. Old blocks in the journal fail
         // their checksum. A partition full of zeros needs no discard.
@@ -35,6 +38,16 @@ pub(crate) fn make(device: &Path) -> io::Result<()> {
     }
 }
 
+/// How many bytes there are for each inode on a device of `size` bytes. An ext4 has less than 2^32 inodes, and grows with the
+/// ratio that it was made with: there is room for at least four times the size.
+fn bytes_per_inode(size: u64) -> u64 {
+    let mut ratio = 16 << 10;
+    while size / ratio > 1 << 30 {
+        ratio *= 4;
+    }
+    ratio
+}
+
 /// Corrects what can be corrected without a doubt, then, as nobody is there to ask, the rest.
 ///
 /// # Errors
@@ -43,7 +56,7 @@ pub(crate) fn check(device: &Path) -> io::Result<()> {
     match e2fsck(device, &["-p"]) {
         Ok(()) => sound(device),
         Err(error) => {
-            say(&format!("{error}; correcting all that it can"));
+            say(&format!("{error}; repairing everything it can"));
             repair(device, None)
         }
     }
@@ -59,7 +72,7 @@ pub(crate) fn repair(device: &Path, backup: Option<Backup>) -> io::Result<()> {
         Some(backup) => {
             let (block, size) = (backup.block.to_string(), backup.block_size.to_string());
             say(&format!(
-                "the superblock is damaged: taking the backup at block {block}"
+                "the superblock is damaged; repairing from the backup at block {block}"
             ));
             e2fsck(device, &["-y", "-b", &block, "-B", &size])?;
         }
@@ -68,7 +81,10 @@ pub(crate) fn repair(device: &Path, backup: Option<Backup>) -> io::Result<()> {
 }
 
 fn e2fsck(device: &Path, options: &[&str]) -> io::Result<()> {
-    let status = run(Command::new("/usr/sbin/e2fsck").args(options).arg(device))?;
+    // Its progress goes to the same pipe as its words.
+    let progress = ["-C", "1"];
+    let mut e2fsck = Command::new("/usr/sbin/e2fsck");
+    let status = run(e2fsck.args(progress).args(options).arg(device))?;
     match status.code() {
         Some(code) if code <= CORRECTED => Ok(()),
         _ => Err(io::Error::other(format!(
@@ -79,7 +95,7 @@ fn e2fsck(device: &Path, options: &[&str]) -> io::Result<()> {
 }
 
 fn sound(device: &Path) -> io::Result<()> {
-    match ext4::superblock(device)? {
+    match ext4::superblock(&File::open(device)?)? {
         Some(found) if found.clean => Ok(()),
         _ => Err(io::Error::other("e2fsck leaves it unclean")),
     }
@@ -100,7 +116,17 @@ fn run(command: &mut Command) -> io::Result<ExitStatus> {
     let lines = BufReader::new(File::from(output))
         .split(b'\n')
         .map_while(Result::ok);
-    lines.for_each(|line| say(&String::from_utf8_lossy(&line)));
+    let mut heard = Output::new(Instant::now());
+    for line in lines {
+        match heard.line(&line, Instant::now()) {
+            Line::Note(text) => note(&text),
+            Line::Progress(text) => say(&text),
+            Line::Nothing => {}
+        }
+    }
+    if heard.left_out() > 0 {
+        note(&format!("{} more lines", heard.left_out()));
+    }
     child
         .wait()
         .map_err(|error| failed(command.get_program(), error))
@@ -109,6 +135,24 @@ fn run(command: &mut Command) -> io::Result<ExitStatus> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_disk_is_too_large_for_its_inodes() {
+        for (tebibytes, want) in [
+            (0, 16 << 10),
+            (16, 16 << 10),
+            (17, 64 << 10),
+            (64, 64 << 10),
+            (65, 256 << 10),
+            // The largest ext4.
+            (1 << 20, 1 << 30),
+        ] {
+            let size = tebibytes << 40;
+            let ratio = bytes_per_inode(size);
+            assert_eq!(ratio, want, "{tebibytes} TiB");
+            assert!(size / ratio < 1 << 32);
+        }
+    }
 
     #[test]
     fn a_tool_that_talks_much_ends_with_its_status() {

@@ -15,6 +15,8 @@ const PID_1_RSS: u64 = 8 << 10;
 
 /// Services that end when their work is done.
 const JOBS: &[&str] = &["apps", "storage"];
+/// Services that run now and then.
+const PERIODIC: &[&str] = &["trim"];
 /// The others; `forward` and `metrics` are only there where the configuration asks for them.
 const DAEMONS: &[&str] = &["console", "dhcp", "engine", "log", "ssh", "time"];
 
@@ -112,6 +114,7 @@ fn services_are_well(vm: &Vm) -> Result<()> {
     };
     let mut want = all(JOBS, "done");
     want.extend(all(DAEMONS, "ready"));
+    want.extend(all(PERIODIC, "waiting"));
     let services = services(vm)?;
     ensure!(services == want, "services are {services:?}, not {want:?}");
     Ok(())

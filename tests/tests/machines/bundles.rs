@@ -7,8 +7,9 @@ use tare_tests::{Checks, Scratch, foreign};
 
 /// Every service of the image. All of their namespaces allow it: they are either new or the host's, and a
 /// runtime that is root on its host can give both.
-const SERVICES: [&str; 10] = [
+const SERVICES: [&str; 11] = [
     "apps", "console", "dhcp", "engine", "forward", "log", "metrics", "ssh", "storage", "time",
+    "trim",
 ];
 
 /// What PID 1 may have on disk, in bytes.

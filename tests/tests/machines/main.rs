@@ -18,6 +18,7 @@ mod services;
 mod shutdown;
 mod small;
 mod state;
+mod storage;
 mod stress;
 mod user_data;
 mod watchdog;
@@ -122,6 +123,11 @@ const TESTS: &[Test] = &[
     ),
     test!(30, image, services::overrides::of_the_page_is_in_force),
     test!(
+        20,
+        image_with_test_services,
+        services::overrides::a_machine_without_a_log_goes_on
+    ),
+    test!(
         100,
         image_with_test_services,
         services::shown::live_as_the_page_says
@@ -151,6 +157,16 @@ const TESTS: &[Test] = &[
         90,
         image,
         state::a_disk_that_fails_every_write_leaves_the_machine_up
+    ),
+    test!(
+        120,
+        image,
+        storage::damage_is_repaired_and_strangers_are_left_alone
+    ),
+    test!(
+        60,
+        image,
+        storage::a_check_without_end_leaves_console_and_network
     ),
     test!(
         200,

@@ -31,6 +31,9 @@ pub struct Lifecycle {
     pub restart_on: Vec<String>,
     /// Whether a boot without it is a bad boot.
     pub required: bool,
+    /// Whether it starts without the state partition if that takes long to check: its volumes are in memory then, and it
+    /// runs anew once the partition is there.
+    pub without_state: bool,
     /// How it is ended.
     pub stop: Stop,
 }

@@ -47,6 +47,9 @@ const READY: [&str; 8] = [
 /// What has run by then.
 const DONE: [&str; 2] = ["apps", "storage"];
 
+/// What runs once a week.
+const WAITING: &str = "trim";
+
 /// All services in their states, and what the kernel says of them.
 pub(crate) fn list(vm: &Vm) -> Result<()> {
     let list = json(vm, "service list")?;
@@ -67,6 +70,7 @@ pub(crate) fn list(vm: &Vm) -> Result<()> {
         .map(|name| (name.to_owned(), "ready".to_owned()))
         .into_iter()
         .chain(DONE.map(|name| (name.to_owned(), "done".to_owned())))
+        .chain([(WAITING.to_owned(), "waiting".to_owned())])
         .collect();
     ensure!(states == want, "{states:?} is not {want:?}");
     Ok(())

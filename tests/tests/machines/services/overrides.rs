@@ -3,8 +3,10 @@
 use anyhow::Result;
 use tare_image::Image;
 use tare_qemu::{Vm, secs};
-use tare_tests::guest::{mentions, power_off, wait_service};
-use tare_tests::{Checks, examples, user_data};
+use tare_tests::guest::{mentions, power_off, require_no_failed_service, wait_service};
+use tare_tests::{Checks, QUIET, examples, user_data};
+
+use crate::stress::lack::shout;
 
 /// The page whose user-data is taken.
 const PAGE: &str = include_str!("../../../../docs/services.md");
@@ -34,6 +36,18 @@ pub(crate) fn is_named_and_left_out(image: &Image) -> Result<()> {
     vm.wait_ready()?;
     vm.wait_ssh(secs(20))?;
     wait_service(&vm, "log", "ready", secs(20))?;
+    power_off(&vm)
+}
+
+pub(crate) fn a_machine_without_a_log_goes_on(image: &Image) -> Result<()> {
+    let vm = Vm::of(image)
+        .direct()
+        .user_data(&format!("{QUIET}services.log.enabled = false\n"))
+        .boot()?;
+    vm.wait_ready()?;
+    wait_service(&vm, "t-greedy", "ready", secs(30))?;
+    shout(&vm)?;
+    require_no_failed_service(&vm)?;
     power_off(&vm)
 }
 

@@ -51,6 +51,28 @@ pub(crate) fn room(vm: &Vm) -> Result<()> {
     says(vm, "pgrep -x tare-log", &log)
 }
 
+/// Nobody waits for a log that was stopped; what is written once it runs again is in it.
+pub(crate) fn log(vm: &Vm) -> Result<()> {
+    says(vm, "tare service stop log", "log is stopped\n")?;
+    shout(vm)?;
+    says(vm, "tare service start log", "log is ready\n")?;
+    vm.login("true", secs(30))?;
+    let logged =
+        "until tare logs --service ssh -n 20 | grep -q 'Accepted publickey'; do sleep 0.2; done";
+    vm.ssh_within(logged, secs(30)).map(drop)
+}
+
+/// A service that writes more than its pipe holds answers.
+pub(crate) fn shout(vm: &Vm) -> Result<()> {
+    let said = vm.ssh_within(
+        "exec 3<>/dev/tcp/127.0.0.1/7009; echo 'shout 2' >&3; cat <&3",
+        secs(20),
+    )?;
+    let lines: u32 = said.trim().parse()?;
+    ensure!(lines > 10_000, "{lines} lines are less than a pipe holds");
+    Ok(())
+}
+
 /// The kernel ends who took it, and nobody else.
 pub(crate) fn memory(vm: &Vm) -> Result<()> {
     let others =

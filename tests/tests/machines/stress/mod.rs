@@ -2,7 +2,7 @@
 
 mod alive;
 mod flood;
-mod lack;
+pub(crate) mod lack;
 pub(crate) mod loops;
 pub(crate) mod many;
 pub(crate) mod panic;
@@ -20,7 +20,7 @@ use tare_tests::{Checks, QUIET, disk};
 type Trouble = fn(&Vm) -> Result<()>;
 
 /// What is done to the machine, in this order; after each PID 1 is as it was.
-const TROUBLES: [(&str, Trouble); 14] = [
+const TROUBLES: [(&str, Trouble); 15] = [
     ("a console that nobody reads", flood::unread_console),
     ("10000 zombies", flood::zombies),
     ("100000 SIGCHLD", flood::sigchld),
@@ -28,6 +28,7 @@ const TROUBLES: [(&str, Trouble); 14] = [
     ("out of descriptors", lack::descriptors),
     ("out of process ids", lack::process_ids),
     ("out of room in /run", lack::room),
+    ("no log", lack::log),
     ("out of memory", lack::memory),
     ("a disk that takes no writes", lack::writes),
     ("clock set back ten years", time::back),
