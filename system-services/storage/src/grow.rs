@@ -41,15 +41,17 @@ pub(crate) fn repair(partition: &Partition) -> io::Result<()> {
     Ok(())
 }
 
-/// Grows `partition` to the end of its disk, and marks it there as not yet formatted if `mark`.
+/// Grows `partition` to the end of its disk, and marks it there as not yet formatted if it is about to be (`formats`).
 ///
 /// # Errors
 /// When the table cannot be read or written, or the kernel does not take the new length.
-pub(crate) fn partition(partition: &Partition, mark: bool) -> io::Result<()> {
+pub(crate) fn partition(partition: &Partition, formats: bool) -> io::Result<()> {
     let mut table = read(partition)?;
     let grown = grow(&mut table, partition);
-    let marks = mark && !table.is_marked(partition.number);
-    table.set_marked(partition.number, mark);
+    let marks = formats && !table.is_marked(partition.number);
+    if marks {
+        table.set_marked(partition.number, true);
+    }
     if marks || grown.is_some() {
         table.write(&writable(&partition.disk)?)?;
     }

@@ -3,8 +3,8 @@
 //! | found | done |
 //! |---|---|
 //! | nothing but zeros, or nothing known on a partition marked as not yet formatted | `mkfs.ext4` |
-//! | our ext4, clean | nothing |
-//! | our ext4, not unmounted or with errors | `e2fsck -p`, then `e2fsck -y` |
+//! | our ext4, clean | nothing; on a marked partition `e2fsck -f -y` |
+//! | our ext4, not unmounted or with errors | `e2fsck -p`, then `e2fsck -f -y` |
 //! | our ext4, its superblock damaged | `e2fsck -y` with a backup superblock |
 //! | anything else | reported and left alone |
 //!
@@ -62,17 +62,16 @@ fn prepare(device: &Path) -> io::Result<()> {
         .and_then(|read| tolerate("read the partition table", read))
         .unwrap_or_default();
     let contents = contents(device, marked)?;
-    if let Some(partition) = partition.filter(|_| contents.is_ours()) {
-        let mark = marked || contents == Contents::Blank;
-        tolerate("grow the partition", grow::partition(partition, mark));
-    }
     let formats = contents == Contents::Blank;
+    if let Some(partition) = partition.filter(|_| contents.is_ours()) {
+        tolerate("grow the partition", grow::partition(partition, formats));
+    }
     leave_clean(device, contents, marked)?;
     finish(device, partition.filter(|_| marked || formats))
 }
 
-/// Takes the mark of `marked` back, and grows the clean ext4 on `device`. A mark that stays would be in the way of the next
-/// repair, so that nothing may be written there before.
+/// Clears the mark of `marked`, and grows the clean ext4 on `device`. Under a mark that stays, a file system that is damaged
+/// later would count as blank, so nothing may be written there before.
 fn finish(device: &Path, marked: Option<&Partition>) -> io::Result<()> {
     if let Some(partition) = marked {
         grow::unmark(partition).map_err(|error| {
@@ -83,7 +82,7 @@ fn finish(device: &Path, marked: Option<&Partition>) -> io::Result<()> {
     Ok(())
 }
 
-/// `marked` is an ext4 that may never have been finished.
+/// An ext4 under a mark may be one that `mkfs.ext4` did not finish, so it is checked whatever its superblock says.
 fn leave_clean(device: &Path, contents: Contents, marked: bool) -> io::Result<()> {
     match contents {
         Contents::Blank => tools::make(device),

@@ -62,13 +62,13 @@ pub(crate) fn check(device: &Path) -> io::Result<()> {
     }
 }
 
-/// Corrects whatever can be corrected, from `backup` if there is one.
+/// Corrects whatever can be corrected, from `backup` if there is one, even if the superblock says that there is nothing.
 ///
 /// # Errors
 /// When the file system is not clean afterwards.
 pub(crate) fn repair(device: &Path, backup: Option<Backup>) -> io::Result<()> {
     match backup {
-        None => e2fsck(device, &["-y"])?,
+        None => e2fsck(device, &["-f", "-y"])?,
         Some(backup) => {
             let (block, size) = (backup.block.to_string(), backup.block_size.to_string());
             say(&format!(

@@ -47,6 +47,13 @@ impl Partition {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
+    /// Whether `e2fsck` finds nothing to correct.
+    fn is_sound(&self) -> bool {
+        let mut e2fsck = Command::new("/usr/sbin/e2fsck");
+        let output = e2fsck.args(["-f", "-n"]).arg(&self.path).output().unwrap();
+        output.status.success()
+    }
+
     fn has_precious(&self) -> bool {
         self.debugfs("cat precious") == "precious"
     }
@@ -84,7 +91,7 @@ type Change = fn(&Partition);
 
 #[test]
 fn a_file_system_of_ours_is_never_lost() {
-    let cases: [(&str, bool, Change); 9] = [
+    let cases: [(&str, bool, Change); 11] = [
         ("as it is", false, |_| {}),
         ("a mark that stayed", true, |_| {}),
         ("zeroed superblock", false, |it| it.write(1024, &[0; 1024])),
@@ -104,10 +111,21 @@ fn a_file_system_of_ours_is_never_lost() {
         ("errors recorded", false, |it| {
             it.debugfs("set_super_value state 2");
         }),
+        ("the magic erased, as wipefs does", false, |it| {
+            it.write(1024 + 0x38, &[0; 2]);
+        }),
+        ("a mark over a bitmap of noise", true, |it| {
+            it.write(65 * 4096, &noise(4096));
+        }),
         ("50 times 4 KiB of noise", false, |it| {
-            // Not over the file itself, nor over its inode.
-            let blocks = (0..50).map(|number| 40_000 + number * 1_700);
-            blocks.for_each(|block| it.write(block * 4096, &noise(4096)));
+            // As the kernel records once it has met damage.
+            it.debugfs("set_super_value state 2");
+            // Bitmaps and inodes, but for the block that holds the root directory's and the file's.
+            let bitmaps = 65..73;
+            let inodes = (0..42).map(|number| 74 + number * 48);
+            bitmaps
+                .chain(inodes)
+                .for_each(|block| it.write(block * 4096, &noise(4096)));
         }),
     ];
     for (what, marked, change) in cases {
@@ -117,6 +135,7 @@ fn a_file_system_of_ours_is_never_lost() {
             .prepare(marked)
             .unwrap_or_else(|error| panic!("{what}: {error}"));
         assert!(partition.has_precious(), "{what}");
+        assert!(partition.is_sound(), "{what}");
         let again = contents(&partition.path, false).unwrap();
         assert!(
             matches!(again, Contents::Ext4(found) if found.clean),
