@@ -241,8 +241,8 @@ impl Host {
         state::prepare().unwrap_or_else(|error| log::error!("state: {error}"));
     }
 
-    /// A check of a large file system takes hours, and a dying disk may hold `storage` up for ever: people get a console
-    /// meanwhile, and the machine its network.
+    /// Starts the console and the network without the state: a check of a large file system takes hours, and a dying disk may
+    /// never answer `storage`.
     async fn storage_late(&mut self) {
         if self.configured != Configured::No || self.ending.is_some() {
             return;
@@ -281,7 +281,7 @@ impl Host {
         self.refresh_network().await;
     }
 
-    /// Reads it, and adds the services that it lets start.
+    /// Reads the configuration, and adds the services that may start now.
     fn take_configuration(&mut self) {
         let with_state = self.configured == Configured::Yes;
         let names = self.installed.names();
@@ -292,7 +292,7 @@ impl Host {
         self.add_services(with_state);
     }
 
-    /// Without the state, those that do not need it.
+    /// Adds the services; without the state, only those that do not need it.
     fn add_services(&mut self, with_state: bool) {
         let resolved = resolve(&self.installed.services(), &self.machine);
         for complaint in &resolved.complaints {
@@ -325,7 +325,7 @@ impl Host {
         }
         self.late = true;
         let checks = self.configured != Configured::Yes;
-        let storage = checks.then_some("storage (still checks the state)");
+        let storage = checks.then_some("storage (still checking the state)");
         let missing: Vec<&str> = storage
             .into_iter()
             .chain(self.supervisor.missing())

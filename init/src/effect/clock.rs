@@ -7,8 +7,8 @@ use std::fs;
 use std::io;
 use std::time::SystemTime;
 
-/// Sets a clock that shows less than the time of the image's files, as one does whose battery is empty, to that time:
-/// certificates are valid, and nothing seems older than the machine. Returns whether it was set.
+/// Sets a clock that is behind the time of the image's files, as it is without a battery, to that time, so that
+/// certificates are valid. Returns whether it was set.
 ///
 /// # Errors
 /// The kernel's.

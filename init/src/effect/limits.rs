@@ -1,5 +1,5 @@
-//! Limits that all of root's processes share, which one container could use up for everybody else: Docker's root is the
-//! host's. What they bound is charged to the container's memory anyway.
+//! Limits that all processes of root share. A container's root is the host's, so that one container could use them up. What
+//! they bound is charged to the container's memory anyway.
 
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 use std::fs;
@@ -23,15 +23,22 @@ const SHARED: [(&str, &str); 4] = [
 /// Lifts them, and lets this process have as many files open as there may be services.
 ///
 /// # Errors
-/// The kernel's first refusal; the others are lifted all the same.
+/// The kernel's first refusal; the other limits are lifted all the same.
 pub(crate) fn lift() -> io::Result<()> {
-    setrlimit(Resource::RLIMIT_NOFILE, OPEN_FILES, OPEN_FILES)?;
-    // Queued signals are counted by user, and each process has a limit of that count.
-    setrlimit(Resource::RLIMIT_SIGPENDING, RLIM_INFINITY, RLIM_INFINITY)?;
-    let lifted = SHARED.map(|(name, value)| {
+    let lift = |(name, value): (&str, &str)| {
         let path = format!("/proc/sys/fs/{name}");
         fs::write(&path, value)
             .map_err(|error| io::Error::new(error.kind(), format!("{path}: {error}")))
-    });
-    lifted.into_iter().collect()
+    };
+    // Queued signals are counted by user, and each process has a limit of that count.
+    let own = [
+        (Resource::RLIMIT_NOFILE, OPEN_FILES),
+        (Resource::RLIMIT_SIGPENDING, RLIM_INFINITY),
+    ];
+    let own = own.map(|(resource, limit)| setrlimit(resource, limit, limit));
+    let shared = SHARED.map(lift);
+    own.into_iter()
+        .map(|result| result.map_err(io::Error::from))
+        .chain(shared)
+        .collect()
 }

@@ -21,8 +21,8 @@ pub(crate) fn shrink_reserve() -> io::Result<()> {
     Ok(())
 }
 
-/// Keeps all of this process in memory. Its pages that were read before there was a cgroup to protect them belong to the root
-/// cgroup, which reclaim may take from: PID 1 would wait for a disk that thrashes, and die with one that is gone.
+/// Locks this process in memory. Pages read before its cgroup existed are charged to the root cgroup, which `memory.min`
+/// does not protect: PID 1 would wait for a thrashing disk to read them again, and die with a disk that is gone.
 ///
 /// # Errors
 /// The kernel's.

@@ -19,7 +19,7 @@ pub(crate) fn readable<T: AsFd + AsRawFd>(fd: T) -> io::Result<AsyncFd<T>> {
     registered.map_err(|error| error.into_parts().1)
 }
 
-/// Waits until `fd` is readable. If the kernel has no memory for that, looks at it once a second.
+/// Waits until `fd` is readable. If it cannot be registered, for want of memory, polls it once a second.
 pub(crate) async fn until_readable(fd: OwnedFd) {
     let mut reported = false;
     loop {

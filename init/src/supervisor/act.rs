@@ -106,14 +106,17 @@ impl Supervisor {
         units.find(|unit| unit.service.process.collects_output)
     }
 
-    /// Lets nobody wait for a log service that is disabled or stopped, or has failed: what is written meanwhile is lost.
+    /// Drains what services write while the log service is disabled or stopped, or has failed. They would block on full
+    /// pipes; what they write is lost.
     pub(super) fn drain_outputs(&mut self) {
         let log = self.log_service().map(|unit| unit.life.state);
         let is_stopped = matches!(log, Some(State::Stopped | State::Failed | State::Done));
-        let is_gone = is_stopped || !self.has_log;
-        if !is_gone {
+        if !is_stopped && self.has_log {
             self.syslog_drain = None;
-        } else if self.syslog_drain.is_none() {
+            self.units.values_mut().for_each(|unit| unit.drain = None);
+            return;
+        }
+        if self.syslog_drain.is_none() {
             let drain = output::drain_syslog();
             self.syslog_drain = drain.unwrap_or_else(|error| {
                 log::warn!("drain /dev/log: {error}");
@@ -121,9 +124,7 @@ impl Supervisor {
             });
         }
         for unit in self.units.values_mut() {
-            if !is_gone {
-                unit.drain = None;
-            } else if let (Some(output), None) = (&unit.output, &unit.drain) {
+            if let (Some(output), None) = (&unit.output, &unit.drain) {
                 let drain = output.drain();
                 unit.drain = drain
                     .inspect_err(|error| log::warn!("{}: drain its output: {error}", unit.name))

@@ -56,11 +56,9 @@ impl Output {
     pub(super) fn write_ends(&self) -> io::Result<(OwnedFd, OwnedFd)> {
         Ok((self.stdout.write_end()?, self.stderr.write_end()?))
     }
-}
 
-impl Output {
-    /// Reads and drops what is written for as long as the result lives, because no log service will: whoever writes to
-    /// a full pipe would wait for ever.
+    /// Reads and drops what is written for as long as the result lives: without a log service, a writer would block once
+    /// its pipe is full.
     pub(super) fn drain(&self) -> io::Result<[Task; 2]> {
         Ok([self.stdout.drain()?, self.stderr.drain()?])
     }
@@ -75,8 +73,8 @@ pub(super) fn drain_syslog() -> io::Result<Option<Task>> {
     socket.map(|socket| drain(socket.into(), take)).transpose()
 }
 
-/// The null device as standard output and error, for services of a machine without a log service. They find `/dev/log`
-/// all the same.
+/// The null device as standard output and error, for a machine without a log service. `/dev/log` exists all the same,
+/// because services mount it.
 pub(super) fn null() -> io::Result<(OwnedFd, OwnedFd)> {
     dev_log();
     let null = OpenOptions::new().write(true).open("/dev/null")?;
@@ -92,7 +90,7 @@ fn drain(end: OwnedFd, take: fn(&OwnedFd, &mut [u8]) -> nix::Result<usize>) -> i
             if take(end.get_ref(), &mut buffer) == Err(Errno::EAGAIN) {
                 ready.clear_ready();
             }
-            // Others have their turn, however much a service writes.
+            // However much a service writes, the rest of the loop gets its turn.
             yield_now().await;
         }
     }))

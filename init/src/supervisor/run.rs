@@ -22,9 +22,9 @@ pub(crate) struct Supervisor {
     pub(super) units: BTreeMap<String, Unit>,
     pub(super) conditions: Conditions,
     pub(super) collector: Option<Collector>,
-    /// Whether the machine has a log service, which may still have to be added.
+    /// Whether the machine has a log service, even if it is not added yet.
     pub(super) has_log: bool,
-    /// Reads `/dev/log` while there is no log service.
+    /// Drains `/dev/log` while no log service reads it.
     pub(super) syslog_drain: Option<Task>,
     /// Whose the children are, and of which run, by process id.
     pub(super) children: BTreeMap<i32, (String, u64)>,
@@ -124,7 +124,7 @@ impl Supervisor {
         self.start_eligible();
     }
 
-    /// Runs the services anew that have a volume: another file system has taken its place.
+    /// Restarts the services that have a volume, after another file system was mounted in its place.
     pub(crate) fn restart_users_of_volumes(&mut self) {
         let uses = |unit: &&Unit| {
             let mut mounts = unit.service.mounts.iter();
@@ -133,7 +133,7 @@ impl Supervisor {
         let users = self.units.values().filter(uses);
         let names: Vec<String> = users.map(|unit| unit.name.clone()).collect();
         for name in names {
-            log::info!("{name}: restarts because the state has come");
+            log::info!("{name}: restarting, the state is mounted");
             self.happen(&name, state::Event::StopRequested { again: true });
         }
     }
@@ -177,13 +177,14 @@ impl Supervisor {
         let Some(unit) = self.units.get_mut(name) else {
             return;
         };
+        let collects = unit.service.process.collects_output;
         let (life, actions) = step(&unit.service.lifecycle, unit.life, event, since_boot());
         let before = unit.enter(life);
         if before.word() != life.state.word() {
             self.changes.push(Change::of(unit, before));
         }
         self.tell_of(name, before, life.state);
-        if self.units[name].service.process.collects_output {
+        if collects {
             self.drain_outputs();
         }
         for action in actions {

@@ -54,7 +54,7 @@ pub(super) struct Unit {
     pub(super) patient: bool,
     /// None before its first start, and for what writes to the kernel's log.
     pub(super) output: Option<Output>,
-    /// Reads its pipes while the log service is stopped or has failed.
+    /// Drains its pipes while no log service reads them.
     pub(super) drain: Option<[Task; 2]>,
     /// Whether the log service that runs now has its pipes.
     pub(super) collected: bool,

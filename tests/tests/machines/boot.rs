@@ -50,6 +50,8 @@ fn power_on_use_power_off(machine: Builder, more: &[(&str, Check)]) -> Result<()
     checks.check("no failed service", || services_are_well(&vm));
     checks.check("no orphan", || require_no_orphans(&vm));
     checks.check("PID 1 is small", || pid_1_is_small(&vm));
+    checks.check("PID 1 is locked in memory", || pid_1_is_locked(&vm));
+    checks.check("no container uses up root's limits", || limits(&vm));
     for (name, check) in more {
         checks.check(name, || check(&vm));
     }
@@ -127,6 +129,24 @@ fn disk_is_grown(vm: &Vm) -> Result<()> {
         .parse()?;
     ensure!(kibibytes > 6 << 20, "{kibibytes} KiB of a disk of 8 GiB");
     Ok(())
+}
+
+/// In KiB: at least its code.
+fn pid_1_is_locked(vm: &Vm) -> Result<()> {
+    let locked: u64 = vm
+        .ssh("awk '/^VmLck/ {print $2}' /proc/1/status")?
+        .trim()
+        .parse()?;
+    ensure!(locked > 2 << 10, "{locked} KiB are locked");
+    Ok(())
+}
+
+/// Docker's root is the host's.
+fn limits(vm: &Vm) -> Result<()> {
+    let read = "cd /proc/sys/fs; cat file-max epoll/max_user_watches inotify/max_user_*; \
+        awk '/^Max pending signals/ {print $4}' /proc/1/limits";
+    let want = "9223372036854775807\n9223372036854775807\n2147483647\n2147483647\nunlimited\n";
+    says(vm, read, want)
 }
 
 fn pid_1_is_small(vm: &Vm) -> Result<()> {

@@ -1,4 +1,4 @@
-//! What the machine makes of a damaged state partition, of one that is somebody else's, and of one that takes its time.
+//! A state partition that is damaged, that belongs to another system, or whose check takes long.
 
 use anyhow::{Result, ensure};
 use tare_image::Image;
@@ -115,7 +115,7 @@ pub(crate) fn a_check_without_end_leaves_console_and_network(image: &Image) -> R
         on_the_console(&vm, "ip -4 -brief address", "10.0.2.15")
     });
     checks.check("the two-minute message", || {
-        let late = "tare: not ready after 120 s: storage (still checks the state)";
+        let late = "tare: not ready after 120 s: storage (still checking the state)";
         vm.wait_line(late, secs(120)).map(drop)
     });
     vm.qmp().resume_flush()?;

@@ -111,13 +111,15 @@ fn text_is_as_long_as_exec_takes() {
         (format!("{variable}'{}'", text(longest - 2)), None),
         (
             format!("{variable}'{}'", text(longest - 1)),
-            Some("u:1:1: `A…` is too long: an argument or variable has less than 131072 bytes"),
+            Some(
+                "u:1:1: `A…` is too long: an argument or variable must be shorter than 131072 bytes",
+            ),
         ),
         (format!("{args}'{}']", text(longest)), None),
         (
             format!("{args}'{}']", text(longest + 1)),
             Some(
-                "u:2:8: `xxxxxxxxxxxxxxxxxxxx…` is too long: an argument or variable has less than 131072 bytes",
+                "u:2:8: `xxxxxxxxxxxxxxxxxxxx…` is too long: an argument or variable must be shorter than 131072 bytes",
             ),
         ),
     ] {

@@ -34,13 +34,14 @@ pub(crate) fn environment<'de, D: Deserializer<'de>>(
     variables.into_iter().map(variable).collect()
 }
 
-/// One more byte than an argument or a variable may have, a byte of which is for the NUL (`MAX_ARG_STRLEN`, execve(2)).
+/// The length in bytes from which the kernel refuses an argument or a variable: with its NUL it may have this many
+/// (`MAX_ARG_STRLEN`, execve(2)).
 const LONGEST: usize = 128 << 10;
 
 fn too_long(text: &str) -> String {
     let start: String = text.chars().take(20).collect();
     format!(
-        "`{}…` is too long: an argument or variable has less than {LONGEST} bytes",
+        "`{}…` is too long: an argument or variable must be shorter than {LONGEST} bytes",
         start.escape_debug()
     )
 }
