@@ -1,5 +1,6 @@
 //! What the kernel keeps free.
 
+use nix::libc;
 use nix::sys::mman::{MlockAllFlags, mlockall};
 use std::fs;
 use std::io;
@@ -22,14 +23,15 @@ pub(crate) fn shrink_reserve() -> io::Result<()> {
 }
 
 /// Locks this process in memory. Pages read before its cgroup existed are charged to the root cgroup, which `memory.min`
-/// does not protect: PID 1 would wait for a thrashing disk to read them again, and die with a disk that is gone.
+/// does not protect: PID 1 would wait for a thrashing disk to read them again, and die with a disk that is gone. What it
+/// maps later is locked once it is touched: the allocator asks for more than it hands out.
 ///
 /// # Errors
 /// The kernel's.
 pub(crate) fn lock() -> io::Result<()> {
-    Ok(mlockall(
-        MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE,
-    )?)
+    mlockall(MlockAllFlags::MCL_CURRENT)?;
+    let when_touched = MlockAllFlags::from_bits_retain(libc::MCL_ONFAULT);
+    Ok(mlockall(MlockAllFlags::MCL_FUTURE | when_touched)?)
 }
 
 /// The memory of the machine in bytes, as `/proc/meminfo` has it in its first line.

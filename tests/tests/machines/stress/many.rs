@@ -9,12 +9,15 @@ use tare_tests::{Checks, MANY, QUIET, disk, enable_many};
 
 /// In MiB: the kernel's part of a container is half of one.
 const MEMORY: u32 = 2048;
+/// The one that is killed to see whether PID 1 does its work does not wait its turn behind all others.
+const BEFORE_OTHERS: &str = "services.t-talk.resources.cpu-weight = 200\n";
 
 pub(crate) fn start_beside_each_other(image: &Image) -> Result<()> {
+    let user_data = format!("{QUIET}{BEFORE_OTHERS}{}", enable_many(MANY));
     let vm = Vm::of(image)
         .direct()
         .memory(MEMORY)
-        .user_data(&format!("{QUIET}{}", enable_many(MANY)))
+        .user_data(&user_data)
         .boot()?;
     vm.wait_ready()?;
     let mut checks = Checks::default();
