@@ -86,7 +86,7 @@ mod tests {
 
     fn esp() -> Vec<u8> {
         let mut partition = vec![0; 160 << 20];
-        let files = [("EFI/Linux/a+3.efi".to_owned(), vec![7; 5000])];
+        let files = [("EFI/Linux/a.efi".to_owned(), vec![7; 5000])];
         write(Cursor::new(&mut partition), 0x1234_5678, &files).unwrap();
         partition
     }
@@ -99,7 +99,7 @@ mod tests {
         assert_eq!(volume.fat_type(), FatType::Fat32);
         assert_eq!(volume.volume_id(), 0x1234_5678);
         let mut content = Vec::new();
-        let mut file = volume.root_dir().open_file("EFI/Linux/a+3.efi").unwrap();
+        let mut file = volume.root_dir().open_file("EFI/Linux/a.efi").unwrap();
         file.read_to_end(&mut content).unwrap();
         assert_eq!(content, vec![7; 5000]);
     }

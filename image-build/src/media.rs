@@ -60,15 +60,16 @@ impl Media<'_> {
         uki::assemble(&stub, &sections)
     }
 
-    /// The boot loader at the two places where firmware and its installer look, and the kernel with
-    /// three tries (<https://uapi-group.org/specifications/specs/boot_loader_specification/#boot-counting>).
+    /// The boot loader at the two places where firmware and its installer look, and the kernel. Its name has no count of tries
+    /// (<https://uapi-group.org/specifications/specs/boot_loader_specification/#boot-counting>): as long as it is the only
+    /// one there is nothing to fall back to.
     fn esp_files(&self, uki: Vec<u8>) -> Result<Vec<(String, Vec<u8>)>> {
         let loader = read(
             &self
                 .tools
                 .file("usr/lib/systemd/boot/efi/systemd-bootx64.efi"),
         )?;
-        let name = format!("EFI/Linux/tare_{}+3.efi", system::VERSION);
+        let name = format!("EFI/Linux/tare_{}.efi", system::VERSION);
         let config = b"timeout 0\neditor no\n".to_vec();
         Ok(vec![
             ("EFI/BOOT/BOOTX64.EFI".to_owned(), loader.clone()),
