@@ -1,16 +1,12 @@
 //! Starts the apps of the machine's configuration, each a Compose specification, with
 //! `docker compose up`, and takes down those that are no longer configured.
 //!
-//! Images preloaded at build time are given to the engine first, unless it has them. An app that
-//! fails stops no other; the exit status is 0 only if all went well.
+//! An app that fails stops no other; the exit status is 0 only if all went well.
 
 mod compose;
-mod engine;
-mod images;
 mod state;
 
 use anyhow::{Context, Result};
-use engine::Engine;
 use serde_json::{Map, Value};
 use signal_hook::consts::SIGTERM;
 use state::State;
@@ -21,10 +17,6 @@ use std::sync::atomic::AtomicBool;
 
 /// The apps by name, written by PID 1; `null` on a machine without any.
 const APPS: &str = "/run/config/apps.json";
-/// Images in the format of `docker save`.
-const IMAGES: &str = "/images";
-/// The engine's socket.
-const SOCKET: &str = "/run/engine/docker.sock";
 /// The names of the apps that were started; on a volume.
 const STARTED: &str = "/var/lib/tare/started.json";
 
@@ -47,16 +39,11 @@ fn run() -> Result<usize> {
     end_at_sigterm()?;
     let apps = read_apps(Path::new(APPS))?;
     let mut state = State::read(Path::new(STARTED));
-    let images = images::load_all(&Engine::new(SOCKET), Path::new(IMAGES));
     let taken_down = take_down(&apps, &mut state);
     let started = apps
         .iter()
         .map(|(name, spec)| start(name, spec, &mut state));
-    let failures = images
-        .into_iter()
-        .chain(taken_down)
-        .chain(started)
-        .filter(Result::is_err);
+    let failures = taken_down.into_iter().chain(started).filter(Result::is_err);
     Ok(failures.count())
 }
 

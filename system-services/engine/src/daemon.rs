@@ -89,7 +89,7 @@ impl Daemon {
             return Ok(());
         }
         let Some(wait) = self.restarts.after(self.ready, self.started.elapsed()) else {
-            bail!("{}: {status}, again and again", self.name);
+            bail!("{}: {status}: crash loop", self.name);
         };
         eprintln!("{}: {status}; starting it again", self.name);
         self.due += wait;

@@ -5,7 +5,7 @@ use crate::daemon::Daemon;
 use crate::notify::{self, Notify};
 use crate::said::{Said, Word};
 use crate::signals::{Signals, came};
-use crate::{hold, launch, shim};
+use crate::{hold, images, launch, shim, spare};
 use anyhow::{Context, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -15,7 +15,7 @@ use std::env;
 use std::fs;
 use std::mem;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 /// Where this program keeps what dockerd reads; memory.
@@ -47,6 +47,8 @@ struct Engine {
     signals: Signals,
     notify: Notify,
     said: Option<Said>,
+    /// Loads images before the service is ready: `docker run` of one of them works from then on.
+    loader: Option<Child>,
     /// Whether [`hold`] has something to release.
     held: bool,
     /// This run of dockerd holds ports for nobody.
@@ -85,6 +87,7 @@ impl Engine {
             signals: Signals::handle().context("handle signals")?,
             notify: Notify::open().with_context(|| format!("listen on {}", notify::PATH))?,
             said: None,
+            loader: None,
             held: false,
             stale: false,
             fresh: false,
@@ -122,6 +125,9 @@ impl Engine {
         match hold::take() {
             Ok(held) => self.held = held,
             Err(error) => eprintln!("published ports are closed until dockerd is ready: {error:#}"),
+        }
+        if let Err(error) = spare::release(Path::new(spare::FOLDER)) {
+            eprintln!("{error:#}");
         }
         let _ = fs::remove_file(PID_FILE);
         let child = self.dockerd.start(&mut dockerd()?)?;
@@ -193,8 +199,15 @@ impl Engine {
                 eprintln!("{error:#}");
             }
         }
-        if let Err(error) = sd_notify::notify(&[NotifyState::Ready]) {
-            eprintln!("notify: {error}");
+        match load_images() {
+            Ok(loader) => self.loader = Some(loader),
+            Err(error) => {
+                eprintln!("{error:#}");
+                say_ready();
+            }
+        }
+        if let Err(error) = spare::keep(Path::new(spare::FOLDER)) {
+            eprintln!("{error:#}");
         }
     }
 
@@ -202,8 +215,18 @@ impl Engine {
         if came(&self.signals.child) {
             self.containerd.reap()?;
             self.dockerd.reap()?;
+            self.reap_loader();
         }
         Ok(())
+    }
+
+    /// The service is ready once images are loaded, or could not be: what is missing is in the log.
+    fn reap_loader(&mut self) {
+        let ended = self.loader.as_mut().map(Child::try_wait);
+        if !matches!(ended, None | Some(Ok(None))) {
+            self.loader = None;
+            say_ready();
+        }
     }
 
     /// The next step of the end, if it is time for it.
@@ -227,6 +250,18 @@ impl Engine {
         };
         Ok(())
     }
+}
+
+fn say_ready() {
+    if let Err(error) = sd_notify::notify(&[NotifyState::Ready]) {
+        eprintln!("notify: {error}");
+    }
+}
+
+/// This program as the one that loads images.
+fn load_images() -> Result<Child> {
+    let mut loader = command(images::ARGUMENT)?;
+    loader.spawn().context("load images")
 }
 
 fn is_over(wait: Option<Duration>) -> bool {

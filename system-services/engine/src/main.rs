@@ -3,22 +3,26 @@
 //! | called as | does |
 //! |---|---|
 //! | `tare-engine` | runs containerd and dockerd until SIGTERM ([`engine`]) |
+//! | `tare-engine load-images` | gives dockerd the images that came with the disk image ([`images`]) |
 //! | `tare-engine DAEMON ARGUMENTS…` | becomes one of them ([`launch`]) |
 //! | `containerd-shim-runc-v2 …` | becomes the shim of a container, out of the engine's cgroup ([`shim`]) |
 //!
 //! Containers run on while a daemon, or all of this, is started anew (dockerd's `live-restore`). They are
 //! stopped when the machine ends.
 
+mod api;
 mod config;
 mod daemon;
 mod engine;
 mod hold;
+mod images;
 mod launch;
 mod notify;
 mod restarts;
 mod said;
 mod shim;
 mod signals;
+mod spare;
 
 use anyhow::{Result, anyhow};
 use std::env;
@@ -48,6 +52,7 @@ fn run(program: &OsString, arguments: Vec<OsString>) -> Result<()> {
     }
     match arguments.split_first() {
         None => engine::run(),
+        Some((argument, _)) if argument == images::ARGUMENT => images::load_all(),
         Some((daemon, arguments)) => {
             let error = launch::become_daemon(daemon, arguments);
             Err(anyhow!("{}: {error}", Path::new(daemon).display()))

@@ -97,7 +97,9 @@ impl Pump {
         match Reader::resume(&self.log, self.progress.begin())? {
             Some(reader) => Ok(reader),
             None => {
-                eprintln!("<4>the receiver was away for longer than the log reaches back");
+                eprintln!(
+                    "<4>log rotated past the last forwarded position; some lines were not forwarded"
+                );
                 Reader::open(&self.log, &tare_log::Filter::default())
             }
         }

@@ -23,8 +23,8 @@ pub(crate) fn make(device: &Path) -> io::Result<()> {
     let size = ext4::size(&File::open(device)?)?;
     let mut mkfs = Command::new("/usr/sbin/mkfs.ext4");
     mkfs.args(["-q", "-F", "-L", LABEL])
-        // Nothing is set aside for root: whoever writes there is root.
-        .args(["-m", "0"])
+        // Kept back from all but those with CAP_SYS_RESOURCE; PID 1 mounts it so that it is not root's.
+        .args(["-m", &reserved_percent(size).to_string()])
         // As for a large disk, whatever size it has now: it may grow.
         .args(["-b", "4096", "-i", &bytes_per_inode(size).to_string()])
         .args(["-e", "remount-ro"])
@@ -46,6 +46,13 @@ fn bytes_per_inode(size: u64) -> u64 {
         ratio *= 4;
     }
     ratio
+}
+
+/// What is kept back of a device of `size` bytes, in percent: a hundredth, but 16 MiB at least and 1 GiB at most. A start of
+/// the engine on a full disk takes less than a MiB.
+fn reserved_percent(size: u64) -> f64 {
+    let bytes = (size / 100).clamp(16 << 20, 1 << 30);
+    (bytes as f64 * 100.0 / size.max(1) as f64).min(10.0)
 }
 
 /// Corrects what can be corrected without a doubt, then, as nobody is there to ask, the rest.
@@ -135,6 +142,20 @@ fn run(command: &mut Command) -> io::Result<ExitStatus> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_hundredth_is_kept_back_within_bounds() {
+        for (size, want) in [
+            (8 << 30, 1.0),
+            (1 << 30, 1.5625),
+            (64 << 20, 10.0),
+            (1 << 40, 0.097_656_25),
+            (0, 10.0),
+        ] {
+            let got = reserved_percent(size);
+            assert!((got - want).abs() < 1e-6, "{size}: {got}");
+        }
+    }
 
     #[test]
     fn no_disk_is_too_large_for_its_inodes() {

@@ -1,3 +1,5 @@
+# sshd has many for itself; programs that close all they may have open would take seconds.
+ulimit -Sn 1024
 # Interactive shells, at the console and by ssh.
 [ -z "$PS1" ] && return
 shopt -s checkwinsize histappend

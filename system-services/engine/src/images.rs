@@ -1,26 +1,37 @@
 //! Images that came with the disk image.
 
-use crate::engine::Engine;
-use crate::report;
-use anyhow::{Context, Result};
+use crate::api::Engine;
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use std::fs::File;
 use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
 
-/// Gives the engine every `*.tar` of `folder` that it does not have.
-pub(crate) fn load_all(engine: &Engine, folder: &Path) -> Vec<Result<()>> {
-    let archives = match archives(folder) {
-        Ok(archives) => archives,
-        Err(error) => return vec![report(&folder.display().to_string(), Err(error))],
-    };
-    archives
-        .iter()
-        .map(|path| {
-            let subject = path.display().to_string();
-            report(&subject, load(engine, path))
-        })
-        .collect()
+/// The argument that asks for [`load_all`].
+pub(crate) const ARGUMENT: &str = "load-images";
+/// Images in the format of `docker save`.
+const FOLDER: &str = "/images";
+/// The engine's socket.
+const SOCKET: &str = "/run/engine/docker.sock";
+
+/// Gives the engine every image that came with the disk image and that it does not have.
+///
+/// # Errors
+/// Some could not be loaded, each of which is reported.
+pub(crate) fn load_all() -> Result<()> {
+    let engine = Engine::new(SOCKET);
+    let mut failures = 0;
+    for path in archives(Path::new(FOLDER)).with_context(|| FOLDER.to_owned())? {
+        match load(&engine, &path) {
+            Ok(what) => eprintln!("{}: {what}", path.display()),
+            Err(error) => {
+                eprintln!("{}: {error:#}", path.display());
+                failures += 1;
+            }
+        }
+    }
+    ensure!(failures == 0, "{failures} images could not be loaded");
+    Ok(())
 }
 
 fn archives(folder: &Path) -> Result<Vec<PathBuf>> {
