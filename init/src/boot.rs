@@ -90,12 +90,11 @@ async fn run(timeline: Timeline) -> ! {
         Err(error) => give_up(&error.to_string()),
     };
     start_coldplug(events);
-    host.begin().await;
+    host.begin();
     let mut batch = Vec::new();
     while inbox.recv_many(&mut batch, BATCH).await > 0 {
-        if let Some(ending) = host.handle(batch.drain(..)).await {
-            host.leave_watchdogs();
-            shutdown::finish(ending);
+        if let Some(ending) = host.handle(batch.drain(..)) {
+            shutdown::finish(ending, host.leave_watchdogs());
         }
     }
     give_up("nobody can send events any more")

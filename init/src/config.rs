@@ -1,44 +1,66 @@
 //! From the sources of this machine to its configuration.
 
 use crate::effect::files::read_bounded;
-use crate::effect::userdata;
+use crate::effect::userdata::SOURCES;
+use crate::job::Sources;
 use crate::paths::DEFAULTS;
+use std::collections::BTreeMap;
 use std::path::Path;
 use tare_config::{Layer, MAX_BYTES, Machine, merge};
 
-/// Loads every layer: the image's, then each source's. A bad layer is refused whole and what that source held when it
-/// was last good stands in; nothing here can fail. Without the state nothing is remembered.
-pub(crate) fn load(services: &[&str], with_state: bool) -> Machine {
+/// What the layers come to.
+#[derive(Debug, Default)]
+pub(crate) struct Loaded {
+    pub(crate) machine: Machine,
+    /// What sources hold and is in force, to be remembered once the machine is ready with it.
+    pub(crate) accepted: BTreeMap<String, Vec<u8>>,
+    /// What is wrong with the others, a sentence each.
+    pub(crate) problems: Vec<String>,
+}
+
+/// Lays every layer over those before: the image's, then each source's. A bad layer is rejected whole, and what its source held
+/// when it was last accepted stands in; nothing here can fail.
+pub(crate) fn load(
+    services: &[&str],
+    sources: &Sources,
+    remembered: &BTreeMap<String, Vec<u8>>,
+) -> Loaded {
     let mut stack = Stack::default();
     if let Ok(bytes) = read_bounded(Path::new(DEFAULTS), MAX_BYTES) {
         stack.add("image", &bytes, services);
     }
-    for source in userdata::SOURCES {
-        add_user_layer(&mut stack, source, services, with_state);
-    }
-    stack.machine
-}
-
-fn add_user_layer(stack: &mut Stack, source: &str, services: &[&str], with_state: bool) {
-    let read = userdata::read(source).unwrap_or_else(|error| {
-        log::error!("user-data of {source} cannot be read: {error}");
-        None
-    });
-    if let Some(bytes) = read {
-        if stack.add(source, &bytes, services) {
-            log::info!("user-data of {source}: {} bytes, in force", bytes.len());
-            if with_state {
-                userdata::remember(source, &bytes).unwrap_or_else(|error| {
-                    log::warn!("user-data of {source} cannot be remembered: {error}")
-                });
+    let mut loaded = Loaded::default();
+    for source in SOURCES {
+        match sources.get(source) {
+            Some(Ok(bytes)) if stack.add(source, bytes, services) => {
+                log::info!("user-data of {source}: {} bytes, in force", bytes.len());
+                loaded.accepted.insert(source.to_owned(), bytes.clone());
             }
-            return;
+            rejected => {
+                if let Some(Err(error)) = rejected {
+                    stack.complain(error.clone());
+                }
+                let last = remembered.get(source);
+                let stands_in = last.is_some_and(|bytes| stack.add(source, bytes, services));
+                let outcome = match stands_in {
+                    true => "using the last accepted version",
+                    false => "there is no accepted version",
+                };
+                if rejected.is_some() {
+                    log::error!("user-data of {source} is rejected; {outcome}");
+                } else if stands_in {
+                    log::info!("user-data of {source} is not there; {outcome}");
+                }
+            }
         }
-        log::error!("user-data of {source} is refused whole; the last good one is used, or none");
     }
-    if userdata::remembered(source).is_some_and(|bytes| stack.add(source, &bytes, services)) {
-        log::info!("user-data of {source}: as it was when it was last good");
+    for problem in stack.machine.ssh_authorized_keys.problems() {
+        stack.problems.push(format!("user-data: {problem}"));
+        log::error!("user-data: {problem}");
     }
+    loaded.machine = stack.machine;
+    loaded.problems = stack.problems;
+    loaded
 }
 
 /// The layers that are good, alone and together, and what they make.
@@ -46,6 +68,8 @@ fn add_user_layer(stack: &mut Stack, source: &str, services: &[&str], with_state
 struct Stack {
     layers: Vec<Layer>,
     machine: Machine,
+    /// What is wrong with the others.
+    problems: Vec<String>,
 }
 
 impl Stack {
@@ -54,9 +78,19 @@ impl Stack {
         let added = Layer::parse(source, bytes, services)
             .map_err(|error| error.to_string())
             .and_then(|layer| self.lay(layer));
-        added
-            .inspect_err(|error| log::error!("user-data: {error}"))
-            .is_ok()
+        match added {
+            Ok(()) => true,
+            Err(error) => {
+                self.complain(error);
+                false
+            }
+        }
+    }
+
+    fn complain(&mut self, problem: String) {
+        log::error!("user-data: {problem}");
+        self.problems
+            .push(format!("user-data is rejected: {problem}"));
     }
 
     /// Layers that are right alone may be wrong together: one names a receiver at `udp://`, another a
@@ -78,6 +112,51 @@ mod tests {
 
     const TLS: &str = "[log.forward]\nto = 'tls://a'\nca = '-----BEGIN CERTIFICATE-----'";
     const UDP: &str = "hostname = 'b'\n[log.forward]\nto = 'udp://b'";
+
+    fn bytes(layers: &[(&str, &str)]) -> BTreeMap<String, Vec<u8>> {
+        let layer =
+            |(source, text): &(&str, &str)| ((*source).to_owned(), text.as_bytes().to_vec());
+        layers.iter().map(layer).collect()
+    }
+
+    #[test]
+    fn a_source_that_is_rejected_or_gone_is_what_it_last_was() {
+        let sources = |layers: &[(&str, &str)]| -> Sources {
+            bytes(layers)
+                .into_iter()
+                .map(|(source, bytes)| (source, Ok(bytes)))
+                .collect()
+        };
+        let mut unreadable = sources(&[]);
+        unreadable.insert("fw_cfg".to_owned(), Err("fw_cfg: no answer".to_owned()));
+        let good = "hostname = 'new'";
+        for (sources, want, accepted, problems) in [
+            (sources(&[("fw_cfg", good)]), Some("new"), 1, vec![]),
+            (sources(&[]), Some("old"), 0, vec![]),
+            (
+                sources(&[("fw_cfg", "hostnam = 'new'")]),
+                Some("old"),
+                0,
+                vec![
+                    "user-data is rejected: fw_cfg:1:1: unknown key `hostnam`, did you mean `hostname`?",
+                ],
+            ),
+            (
+                unreadable,
+                Some("old"),
+                0,
+                vec!["user-data is rejected: fw_cfg: no answer"],
+            ),
+        ] {
+            let loaded = load(&[], &sources, &bytes(&[("fw_cfg", "hostname = 'old'")]));
+            let hostname = loaded.machine.hostname.map(|name| name.as_str().to_owned());
+            assert_eq!(hostname.as_deref(), want);
+            assert_eq!(
+                (loaded.accepted.len(), loaded.problems),
+                (accepted, problems.into_iter().map(str::to_owned).collect())
+            );
+        }
+    }
 
     #[test]
     fn a_layer_that_does_not_go_with_those_before_is_the_only_one_refused() {

@@ -1,6 +1,7 @@
 //! The machine: its configuration, network and services, and what an event means to them.
 
 mod control;
+mod disks;
 mod exec;
 mod facts;
 mod installed;
@@ -13,13 +14,13 @@ use crate::effect::power::Ending;
 use crate::effect::state;
 use crate::effect::watchdog::Watchdogs;
 use crate::network::Network;
-use crate::paths::STATE;
 use crate::plan::facts::Fact;
 use crate::plan::services::resolve;
 use crate::supervisor::{Event, Supervisor, values};
 use crate::task::Task;
 use crate::timeline::{BASE, CONFIGURATION, NETWORK, Timeline};
 use crate::{config, plan};
+use disks::Disks;
 use installed::Installed;
 use std::collections::BTreeMap;
 use std::io;
@@ -50,7 +51,11 @@ pub(crate) struct Host {
     network: Network,
     installed: Installed,
     machine: Machine,
-    machine_id: String,
+    disks: Disks,
+    /// What is wrong with user-data, a sentence each.
+    rejected: Vec<String>,
+    /// The services that cannot be loaded: a machine without them is not ready.
+    broken: Vec<String>,
     events: UnboundedSender<Event>,
     /// Whether there is a configuration, that of a machine without its state included.
     configured: Configured,
@@ -58,8 +63,6 @@ pub(crate) struct Host {
     /// Whether the required services had their time.
     late: bool,
     ending: Option<Ending>,
-    /// Whether the state is memory; none before it is mounted.
-    volatile: Option<bool>,
     timeline: Timeline,
     /// None if it cannot be opened: the machine goes on without.
     control: Option<Control>,
@@ -87,8 +90,6 @@ struct Timers {
     meal: Option<Task>,
     /// There is a way out.
     network: Option<Task>,
-    /// The kernel is asked again for the network.
-    kernel: Option<Task>,
     /// The next lease is over.
     lease: Option<Task>,
     /// `storage` has ended.
@@ -103,25 +104,26 @@ impl Host {
     /// The state partition comes first: what else there is to do is done while `storage` works.
     ///
     /// # Errors
-    /// If there is no rtnetlink, or the image's services cannot be listed.
+    /// If the image's services cannot be listed.
     pub(crate) fn new(events: UnboundedSender<Event>, timeline: Timeline) -> io::Result<Self> {
         let installed = Installed::load()?;
         let mut supervisor = Supervisor::new(events.clone());
         start_storage(&mut supervisor, &installed);
         let control = Control::open(events.clone());
-        let changes = events.clone();
+        let broken = installed.unreadable().to_vec();
         Ok(Self {
             supervisor,
-            network: Network::open(move || changes.send(Event::NetworkChanged).is_ok())?,
+            network: Network::start(events.clone()),
             installed,
             machine: Machine::default(),
-            machine_id: String::new(),
+            disks: Disks::default(),
+            rejected: Vec::new(),
+            broken,
             events,
             configured: Configured::No,
             ready: false,
             late: false,
             ending: None,
-            volatile: None,
             timeline,
             control: control
                 .map_err(|error| log::error!("control socket: {error}"))
@@ -134,29 +136,29 @@ impl Host {
     }
 
     /// What does not wait for the configuration.
-    pub(crate) async fn begin(&mut self) {
+    pub(crate) fn begin(&mut self) {
         self.watchdogs = Watchdogs::start(self.machine.watchdog.timeout.get());
         self.feed_watchdogs();
+        self.read_sources();
         self.timers.storage = Some(self.after(STORAGE_TIMEOUT, Event::StorageLate));
         self.timers.boot = Some(self.after(BOOT_PATIENCE, Event::BootLate));
-        self.network.loopback_up().await;
-        self.advance().await;
+        self.advance();
         self.timeline.stage_ended(BASE, since_boot());
     }
 
     /// Takes in what has happened. The machine's end comes back when everything has ended.
-    pub(crate) async fn handle(&mut self, events: impl Iterator<Item = Event>) -> Option<Ending> {
+    pub(crate) fn handle(&mut self, events: impl Iterator<Item = Event>) -> Option<Ending> {
         let mut over = false;
         for event in events {
             over |= matches!(event, Event::EndLate);
-            self.take(event).await;
+            self.take(event);
         }
-        self.advance().await;
+        self.advance();
         let ended = over || self.supervisor.all_ended();
         self.ending.filter(|_| ended)
     }
 
-    async fn take(&mut self, event: Event) {
+    fn take(&mut self, event: Event) {
         match event {
             Event::ChildEnded => self.supervisor.reap(),
             Event::Launched {
@@ -179,19 +181,26 @@ impl Host {
             Event::Due { service } => self.supervisor.due(&service),
             Event::SocketUsed { service } => self.supervisor.needed(&service),
             Event::Look => self.supervisor.look(),
+            Event::FactPauseOver => self.supervisor.fact_pause_over(),
             Event::StartMore => self.supervisor.start_more(),
             Event::Notified {
                 service,
                 run,
                 message,
-            } => self.notified(&service, run, &message).await,
+            } => self.notified(&service, run, &message),
             Event::ColdPlugged => {
                 self.network.cold_plugged();
-                self.refresh_network().await;
+                self.refresh_network();
             }
-            Event::NetworkChanged => self.refresh_network().await,
+            Event::Network(report) => {
+                self.network.reported(report);
+                self.refresh_network();
+            }
+            Event::LeaseLate => self.refresh_network(),
             Event::NetworkLate => self.network_late(),
-            Event::StorageLate => self.storage_late().await,
+            Event::JobDone(done) => self.job_done(done),
+            Event::JobFailed(job) => self.job_failed(job),
+            Event::StorageLate => self.disks_late(),
             Event::BootLate => self.boot_late(),
             Event::Asked(question) => self.asked(question),
             Event::End(ending) => self.end(ending),
@@ -202,71 +211,34 @@ impl Host {
     }
 
     /// What becomes possible when something else has happened.
-    async fn advance(&mut self) {
+    fn advance(&mut self) {
         let configures = self.configured != Configured::Yes && self.ending.is_none();
         if configures && self.supervisor.has_ended(STORAGE) {
-            self.timers.storage = None;
             self.timeline.stage(CONFIGURATION, since_boot(), &[STORAGE]);
-            self.mount_state();
-            self.configure().await;
+            if self.has_disks() {
+                self.timers.storage = None;
+                self.configure();
+            }
         }
         self.tell_changes();
-        if self.configured == Configured::Yes && !self.ready && self.supervisor.missing().is_empty()
-        {
+        if self.configured == Configured::Yes && !self.ready && self.missing().is_empty() {
             self.ready = true;
             self.timers.boot = None;
+            self.remember();
             let now = since_boot();
             self.timeline.ready(now);
             self.tell_machine(EventKind::Ready, String::new());
             log::info!("ready in {:.3} s", now.as_secs_f64());
-        }
-    }
-
-    /// The partition if `storage` found it good, else memory: a machine without a disk still boots.
-    fn mount_state(&mut self) {
-        let good = self.supervisor.holds(&Condition::Done(STORAGE.to_owned()));
-        let partition = state::find().filter(|_| good);
-        if self.configured == Configured::WithoutState {
-            state::unmount_memory();
-        }
-        let mounted = partition.map(|partition| state::mount_partition(&partition));
-        self.volatile = Some(!matches!(mounted, Some(Ok(()))));
-        if self.volatile == Some(true) {
-            if let Some(Err(error)) = mounted {
-                log::error!("state: {error}");
+            if let Some(twins) = Self::twins() {
+                log::error!("{twins}");
             }
-            log::error!("state: in memory; what is written to {STATE} is lost at power off");
-            state::mount_memory().unwrap_or_else(|error| log::error!("state: {error}"));
         }
-        state::prepare().unwrap_or_else(|error| log::error!("state: {error}"));
-    }
-
-    /// Starts the console and the network without the state: a check of a large file system takes hours, and a dying disk may
-    /// never answer `storage`.
-    async fn storage_late(&mut self) {
-        if self.configured != Configured::No || self.ending.is_some() {
-            return;
-        }
-        log::error!(
-            "state: still being checked after {} s; console and network start without it",
-            STORAGE_TIMEOUT.as_secs()
-        );
-        state::mount_memory().unwrap_or_else(|error| log::error!("state: {error}"));
-        state::prepare().unwrap_or_else(|error| log::error!("state: {error}"));
-        self.configured = Configured::WithoutState;
-        self.take_configuration();
-        self.write_facts();
-        self.refresh_network().await;
     }
 
     /// Reads the configuration and lets everything go that follows from it.
-    async fn configure(&mut self) {
+    fn configure(&mut self) {
         let early = self.configured == Configured::WithoutState;
         self.configured = Configured::Yes;
-        self.machine_id = state::machine_id().unwrap_or_else(|error| {
-            log::error!("machine-id: {error}");
-            String::new()
-        });
         self.take_configuration();
         self.write_facts();
         let now = since_boot();
@@ -278,7 +250,7 @@ impl Host {
         self.supervisor.set(Condition::StateMounted);
         self.timeline.close_at(now + BOOT_PATIENCE);
         self.timers.network = Some(self.after(NETWORK_PATIENCE, Event::NetworkLate));
-        self.refresh_network().await;
+        self.refresh_network();
     }
 
     /// Reads the configuration, and adds the services that may start now.
@@ -286,7 +258,11 @@ impl Host {
         let with_state = self.configured == Configured::Yes;
         let names = self.installed.names();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        self.machine = config::load(&names, with_state);
+        let (sources, remembered) = self.disks.user_data();
+        let loaded = config::load(&names, &sources, &remembered);
+        self.machine = loaded.machine;
+        self.rejected = loaded.problems;
+        self.disks.accept(loaded.accepted);
         self.set_watchdogs();
         self.allow_others();
         self.add_services(with_state);
@@ -295,8 +271,16 @@ impl Host {
     /// Adds the services; without the state, only those that do not need it.
     fn add_services(&mut self, with_state: bool) {
         let resolved = resolve(&self.installed.services(), &self.machine);
-        for complaint in &resolved.complaints {
+        let mut complaints = resolved.complaints;
+        if self.machine.services.contains_key(STORAGE) {
+            complaints.push(format!(
+                "service {STORAGE}: it runs before user-data is read; override ignored"
+            ));
+        }
+        for complaint in complaints {
             log::error!("user-data: {complaint}");
+            self.rejected
+                .push(format!("user-data is ignored: {complaint}"));
         }
         let collects = |service: &Service| service.process.collects_output;
         self.supervisor
@@ -307,6 +291,9 @@ impl Host {
                 continue;
             }
             let Some(bundle) = installed::bundle(&name, &service) else {
+                if service.lifecycle.required {
+                    self.broken.push(name);
+                }
                 continue;
             };
             let sections = plan::sections::of(&service, &self.machine);
@@ -318,18 +305,26 @@ impl Host {
         }
     }
 
+    /// The required services that are not ready, and those that nobody can start.
+    fn missing(&self) -> Vec<&str> {
+        let broken = self.broken.iter().map(String::as_str);
+        self.supervisor
+            .missing()
+            .into_iter()
+            .chain(broken)
+            .collect()
+    }
+
     fn boot_late(&mut self) {
         // The event may be older than the machine's readiness.
         if self.ready {
             return;
         }
         self.late = true;
-        let checks = self.configured != Configured::Yes;
-        let storage = checks.then_some("storage (still checking the state)");
-        let missing: Vec<&str> = storage
-            .into_iter()
-            .chain(self.supervisor.missing())
-            .collect();
+        let mut missing = self.missing();
+        if self.configured != Configured::Yes {
+            missing.insert(0, "storage (still checking the state)");
+        }
         log::error!(
             "not ready after {} s: {}",
             BOOT_PATIENCE.as_secs(),
@@ -337,7 +332,7 @@ impl Host {
         );
     }
 
-    async fn notified(&mut self, service: &str, run: u64, message: &str) {
+    fn notified(&mut self, service: &str, run: u64, message: &str) {
         self.supervisor.notified(service, run, message);
         if service != DHCP {
             return;
@@ -351,24 +346,23 @@ impl Host {
             .for_each(|json| self.network.lease(&self.machine, json));
         if !lost.is_empty() || !leased.is_empty() {
             self.write_facts();
-            self.refresh_network().await;
+            self.refresh_network();
         }
     }
 
     /// Begins the end; a second wish changes how it ends, not that it does.
     fn end(&mut self, ending: Ending) {
+        let word = match ending {
+            Ending::PowerOff => "power off",
+            Ending::Reboot => "reboot",
+        };
+        // So that a service that is told to end knows whether the machine ends too.
+        self.write(vec![Fact {
+            name: "ending",
+            text: format!("{word}\n"),
+        }]);
         if self.ending.replace(ending).is_none() {
-            let word = match ending {
-                Ending::PowerOff => "power off",
-                Ending::Reboot => "reboot",
-            };
             log::info!("{word}: stopping services");
-            // So that a service that is told to end knows whether the machine ends too.
-            let text = format!("{word}\n");
-            self.write(vec![Fact {
-                name: "ending",
-                text,
-            }]);
             self.tell_machine(EventKind::Ending, String::new());
             self.timers.end = Some(self.after(END_PATIENCE, Event::EndLate));
             self.supervisor.begin_end();

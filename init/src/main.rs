@@ -1,7 +1,8 @@
 //! PID 1 of Tare: the only executable on the host.
 //!
 //! The kernel runs it under two names: as `/sbin/init` it boots the machine, as `/sbin/modprobe`
-//! (`CONFIG_MODPROBE_PATH`) it loads a module and ends.
+//! (`CONFIG_MODPROBE_PATH`) it loads a module and ends. PID 1 itself runs it under two more: [`network::worker`] sets the
+//! network in its place, and a [`job`] waits for disks.
 
 mod boot;
 mod clock;
@@ -9,6 +10,7 @@ mod config;
 mod control;
 mod effect;
 mod host;
+mod job;
 mod kmsg;
 mod network;
 mod paths;
@@ -19,17 +21,22 @@ mod task;
 mod timeline;
 
 use effect::modules;
+use network::worker;
 use std::path::Path;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args();
     let name = arguments.next().unwrap_or_default();
-    if Path::new(&name)
-        .file_name()
-        .is_some_and(|name| name == modules::MODPROBE)
-    {
+    let name = Path::new(&name).file_name().unwrap_or_default();
+    if name == modules::MODPROBE {
         return modules::modprobe(arguments);
+    }
+    if name == worker::NAME {
+        return worker::main();
+    }
+    if name == job::NAME {
+        return job::main();
     }
     if std::process::id() != 1 {
         eprintln!("init: this is Tare's PID 1; it does nothing as any other process");

@@ -1,29 +1,37 @@
 //! The machine's network as it is now: links, leases, and what follows from them.
 
+mod process;
+pub(crate) mod worker;
+
 use crate::clock::since_boot;
-use crate::effect::netlink;
 use crate::plan;
 use crate::plan::facts::{Fact, Leases};
 use crate::plan::lease;
 use crate::plan::network::Link;
+use crate::supervisor::Event;
+use process::Process;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
-use std::io;
 use std::time::Duration;
 use tare_config::Machine;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::time::timeout;
+use tokio::sync::mpsc::UnboundedSender;
 
-/// Changes within this time are one: a container that starts makes a dozen.
-const SETTLE: Duration = Duration::from_millis(100);
-
-/// The kernel drops answers for which it has no room; PID 1 waits no longer than this for one.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(3);
+/// What the kernel has.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Report {
+    /// The Ethernet links that are no bridge, tunnel or container's end.
+    pub(crate) links: BTreeSet<Link>,
+    /// Of those links, all that reach beyond the link: name and `ADDRESS/PREFIX`.
+    pub(crate) addresses: Vec<(String, String)>,
+    /// Whether there is a default route, whoever made it.
+    pub(crate) routed: bool,
+}
 
 /// What a look at the network gives.
 pub(crate) struct Outlook {
     /// The links that want a lease.
     pub(crate) dhcp: Vec<String>,
-    /// Whether there is a way out, or none will come.
+    /// Whether there is a default route, or none will come.
     pub(crate) online: bool,
     /// The machine's addresses.
     pub(crate) addresses: Fact,
@@ -31,25 +39,27 @@ pub(crate) struct Outlook {
 
 /// The machine's network.
 pub(crate) struct Network {
-    kernel: netlink::Network,
-    links: BTreeSet<Link>,
+    process: Process,
+    report: Report,
     pub(crate) leases: Leases,
     /// Whether the links that were there at the boot are known: some have a driver that is a module.
     cold_plugged: bool,
 }
 
 impl Network {
-    /// Connects; `changed` is called when something changed, at most every 100 ms.
-    pub(crate) fn open(changed: impl Fn() -> bool + 'static) -> io::Result<Self> {
-        let (sender, receiver): (UnboundedSender<()>, _) = unbounded_channel();
-        let kernel = netlink::Network::open(sender)?;
-        tokio::task::spawn_local(settle(receiver, changed));
-        Ok(Self {
-            kernel,
-            links: BTreeSet::new(),
+    /// Starts the process that talks to the kernel; what that finds comes as [`Event::Network`].
+    pub(crate) fn start(events: UnboundedSender<Event>) -> Self {
+        Self {
+            process: Process::start(events),
+            report: Report::default(),
             leases: Leases::new(),
             cold_plugged: false,
-        })
+        }
+    }
+
+    /// Takes in what the kernel has now.
+    pub(crate) fn reported(&mut self, report: Report) {
+        self.report = report;
     }
 
     /// The devices that were there at the boot have their modules.
@@ -57,29 +67,16 @@ impl Network {
         self.cold_plugged = true;
     }
 
-    /// Brings the loopback link up.
-    pub(crate) async fn loopback_up(&self) {
-        match timeout(PATIENCE, self.kernel.loopback_up()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => log::error!("network: loopback: {error}"),
-            Err(_) => log::error!("network: loopback: the kernel does not answer"),
-        }
-    }
-
-    /// Sets what configuration and leases say on the links that are there.
-    pub(crate) async fn refresh(&mut self, machine: &Machine) -> Outlook {
-        match self.kernel.links().await {
-            Ok(links) => self.links = links,
-            Err(error) => log::error!("network: links: {error}"),
-        }
-        let steps = plan::network::plan(machine, &self.links, &self.leases);
-        self.kernel.apply(&steps).await;
-        let dhcp = plan::network::dhcp_links(machine, &self.links);
-        let addresses = self.kernel.addresses(&self.links).await.unwrap_or_default();
+    /// Has the kernel's network set as configuration and leases say, and says what follows from what it is now.
+    pub(crate) fn refresh(&mut self, machine: &Machine) -> Outlook {
+        let links = &self.report.links;
+        self.process
+            .set(plan::network::plan(machine, links, &self.leases));
+        let dhcp = plan::network::dhcp_links(machine, links);
         Outlook {
-            online: plan::network::is_online(&steps, &dhcp, self.cold_plugged),
+            online: plan::network::is_online(self.report.routed, &dhcp, self.cold_plugged),
             dhcp,
-            addresses: plan::facts::addresses(&addresses),
+            addresses: plan::facts::addresses(&self.report.addresses),
         }
     }
 
@@ -101,7 +98,7 @@ impl Network {
     }
 
     fn wants_lease(&self, machine: &Machine, interface: &str) -> bool {
-        let links = plan::network::dhcp_links(machine, &self.links);
+        let links = plan::network::dhcp_links(machine, &self.report.links);
         links.iter().any(|link| link == interface)
     }
 
@@ -119,17 +116,6 @@ impl Network {
     pub(crate) fn lease_lost(&mut self, interface: &str) {
         if self.leases.remove(interface).is_some() {
             log::warn!("network: the lease of {interface} has run out");
-        }
-    }
-}
-
-async fn settle(mut changes: UnboundedReceiver<()>, changed: impl Fn() -> bool) {
-    while changes.recv().await.is_some() && changed() {
-        tokio::time::sleep(SETTLE).await;
-        while changes.try_recv().is_ok() {}
-        // What changed while we slept is seen by one more look.
-        if !changed() {
-            return;
         }
     }
 }

@@ -4,6 +4,7 @@ use crate::effect::cgroups;
 use crate::effect::last_writes;
 use crate::effect::mounts::unmount_all;
 use crate::effect::power::{self, Ending};
+use crate::effect::watchdog::Watchdogs;
 use crate::kmsg;
 use crate::paths::STATE;
 use crate::supervisor::reap;
@@ -19,7 +20,7 @@ use std::time::{Duration, Instant};
 const LAST: Duration = Duration::from_secs(5);
 
 /// Kills what is left, unmounts the state and ends the machine.
-pub(crate) fn finish(ending: Ending) -> ! {
+pub(crate) fn finish(ending: Ending, mut watchdogs: Watchdogs) -> ! {
     for group in ["containers", "services"] {
         if let Err(error) = cgroups::kill(group) {
             log::warn!("kill {group}: {error}");
@@ -29,13 +30,15 @@ pub(crate) fn finish(ending: Ending) -> ! {
     // Whoever is left in no group of ours: a module being loaded, a child in a private cgroup.
     let _ = kill(Pid::from_raw(-1), Signal::SIGKILL);
     wait_for_last_child();
-    last_writes::wait_for(|| {
+    let work = || {
         match unmount_all(Path::new(STATE)) {
             Ok(()) => log::info!("{}: state unmounted", verb(ending)),
             Err(error) => log::error!("unmount {STATE}: {error}"),
         }
         sync();
-    });
+    };
+    // Not every watchdog has been given enough time for a long write-back.
+    last_writes::wait_for(work, || watchdogs.feed());
     power::end(ending)
 }
 
@@ -58,7 +61,10 @@ fn wait_for_last_child() {
             .map(drop)
             .unwrap_or_default();
     }
-    log::warn!("some processes did not end in {} s", LAST.as_secs());
+    log::warn!(
+        "processes are still running {} s after SIGKILL",
+        LAST.as_secs()
+    );
 }
 
 /// A panic of PID 1 is logged and ends in a reboot: a hang would need a person.
@@ -73,6 +79,6 @@ pub(crate) fn panicked(info: &PanicHookInfo<'_>) {
     if pid != Pid::from_raw(1) {
         return;
     }
-    last_writes::wait_for(sync);
+    last_writes::wait_for(sync, || {});
     power::end(Ending::Reboot)
 }

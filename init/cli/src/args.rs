@@ -23,7 +23,7 @@ Exit status:
   0  done
   1  it was refused, or did not come about
   2  the command was not understood
-  3  PID 1 cannot be reached, or its answer is not understood
+  3  PID 1 cannot be reached, or its reply is invalid
   4  permission denied
   5  status --check: the machine is not ready
 `service exec` ends as its program does, with 128 and the signal's number where one ended it.";

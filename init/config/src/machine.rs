@@ -2,13 +2,15 @@
 
 mod access;
 mod control;
+mod keys;
 mod log;
 mod metrics;
 mod network;
 mod watchdog;
 
-pub use access::{AuthorizedKey, Hostname};
+pub use access::Hostname;
 pub use control::{Control, Others};
+pub use keys::AuthorizedKeys;
 pub use log::{Forward, Log, Receiver, Transport};
 pub use metrics::Metrics;
 pub use network::{Cidr, Domain, Interface, Mtu, Network};
@@ -25,7 +27,7 @@ pub struct Machine {
     /// The machine's name; absent: what DHCP says, else `tare`.
     pub hostname: Option<Hostname>,
     /// Public keys that may log in by ssh.
-    pub ssh_authorized_keys: Vec<AuthorizedKey>,
+    pub ssh_authorized_keys: AuthorizedKeys,
     /// Links, addresses, resolvers.
     pub network: Network,
     /// Where the time comes from.

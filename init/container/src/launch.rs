@@ -154,7 +154,8 @@ fn clone(plan: &Plan, options: &Launch<'_>, group: &File, path: &Path) -> nix::R
             report,
         }),
         Cloned::Child => {
-            let failure = child::become_program(plan, &descriptors, options.pid_variables);
+            let failure =
+                child::become_program(plan, &descriptors, options.pid_variables, reporter.as_fd());
             failure.send(&reporter);
             sys::exit_now(127)
         }

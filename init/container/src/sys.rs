@@ -178,14 +178,15 @@ pub(crate) fn duplicate_to(fd: RawFd, number: RawFd) -> nix::Result<()> {
     done(c_long::from(unsafe { libc::dup2(fd, number) }))
 }
 
-/// Lets `execve` close every descriptor from `first` up.
-pub(crate) fn close_at_exec(first: RawFd) -> nix::Result<()> {
-    let first = first as c_uint;
-    let flags = libc::CLOSE_RANGE_CLOEXEC as c_int;
-    // SAFETY: `close_range` with this flag changes no descriptor but how `execve` treats it.
-    done(c_long::from(unsafe {
-        libc::close_range(first, c_uint::MAX, flags)
-    }))
+/// Closes every descriptor from `first` up to, but without, `end`. Only for a process that is about to execute: who owned
+/// them does not know.
+pub(crate) fn close_from_until(first: RawFd, end: RawFd) -> nix::Result<()> {
+    if first >= end {
+        return Ok(());
+    }
+    let (first, last) = (first as c_uint, (end - 1) as c_uint);
+    // SAFETY: `close_range` takes numbers only.
+    done(c_long::from(unsafe { libc::close_range(first, last, 0) }))
 }
 
 /// Sends `signal` to the process of `pidfd`.

@@ -34,7 +34,7 @@ pub enum CallError {
     #[error("talk to PID 1: {0}")]
     Talk(#[from] io::Error),
     /// The answer is none.
-    #[error("PID 1's answer is not understood: {0}")]
+    #[error("invalid reply from PID 1: {0}")]
     Nonsense(#[from] serde_json::Error),
     /// The call was refused.
     #[error(transparent)]

@@ -19,7 +19,10 @@ pub(crate) fn read_bounded(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
 pub(crate) fn write_atomically(path: &Path, contents: &[u8], mode: u32) -> io::Result<()> {
     let temporary = path.with_extension("new");
     write_with_mode(&temporary, contents, mode)?.sync_all()?;
-    fs::rename(&temporary, path)
+    fs::rename(&temporary, path)?;
+    // The name, too, or a power cut takes it back.
+    path.parent()
+        .map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }
 
 fn write_with_mode(path: &Path, contents: &[u8], mode: u32) -> io::Result<File> {
@@ -31,6 +34,14 @@ fn write_with_mode(path: &Path, contents: &[u8], mode: u32) -> io::Result<File> 
         .open(path)?;
     file.write_all(contents)?;
     Ok(file)
+}
+
+/// Removes the file `path`, if it is there.
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Makes the directory `path`, and its parents, with `mode`; one that is there is left as it is.

@@ -12,15 +12,15 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const LOOK: u8 = 10;
 
 /// Does `work`, which may never come to an end, in a process of its own, and waits for it as long as the kernel has ever
-/// less to write back.
-pub(crate) fn wait_for(work: impl FnOnce()) {
+/// less to write back. Calls `each_second` meanwhile.
+pub(crate) fn wait_for(work: impl FnOnce(), each_second: impl FnMut()) {
     // SAFETY: PID 1 has one thread, so its copy may go on with ordinary Rust code.
     match unsafe { fork() } {
         Ok(ForkResult::Child) => {
             work();
             exit(0)
         }
-        Ok(ForkResult::Parent { child }) => wait(child),
+        Ok(ForkResult::Parent { child }) => wait(child, each_second),
         Err(error) => {
             log::error!("fork: {error}");
             work();
@@ -28,17 +28,22 @@ pub(crate) fn wait_for(work: impl FnOnce()) {
     }
 }
 
-fn wait(child: Pid) {
+fn wait(child: Pid, mut each_second: impl FnMut()) {
     let mut least = unwritten();
     let mut since = Instant::now();
+    let mut called = since;
     while waitpid(child, Some(WaitPidFlag::WNOHANG)) == Ok(WaitStatus::StillAlive) {
         let now = unwritten();
         if now < least {
             (least, since) = (now, Instant::now());
         }
         if since.elapsed() > PATIENCE {
-            log::error!("the disk takes no writes; {least} KiB are lost");
+            log::error!("giving up on writeback: {least} KiB unwritten");
             return;
+        }
+        if called.elapsed() >= Duration::from_secs(1) {
+            each_second();
+            called = Instant::now();
         }
         let _ = nix::poll::poll(&mut [], LOOK);
     }

@@ -34,6 +34,8 @@ pub(crate) fn apply(plan: &[BaseMount]) -> Result<Vec<MountError>, MountError> {
             step.flags,
             step.options,
         ) {
+            // The kernel has mounted /dev already (`CONFIG_DEVTMPFS_MOUNT`).
+            Err(error) if error.is_busy() => {}
             Err(error) if step.required => return Err(error),
             Err(error) => missing.push(error),
             Ok(()) => {}
@@ -42,7 +44,13 @@ pub(crate) fn apply(plan: &[BaseMount]) -> Result<Vec<MountError>, MountError> {
     Ok(missing)
 }
 
-/// Mounts `source` of `fstype` on `target`. A target that is mounted already is left as it is.
+impl MountError {
+    fn is_busy(&self) -> bool {
+        matches!(self, Self::Mount { source, .. } if source.raw_os_error() == Some(Errno::EBUSY as i32))
+    }
+}
+
+/// Mounts `source` of `fstype` on `target`.
 pub(crate) fn mount(
     source: &str,
     fstype: &str,
@@ -56,15 +64,11 @@ pub(crate) fn mount(
         .flags(MountFlags::from_bits_truncate(flags.bits()))
         .data(options)
         .mount(source, target);
-    match mounted {
-        Ok(_) => Ok(()),
-        Err(error) if error.raw_os_error() == Some(Errno::EBUSY as i32) => Ok(()),
-        Err(source) => Err(MountError::Mount {
-            fstype: fstype.to_owned(),
-            target: target.to_owned(),
-            source,
-        }),
-    }
+    mounted.map(drop).map_err(|source| MountError::Mount {
+        fstype: fstype.to_owned(),
+        target: target.to_owned(),
+        source,
+    })
 }
 
 fn make_target(target: &Path) -> Result<(), MountError> {

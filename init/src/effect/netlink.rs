@@ -1,5 +1,6 @@
 //! Links, addresses and routes over rtnetlink.
 
+use crate::network::Report;
 use crate::plan::network::{Link, Step};
 use futures_util::StreamExt;
 use futures_util::TryStreamExt;
@@ -7,11 +8,13 @@ use nix::libc;
 use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage};
-use rtnetlink::packet_route::link::{LinkAttribute, LinkInfo, LinkLayerType, LinkMessage};
-use rtnetlink::packet_route::route::{RouteFlags, RouteMessage};
-use rtnetlink::{
-    Error, Handle, LinkMessageBuilder, LinkUnspec, MulticastGroup, RouteMessageBuilder,
+use rtnetlink::packet_route::link::{
+    LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage,
 };
+use rtnetlink::packet_route::route::{
+    RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteType,
+};
+use rtnetlink::{Error, Handle, LinkUnspec, MulticastGroup, RouteMessageBuilder};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -21,13 +24,28 @@ use tokio::sync::mpsc::UnboundedSender;
 const LOOPBACK: u32 = 1;
 
 /// The kernel's network, and what we have set of it.
-pub(crate) struct Network {
+pub(crate) struct Kernel {
     handle: Handle,
+    /// What is to be taken back once no plan names it.
     applied: BTreeSet<Step>,
+    /// The largest packet of each link before we changed it.
+    mtus: BTreeMap<u32, u32>,
+    /// Sizes that a link's driver has refused, by the link.
+    refused_mtus: BTreeSet<(u32, u32)>,
+    /// What was said of each step that failed, so that it is said once.
+    failures: BTreeMap<Step, String>,
 }
 
-impl Network {
-    /// Connects, and sends a word to `changes` whenever a link or an address comes, changes or goes.
+/// Everything that the kernel has, as it was asked.
+struct Found {
+    links: Vec<LinkMessage>,
+    addresses: Vec<AddressMessage>,
+    /// Default routes of the main table.
+    routes: Vec<RouteMessage>,
+}
+
+impl Kernel {
+    /// Connects, and sends a word to `changes` whenever a link, an address or a route comes, changes or goes.
     ///
     /// # Errors
     /// If there is no rtnetlink, or no descriptor left.
@@ -36,6 +54,8 @@ impl Network {
             MulticastGroup::Link,
             MulticastGroup::Ipv4Ifaddr,
             MulticastGroup::Ipv6Ifaddr,
+            MulticastGroup::Ipv4Route,
+            MulticastGroup::Ipv6Route,
         ];
         let (connection, handle, mut messages) = rtnetlink::new_multicast_connection(&groups)?;
         tokio::task::spawn_local(connection);
@@ -49,6 +69,9 @@ impl Network {
         Ok(Self {
             handle,
             applied: BTreeSet::new(),
+            mtus: BTreeMap::new(),
+            refused_mtus: BTreeSet::new(),
+            failures: BTreeMap::new(),
         })
     }
 
@@ -61,16 +84,30 @@ impl Network {
             .await
     }
 
-    /// The Ethernet links that are no bridge, tunnel or container's end.
-    pub(crate) async fn links(&self) -> Result<BTreeSet<Link>, Error> {
-        let links: Vec<LinkMessage> = self.handle.link().get().execute().try_collect().await?;
-        Ok(links.iter().filter_map(hardware_link).collect())
+    /// What there is.
+    ///
+    /// # Errors
+    /// The kernel does not answer.
+    pub(crate) async fn report(&self) -> Result<Report, Error> {
+        let found = self.find().await?;
+        let links: BTreeSet<Link> = found.links.iter().filter_map(hardware_link).collect();
+        Ok(Report {
+            addresses: global_addresses(&links, &found.addresses),
+            routed: !found.routes.is_empty(),
+            links,
+        })
     }
 
-    /// Sets what `steps` name and was not set before, removes what they no longer name. A step
-    /// that fails is reported and tried again the next time.
-    pub(crate) async fn apply(&mut self, steps: &[Step]) {
+    /// Sets what of `steps` is not there, whoever took it away, and takes back what earlier ones set and these do not name.
+    /// A step that fails is reported, and is for the next call; whether none did.
+    ///
+    /// # Errors
+    /// The kernel does not answer.
+    pub(crate) async fn apply(&mut self, steps: &[Step]) -> Result<bool, Error> {
+        let found = self.find().await?;
+        let names = found.names();
         let wanted: BTreeSet<Step> = steps.iter().cloned().collect();
+        self.failures.retain(|step, _| wanted.contains(step));
         for gone in self
             .applied
             .difference(&wanted)
@@ -78,34 +115,52 @@ impl Network {
             .collect::<Vec<_>>()
         {
             self.applied.remove(&gone);
-            report("remove", &gone, self.unset(&gone).await);
+            let result = self.unset(&gone, &wanted).await;
+            self.note("cannot remove", &gone, &names, result);
         }
+        let mut complete = true;
         for step in steps {
-            if self.applied.contains(step) {
-                continue;
+            if !found.has(step) {
+                let result = self.set(step, &found).await;
+                complete &= result.is_ok();
+                self.note("cannot set", step, &names, result);
             }
-            let result = self.set(step).await;
-            if result.is_ok() {
-                self.applied.insert(step.clone());
-            }
-            report("set", step, result);
+            self.applied.insert(step.clone());
         }
+        Ok(complete)
     }
 
-    async fn set(&self, step: &Step) -> Result<(), Error> {
+    async fn find(&self) -> Result<Found, Error> {
+        let mut routes = Vec::new();
+        for message in [
+            RouteMessageBuilder::<Ipv4Addr>::new().build(),
+            RouteMessageBuilder::<Ipv6Addr>::new().build(),
+        ] {
+            let mut all = Box::pin(self.handle.route().get(message).execute());
+            while let Some(route) = all.try_next().await? {
+                if is_default(&route) {
+                    routes.push(route);
+                }
+            }
+        }
+        Ok(Found {
+            links: self.handle.link().get().execute().try_collect().await?,
+            addresses: self.handle.address().get().execute().try_collect().await?,
+            routes,
+        })
+    }
+
+    async fn set(&mut self, step: &Step, found: &Found) -> Result<(), Error> {
         match step {
             Step::Up { index, mtu } => {
-                let set = |link: LinkMessageBuilder<LinkUnspec>| {
-                    self.handle.link().set(link.build()).execute()
-                };
-                let link = || LinkUnspec::new_with_index(*index);
                 if let Some(mtu) = mtu {
-                    if let Err(error) = set(link().mtu(*mtu)).await {
-                        // Better a link with another size than none: not every card can do every one.
-                        log::warn!("network: link {index}: MTU {mtu}: {error}");
+                    if let Some(before) = found.mtu(*index) {
+                        self.mtus.entry(*index).or_insert(before);
                     }
+                    self.set_mtu(*index, *mtu, &found.names()).await;
                 }
-                set(link().up()).await
+                let up = LinkUnspec::new_with_index(*index).up().build();
+                self.handle.link().set(up).execute().await
             }
             Step::Address {
                 index,
@@ -126,10 +181,32 @@ impl Network {
         }
     }
 
-    /// Takes back an address or a route; a link stays up.
-    async fn unset(&self, step: &Step) -> Result<(), Error> {
+    /// Better a link with another size than none: not every card can do every one.
+    async fn set_mtu(&mut self, index: u32, mtu: u32, names: &BTreeMap<u32, &str>) {
+        let link = LinkUnspec::new_with_index(index).mtu(mtu).build();
+        if let Err(error) = self.handle.link().set(link).execute().await {
+            if self.refused_mtus.insert((index, mtu)) {
+                let (name, why) = (name(index, names), why(&error));
+                log::warn!("network: cannot set MTU {mtu} of {name}: {why}");
+            }
+        }
+    }
+
+    /// Takes back an address, a route or a size; a link stays up.
+    async fn unset(&mut self, step: &Step, wanted: &BTreeSet<Step>) -> Result<(), Error> {
         match step {
-            Step::Up { .. } => Ok(()),
+            Step::Up { index, .. } => {
+                let sized = |step: &Step| matches!(step, Step::Up { index: other, mtu: Some(_) } if other == index);
+                match self.mtus.get(index) {
+                    Some(mtu) if !wanted.iter().any(sized) => {
+                        let link = LinkUnspec::new_with_index(*index).mtu(*mtu).build();
+                        let set = self.handle.link().set(link).execute().await;
+                        self.mtus.remove(index);
+                        set.or_else(gone)
+                    }
+                    _ => Ok(()),
+                }
+            }
             Step::Address { index, address, .. } => self.remove_address(*index, *address).await,
             Step::DefaultRoute { index, gateway } => {
                 let route = self.handle.route().del(default_route(*index, *gateway));
@@ -149,27 +226,122 @@ impl Network {
         Ok(())
     }
 
-    /// Every address of the given links that reaches beyond the link: name and `ADDRESS/PREFIX`.
-    pub(crate) async fn addresses(
-        &self,
-        links: &BTreeSet<Link>,
-    ) -> Result<Vec<(String, String)>, Error> {
-        let names: BTreeMap<u32, &str> = links
-            .iter()
-            .map(|link| (link.index, link.name.as_str()))
-            .collect();
-        let messages: Vec<AddressMessage> =
-            self.handle.address().get().execute().try_collect().await?;
-        let global = |message: &AddressMessage| {
-            let name = names.get(&message.header.index)?;
-            let address = address_of(message).filter(|address| !is_link_local(address))?;
-            Some((
-                (*name).to_owned(),
-                format!("{address}/{}", message.header.prefix_len),
-            ))
-        };
-        Ok(messages.iter().filter_map(global).collect())
+    /// Reports a failure that is another than the last one of this step.
+    fn note(
+        &mut self,
+        what: &str,
+        step: &Step,
+        names: &BTreeMap<u32, &str>,
+        result: Result<(), Error>,
+    ) {
+        match result {
+            Ok(()) => drop(self.failures.remove(step)),
+            Err(error) => {
+                let text = format!("{what} {}: {}", described(step, names), why(&error));
+                if self.failures.insert(step.clone(), text.clone()).as_ref() != Some(&text) {
+                    log::warn!("network: {text}");
+                }
+            }
+        }
     }
+}
+
+impl Found {
+    fn names(&self) -> BTreeMap<u32, &str> {
+        let name = |link| name_of(link).map(|name| (link.header.index, name));
+        self.links.iter().filter_map(name).collect()
+    }
+
+    /// Whether `step` needs not be taken.
+    fn has(&self, step: &Step) -> bool {
+        match step {
+            Step::Up { index, mtu } => {
+                let mut links = self.links.iter();
+                let link = links.find(|link| link.header.index == *index);
+                let is_up = link.is_some_and(|link| link.header.flags.contains(LinkFlags::Up));
+                is_up && mtu.is_none_or(|mtu| self.mtu(*index) == Some(mtu))
+            }
+            Step::Address {
+                index,
+                address,
+                prefix,
+            } => self.addresses.iter().any(|message| {
+                message.header.index == *index
+                    && message.header.prefix_len == *prefix
+                    && address_of(message) == Some(*address)
+            }),
+            Step::DefaultRoute { index, gateway } => self.routes.iter().any(|route| {
+                let has = |wanted: &RouteAttribute| route.attributes.contains(wanted);
+                has(&RouteAttribute::Oif(*index))
+                    && has(&RouteAttribute::Priority(*index))
+                    && has(&RouteAttribute::Gateway(RouteAddress::from(*gateway)))
+            }),
+        }
+    }
+
+    fn mtu(&self, index: u32) -> Option<u32> {
+        let link = self.links.iter().find(|link| link.header.index == index)?;
+        link.attributes
+            .iter()
+            .find_map(|attribute| match attribute {
+                LinkAttribute::Mtu(mtu) => Some(*mtu),
+                _ => None,
+            })
+    }
+}
+
+/// The name of the link `index`, which may be gone.
+fn name(index: u32, names: &BTreeMap<u32, &str>) -> String {
+    let name = names.get(&index).map(|name| (*name).to_owned());
+    name.unwrap_or_else(|| format!("link {index}"))
+}
+
+/// `step` in words.
+fn described(step: &Step, names: &BTreeMap<u32, &str>) -> String {
+    match step {
+        Step::Up { index, .. } => format!("{} up", name(*index, names)),
+        Step::Address {
+            index,
+            address,
+            prefix,
+        } => format!("address {address}/{prefix} of {}", name(*index, names)),
+        Step::DefaultRoute { index, gateway } => {
+            let name = name(*index, names);
+            format!("default route through {gateway} on {name}")
+        }
+    }
+}
+
+/// What the kernel says, without the library's words.
+fn why(error: &Error) -> String {
+    match error {
+        Error::NetlinkError(message) => message.to_io().to_string(),
+        other => other.to_string(),
+    }
+}
+
+/// Every address of the given links that reaches beyond the link: name and `ADDRESS/PREFIX`.
+fn global_addresses(links: &BTreeSet<Link>, messages: &[AddressMessage]) -> Vec<(String, String)> {
+    let names: BTreeMap<u32, &str> = links
+        .iter()
+        .map(|link| (link.index, link.name.as_str()))
+        .collect();
+    let global = |message: &AddressMessage| {
+        let name = names.get(&message.header.index)?;
+        let address = address_of(message).filter(|address| !is_link_local(address))?;
+        Some((
+            (*name).to_owned(),
+            format!("{address}/{}", message.header.prefix_len),
+        ))
+    };
+    messages.iter().filter_map(global).collect()
+}
+
+/// A way out of the main table: not one that says that there is none.
+fn is_default(route: &RouteMessage) -> bool {
+    route.header.destination_prefix_length == 0
+        && route.header.table == RouteHeader::RT_TABLE_MAIN
+        && route.header.kind == RouteType::Unicast
 }
 
 /// The route of what has no other way, through `gateway` on the link `index`. The number is its metric, too: of two
@@ -204,20 +376,14 @@ fn gone(error: Error) -> Result<(), Error> {
     }
 }
 
-fn report(what: &str, step: &Step, result: Result<(), Error>) {
-    match result {
-        Ok(()) => log::debug!("network: {what} {step:?}"),
-        Err(error) => log::warn!("network: {what} {step:?}: {error}"),
-    }
-}
-
 fn is_change(message: &NetlinkMessage<RouteNetlinkMessage>) -> bool {
-    use RouteNetlinkMessage::{DelAddress, DelLink, NewAddress, NewLink};
+    use RouteNetlinkMessage::{DelAddress, DelLink, DelRoute, NewAddress, NewLink, NewRoute};
     matches!(
         &message.payload,
         // One that ran over may have lost any of them.
-        NetlinkPayload::InnerMessage(NewLink(_) | DelLink(_) | NewAddress(_) | DelAddress(_))
-            | NetlinkPayload::Overrun(_)
+        NetlinkPayload::InnerMessage(
+            NewLink(_) | DelLink(_) | NewAddress(_) | DelAddress(_) | NewRoute(_) | DelRoute(_)
+        ) | NetlinkPayload::Overrun(_)
     )
 }
 
@@ -229,14 +395,18 @@ fn hardware_link(message: &LinkMessage) -> Option<Link> {
     {
         return None;
     }
+    name_of(message).map(|name| Link {
+        index: message.header.index,
+        name: name.to_owned(),
+    })
+}
+
+fn name_of(message: &LinkMessage) -> Option<&str> {
     message
         .attributes
         .iter()
         .find_map(|attribute| match attribute {
-            LinkAttribute::IfName(name) => Some(Link {
-                index: message.header.index,
-                name: name.clone(),
-            }),
+            LinkAttribute::IfName(name) => Some(name.as_str()),
             _ => None,
         })
 }

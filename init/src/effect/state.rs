@@ -2,6 +2,8 @@
 
 use super::files::{make_directory, read_bounded, write_atomically};
 use super::mounts::{MountError, mount, unmount};
+use super::userdata;
+use crate::job::State;
 use crate::paths::{MACHINE_ID, REMEMBERED, STATE};
 use nix::mount::MsFlags;
 use std::fs;
@@ -27,6 +29,26 @@ pub(crate) fn find() -> Option<PathBuf> {
 /// The name of the partition that the root filesystem comes from.
 pub(crate) fn system_slot() -> Option<String> {
     name(&below_root()?)
+}
+
+/// The disk that the root filesystem comes from, and each other one with a partition of the same name. Images of one version have
+/// the same identifiers, by which the kernel takes the first that it finds.
+pub(crate) fn twins() -> Option<(String, Vec<String>)> {
+    let root = below_root()?;
+    let slot = name(&root)?;
+    let partitions = fs::read_dir("/sys/class/block").ok()?.flatten();
+    let same = partitions
+        .filter_map(|entry| fs::canonicalize(entry.path()).ok())
+        .filter(|partition| *partition != root && name(partition).as_ref() == Some(&slot));
+    let mut others: Vec<String> = same.filter_map(|partition| disk_of(&partition)).collect();
+    others.sort();
+    Some((disk_of(&root)?, others))
+}
+
+/// The disk of a partition in sysfs.
+fn disk_of(partition: &Path) -> Option<String> {
+    let disk = partition.parent()?.file_name()?;
+    Some(disk.to_string_lossy().into_owned())
 }
 
 /// The partition below the root's dm-verity device, in sysfs.
@@ -55,11 +77,37 @@ fn name(partition: &Path) -> Option<String> {
     name.map(ToOwned::to_owned)
 }
 
+/// Mounts `partition`, or memory if there is none or it cannot be mounted: a machine without a disk still boots. Makes and
+/// reads what PID 1 keeps there.
+pub(crate) fn mount_and_read(partition: Option<&Path>) -> State {
+    let mounted = partition.map(mount_partition);
+    let volatile = !matches!(mounted, Some(Ok(())));
+    if volatile {
+        if let Some(Err(error)) = mounted {
+            log::error!("state: {error}");
+        }
+        mount_memory();
+    }
+    prepare();
+    State {
+        volatile,
+        machine_id: machine_id().unwrap_or_else(|error| {
+            log::error!("machine-id: {error}");
+            String::new()
+        }),
+        remembered: userdata::remembered(),
+    }
+}
+
+/// Who may use the blocks that `storage` keeps back, besides what has CAP_SYS_RESOURCE: nobody. Unless said otherwise
+/// it is root, which containers run as.
+const RESERVE_OWNER: u32 = u32::MAX - 1;
+
 /// Mounts `partition` as the state.
 ///
 /// `commit=` is left at the kernel's 5 s; a damaged file system is remounted read-only instead of
 /// being written on.
-pub(crate) fn mount_partition(partition: &Path) -> Result<(), MountError> {
+fn mount_partition(partition: &Path) -> Result<(), MountError> {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOATIME;
     let source = partition.to_string_lossy();
     mount(
@@ -67,14 +115,15 @@ pub(crate) fn mount_partition(partition: &Path) -> Result<(), MountError> {
         "ext4",
         Path::new(STATE),
         flags,
-        "errors=remount-ro",
+        &format!("errors=remount-ro,resuid={RESERVE_OWNER}"),
     )
 }
 
 /// Mounts memory as the state.
-pub(crate) fn mount_memory() -> Result<(), MountError> {
+pub(crate) fn mount_memory() {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
     mount("state", "tmpfs", Path::new(STATE), flags, IN_MEMORY)
+        .unwrap_or_else(|error| log::error!("state: {error}"));
 }
 
 /// Takes [`mount_memory`] back; services that use it keep it until they end.
@@ -85,13 +134,16 @@ pub(crate) fn unmount_memory() {
 }
 
 /// Makes the folders that PID 1 itself keeps on the state.
-pub(crate) fn prepare() -> io::Result<()> {
-    make_directory(Path::new(VOLUMES), 0o711)?;
-    make_directory(Path::new(REMEMBERED), 0o700)
+pub(crate) fn prepare() {
+    let folders = [(VOLUMES, 0o711), (REMEMBERED, 0o700)];
+    for (path, mode) in folders {
+        make_directory(Path::new(path), mode)
+            .unwrap_or_else(|error| log::error!("state: make {path}: {error}"));
+    }
 }
 
 /// The machine's identity, made if there is none or what is there is not one.
-pub(crate) fn machine_id() -> io::Result<String> {
+fn machine_id() -> io::Result<String> {
     let path = Path::new(MACHINE_ID);
     match read_bounded(path, 64).map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned()) {
         Ok(id) if is_machine_id(&id) => Ok(id),

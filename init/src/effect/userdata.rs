@@ -4,6 +4,7 @@ use super::files::{read_bounded, write_atomically};
 use super::mounts::{mount, unmount};
 use crate::paths::{FW_CFG, NOCLOUD, REMEMBERED};
 use nix::mount::MsFlags;
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -13,54 +14,52 @@ use tare_config::MAX_BYTES;
 /// Sources from the weakest to the strongest.
 pub(crate) const SOURCES: [&str; 2] = ["nocloud", "fw_cfg"];
 
-/// What `source` holds; `None` if this machine has no such source.
-///
-/// At most one byte more than [`MAX_BYTES`] is read.
-///
-/// # Errors
-/// If it is there but cannot be read.
-pub(crate) fn read(source: &str) -> io::Result<Option<Vec<u8>>> {
-    match source {
+/// What `source` holds on this machine, or why that cannot be read, if it is there. At most one byte more than [`MAX_BYTES`] is
+/// read.
+pub(crate) fn read(source: &str) -> Option<Result<Vec<u8>, String>> {
+    let read = match source {
         "fw_cfg" => read_fw_cfg(),
         _ => read_nocloud(),
-    }
+    };
+    read.map_err(|error| format!("{source}: {error}"))
+        .transpose()
 }
 
-/// What `source` held when it was last good.
-pub(crate) fn remembered(source: &str) -> Option<Vec<u8>> {
-    read_bounded(&remembered_path(source), MAX_BYTES).ok()
+/// What each source held when it was last good.
+pub(crate) fn remembered() -> BTreeMap<String, Vec<u8>> {
+    let held = |source: &str| {
+        let bytes = read_bounded(&remembered_path(source), MAX_BYTES).ok()?;
+        Some((source.to_owned(), bytes))
+    };
+    SOURCES.into_iter().filter_map(held).collect()
 }
 
-/// Remembers `bytes` as good.
-pub(crate) fn remember(source: &str, bytes: &[u8]) -> io::Result<()> {
-    if remembered(source).as_deref() == Some(bytes) {
-        return Ok(());
+/// Remembers these as good.
+pub(crate) fn remember_all(layers: &BTreeMap<String, Vec<u8>>) {
+    for (source, bytes) in layers {
+        let path = remembered_path(source);
+        write_atomically(&path, bytes, 0o600).unwrap_or_else(|error| {
+            log::warn!("user-data of {source} could not be saved: {error}");
+        });
     }
-    write_atomically(&remembered_path(source), bytes, 0o600)
 }
 
 fn remembered_path(source: &str) -> PathBuf {
     Path::new(REMEMBERED).join(format!("{source}.toml"))
 }
 
-/// The driver hands out a byte at a time through a port, a second per MiB: a file that is too
-/// long is not read at all but stands in as so many spaces, to be refused by its length.
+/// The driver hands out a byte at a time through a port, a second per MiB: a file that is too long is not read.
 fn read_fw_cfg() -> io::Result<Option<Vec<u8>>> {
     let folder = Path::new(FW_CFG);
     let Ok(size) = fs::read_to_string(folder.join("size")) else {
         return Ok(None);
     };
-    if size
-        .trim()
-        .parse::<usize>()
-        .is_ok_and(|size| size > MAX_BYTES)
-    {
-        return Ok(Some(vec![
-            b' ';
-            size.trim().parse().unwrap_or(MAX_BYTES + 1)
-        ]));
+    match size.trim().parse::<usize>() {
+        Ok(size) if size > MAX_BYTES => Err(io::Error::other(format!(
+            "too long: {size} bytes, at most {MAX_BYTES} are read"
+        ))),
+        _ => read_bounded(&folder.join("raw"), MAX_BYTES).map(Some),
     }
-    read_bounded(&folder.join("raw"), MAX_BYTES).map(Some)
 }
 
 /// `user-data` of the file system labelled CIDATA, if there is one (cloud-init's NoCloud).

@@ -67,7 +67,7 @@ impl Host {
                 name,
                 args,
                 environment,
-            } => self.exec(name, args, &environment.unwrap_or_default(), descriptors),
+            } => self.exec(name, &args, &environment.unwrap_or_default(), descriptors),
             Method::AuditServices { name } => self.processes(name),
             Method::GetBootTimeline {} => Ok(Told::Timeline(self.timeline.tell())),
             Method::Monitor { recent } => Ok(self.events(recent == Some(true))),
@@ -114,7 +114,7 @@ impl Host {
     fn known(&self) -> Known {
         let problems = self.problems();
         Known {
-            machine_id: self.machine_id.clone(),
+            machine_id: self.disks.machine_id().to_owned(),
             health: match () {
                 () if self.ending.is_some() => Health::Ending,
                 () if !self.ready && !self.late => Health::Starting,
@@ -124,7 +124,7 @@ impl Host {
             problems,
             ready_at: self.timeline.ready_at(),
             addresses: addresses(self.facts.get("addresses").map_or("", String::as_str)),
-            volatile: self.volatile,
+            volatile: self.disks.volatile(),
         }
     }
 
@@ -133,12 +133,16 @@ impl Host {
         let due = self.late || self.ready;
         let problem = |status| problem(status, due);
         let mut problems: Vec<String> = statuses.iter().filter_map(problem).collect();
+        problems.extend(self.rejected.iter().cloned());
+        let broken = self.broken.iter();
+        problems.extend(broken.map(|name| format!("{name} cannot be loaded")));
         if self.configured == Configured::WithoutState {
             problems.push("the state is still being checked".to_owned());
         }
-        if self.volatile == Some(true) {
+        if self.disks.volatile() == Some(true) {
             problems.push("the state is in memory: it is lost at power off".to_owned());
         }
+        problems.extend(Self::twins());
         problems
     }
 

@@ -9,7 +9,8 @@ impl Host {
     pub(super) fn write_facts(&mut self) {
         let name = hostname(&self.machine, &self.network.leases);
         nix::unistd::sethostname(&name).unwrap_or_else(|error| log::error!("hostname: {error}"));
-        let facts = plan::facts::facts(&self.machine, &self.network.leases, &self.machine_id);
+        let facts =
+            plan::facts::facts(&self.machine, &self.network.leases, self.disks.machine_id());
         self.write(facts);
     }
 

@@ -14,7 +14,11 @@ use tare_container::Bundle;
 const MAX_MANIFEST: usize = 64 << 10;
 
 /// The image's services by name.
-pub(super) struct Installed(BTreeMap<String, Service>);
+pub(super) struct Installed {
+    services: BTreeMap<String, Service>,
+    /// Those that cannot be read, which may be required.
+    unreadable: Vec<String>,
+}
 
 impl Installed {
     /// Reads every `/services/NAME/service.json`. One that cannot be read is reported and left out:
@@ -23,27 +27,37 @@ impl Installed {
         let names = fs::read_dir(SERVICES)?
             .flatten()
             .filter_map(|entry| entry.file_name().into_string().ok());
-        let read = |name: String| match read_manifest(&name) {
-            Ok(service) => Some((name, service)),
-            Err(error) => {
-                report(&name, &error);
-                None
+        let (mut services, mut unreadable) = (BTreeMap::new(), Vec::new());
+        for name in names {
+            match read_manifest(&name) {
+                Ok(service) => drop(services.insert(name, service)),
+                Err(error) => {
+                    report(&name, &error);
+                    unreadable.push(name);
+                }
             }
-        };
-        Ok(Self(names.filter_map(read).collect()))
+        }
+        Ok(Self {
+            services,
+            unreadable,
+        })
+    }
+
+    pub(super) fn unreadable(&self) -> &[String] {
+        &self.unreadable
     }
 
     pub(super) fn names(&self) -> Vec<String> {
-        self.0.keys().cloned().collect()
+        self.services.keys().cloned().collect()
     }
 
     pub(super) fn services(&self) -> Services {
-        self.0.clone()
+        self.services.clone()
     }
 
     /// A service as the image has it.
     pub(super) fn get(&self, name: &str) -> Option<Service> {
-        self.0.get(name).cloned()
+        self.services.get(name).cloned()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::Host;
 use crate::effect::timer;
+use crate::effect::watchdog::Watchdogs;
 use crate::supervisor::Event;
 use crate::task::Task;
 use std::time::Duration;
@@ -29,10 +30,11 @@ impl Host {
         self.timers.meal = interval.map(|wait| Task::spawn(meal(wait, self.events.clone())));
     }
 
-    /// The last time: what comes now blocks, but not for ever.
-    pub(crate) fn leave_watchdogs(&mut self) {
+    /// Hands them over for the end of the machine: what comes then blocks, but not for ever.
+    pub(crate) fn leave_watchdogs(&mut self) -> Watchdogs {
         self.watchdogs.set_timeout(LAST_PATIENCE);
         self.watchdogs.feed();
+        std::mem::take(&mut self.watchdogs)
     }
 }
 

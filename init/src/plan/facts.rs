@@ -73,8 +73,8 @@ fn hosts(hostname: &str) -> String {
 fn authorized_keys(machine: &Machine) -> String {
     machine
         .ssh_authorized_keys
-        .iter()
-        .map(|key| format!("{}\n", key.as_str()))
+        .lines()
+        .map(|line| format!("{line}\n"))
         .collect()
 }
 

@@ -2,6 +2,7 @@
 
 use super::facts::Leases;
 use serde::Deserialize;
+use serde::de::Error;
 use std::net::IpAddr;
 use std::time::Duration;
 use tare_config::machine::{Cidr, Domain, Hostname, Mtu};
@@ -21,6 +22,9 @@ pub(crate) struct Lease {
     pub(crate) until: Option<Duration>,
 }
 
+/// What every host takes in one packet (RFC 791, section 3.1). A smaller size is a mistake, or makes the machine unreachable.
+const LEAST_MTU: u32 = 576;
+
 /// A lease without end, in seconds (RFC 2131, section 3.3).
 const FOR_EVER: u32 = u32::MAX;
 
@@ -39,13 +43,36 @@ struct Report {
     lease_seconds: u32,
 }
 
-/// The lease that `json` reports at `now`, and what is to be said of names that were left out of it.
+/// The lease that `json` reports at `now`, and what is to be said of the parts that were left out of it.
 ///
 /// # Errors
-/// If `json` is no report.
+/// `json` is no report, or its address is not one that a machine can have.
 pub(crate) fn read(json: &str, now: Duration) -> serde_json::Result<(Lease, Vec<String>)> {
     let report: Report = serde_json::from_str(json)?;
+    if !is_host(report.address.address) || report.address.prefix == 0 {
+        let why = format!("{} is not the address of a machine", report.address);
+        return Err(serde_json::Error::custom(why));
+    }
     let mut complaints = Vec::new();
+    let gateway = report.gateway.filter(|gateway| {
+        let fits = is_host(*gateway);
+        if !fits {
+            complaints.push(format!(
+                "gateway {gateway} is not a machine and is left out"
+            ));
+        }
+        fits
+    });
+    let mtu = report.mtu.filter(|mtu| {
+        let fits = mtu.0 >= LEAST_MTU;
+        if !fits {
+            complaints.push(format!(
+                "MTU {} is less than {LEAST_MTU} and is left out",
+                mtu.0
+            ));
+        }
+        fits
+    });
     let hostname = report
         .hostname
         .and_then(|name| hostname(name, &mut complaints));
@@ -58,15 +85,25 @@ pub(crate) fn read(json: &str, now: Duration) -> serde_json::Result<(Lease, Vec<
     let lease = Lease {
         interface: report.interface,
         address: report.address,
-        gateway: report.gateway,
-        dns: report.dns,
+        gateway,
+        dns: report.dns.into_iter().filter(|dns| is_host(*dns)).collect(),
         search,
-        ntp: report.ntp,
+        ntp: report.ntp.into_iter().filter(|ntp| is_host(*ntp)).collect(),
         hostname,
-        mtu: report.mtu,
+        mtu,
         until: seconds.map(|seconds| now + Duration::from_secs(seconds.into())),
     };
     Ok((lease, complaints))
+}
+
+/// Whether a machine can have this address, on a link that is not the loopback.
+fn is_host(address: IpAddr) -> bool {
+    // `dhcp` speaks DHCP for IPv4 only.
+    let IpAddr::V4(address) = address else {
+        return false;
+    };
+    let [first, ..] = address.octets();
+    !(first == 0 || address.is_loopback() || address.is_multicast() || address.is_broadcast())
 }
 
 /// The links whose leases are over at `now`.
@@ -165,6 +202,35 @@ mod tests {
             read(&json, Duration::ZERO).unwrap_err().to_string(),
             "`10.0.2.15` is not an address with its prefix length: write it as in `192.0.2.10/24` at line 1 column 41"
         );
+    }
+
+    #[test]
+    fn what_no_machine_can_have_is_left_out() {
+        for (from, to, want) in [
+            (
+                "10.0.2.2",
+                "224.0.0.1",
+                "gateway 224.0.0.1 is not a machine and is left out",
+            ),
+            ("1400", "575", "MTU 575 is less than 576 and is left out"),
+        ] {
+            let json = report("a", "lan").replace(from, to);
+            assert_eq!(read(&json, Duration::ZERO).unwrap().1, [want]);
+        }
+        for address in [
+            "127.0.0.2/8",
+            "0.0.0.0/0",
+            "10.0.2.15/0",
+            "224.0.0.1/4",
+            "255.255.255.255/32",
+            "fec0::1/64",
+        ] {
+            let json = report("a", "lan").replace("10.0.2.15/24", address);
+            assert_eq!(
+                read(&json, Duration::ZERO).unwrap_err().to_string(),
+                format!("{address} is not the address of a machine")
+            );
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The base filesystems.
 
 use nix::mount::MsFlags;
+use tare_container::paths::SHARES;
 
 /// One filesystem to mount.
 #[derive(Debug, PartialEq, Eq)]
@@ -54,7 +55,9 @@ pub(crate) fn base() -> Vec<BaseMount> {
             ..mount("devpts", "/dev/pts", "mode=0620,gid=5,ptmxmode=0666", false)
         },
         mount("tmpfs", "/dev/shm", "mode=1777,size=50%", false),
-        mount("tmpfs", "/run", "mode=0755,size=25%", true),
+        mount("tmpfs", "/run", "mode=0755,size=10%", true),
+        // What services share has a file system of its own: one that fills it takes no room from PID 1's files.
+        mount("tmpfs", SHARES, "mode=0755,size=25%", true),
         mount("tmpfs", "/tmp", "mode=1777,size=10%", false),
         mount(
             "cgroup2",
@@ -72,6 +75,22 @@ pub(crate) fn base() -> Vec<BaseMount> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tare_container::paths;
+
+    #[test]
+    fn services_cannot_fill_what_pid_1_writes_to() {
+        let plan = base();
+        let holds = |path: &str| {
+            let mut holders = plan
+                .iter()
+                .filter(|mount| path.starts_with(&format!("{}/", mount.target)));
+            holders.next_back().map(|mount| mount.target)
+        };
+        assert_eq!(holds(&paths::shared("x")), Some(SHARES));
+        for ours in [paths::HOST_FACTS, &paths::config("x")] {
+            assert_eq!(holds(&format!("{ours}/file")), Some("/run"), "{ours}");
+        }
+    }
 
     #[test]
     fn parents_come_before_children_and_nothing_is_setuid() {

@@ -23,7 +23,9 @@ pub(crate) fn resolve(installed: &Services, machine: &Machine) -> Resolved {
     for (name, original) in installed {
         let mut service = overridden(name, original, machine);
         if let Err(why) = check_in(&service, installed) {
-            complaints.push(format!("service {name}: {why}; it lives as the image says"));
+            complaints.push(format!(
+                "service {name}: {why}; override ignored, using the image's settings"
+            ));
             service.lifecycle.clone_from(&original.lifecycle);
         }
         if service.runs_on(machine) {
@@ -64,7 +66,7 @@ fn break_cycles(services: &mut Services, installed: &Services, complaints: &mut 
     let names: BTreeSet<String> = services.keys().cloned().collect();
     while let Some(cycle) = cycle(services) {
         complaints.push(format!(
-            "services wait for each other: {}; they wait as the image says",
+            "services wait for each other: {}; override ignored, using the image's conditions",
             cycle.join(" -> ")
         ));
         let before = services.clone();
@@ -243,8 +245,7 @@ mod tests {
              [services.ssh.lifecycle]\nafter=['log:ready']",
         );
         let resolved = resolve(&services(), &machine);
-        let want =
-            "services wait for each other: apps -> engine -> apps; they wait as the image says";
+        let want = "services wait for each other: apps -> engine -> apps; override ignored, using the image's conditions";
         assert_eq!(resolved.complaints, [want]);
         let after = |name: &str| resolved.services[name].lifecycle.after.clone();
         assert_eq!(after("engine"), []);
@@ -265,8 +266,8 @@ mod tests {
         );
         let resolved = resolve(&services(), &machine);
         let want = [
-            "service log: `apps:done` never holds, `apps:ready` may; it lives as the image says",
-            "service ssh: tcp and http need the host's network namespace; it lives as the image says",
+            "service log: `apps:done` never holds, `apps:ready` may; override ignored, using the image's settings",
+            "service ssh: tcp and http need the host's network namespace; override ignored, using the image's settings",
         ];
         assert_eq!(resolved.complaints, want);
         assert_eq!(resolved.services["ssh"].lifecycle.health, None);

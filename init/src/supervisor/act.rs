@@ -11,6 +11,7 @@ use super::state::{self, Action, State};
 use super::unit::Unit;
 use crate::task::Task;
 use nix::sys::signal::Signal;
+use std::io;
 use std::time::Instant;
 use tokio::task::spawn_local;
 
@@ -92,10 +93,13 @@ impl Supervisor {
             match collector.hand_over(&unit.name, output) {
                 Ok(()) => unit.collected = true,
                 // It has just ended: its next run is handed everything.
-                Err(error) => {
-                    log::debug!("hand the output of {} to the log: {error}", unit.name);
+                Err(error) if has_ended(&error) => {
                     self.collector = None;
                     return;
+                }
+                // With the next service that starts.
+                Err(error) => {
+                    log::warn!("hand the output of {} to the log: {error}", unit.name);
                 }
             }
         }
@@ -146,9 +150,6 @@ impl Supervisor {
     }
 
     fn watch_health(&mut self, name: &str) {
-        let Some(asker) = self.asker(name) else {
-            return;
-        };
         let Some(unit) = self.units.get_mut(name) else {
             return;
         };
@@ -156,6 +157,15 @@ impl Supervisor {
         unit.phase = None;
         unit.watch.clear();
         unit.feed_watchdog(&self.events);
+        self.watch_answers(name);
+    }
+
+    /// Asks a service how it is for as long as its state lasts.
+    pub(super) fn watch_answers(&mut self, name: &str) {
+        let asker = self.asker(name);
+        let (Some(asker), Some(unit)) = (asker, self.units.get_mut(name)) else {
+            return;
+        };
         if let Some(health) = unit.service.lifecycle.health.clone() {
             unit.watch.push(Task::spawn(asker.for_ever(health)));
         }
@@ -185,7 +195,7 @@ impl Supervisor {
         let Some(unit) = unit else { return };
         match unit.watchdog.left() {
             Some(left) if left.is_zero() => {
-                log::error!("{name} did not feed its watchdog");
+                log::error!("{name}: watchdog timeout");
                 self.happen(name, state::Event::WatchdogLate);
             }
             Some(left) => {
@@ -198,4 +208,10 @@ impl Supervisor {
             None => unit.watchdog.timer = None,
         }
     }
+}
+
+/// Whether the log service at the other end of its line is gone.
+fn has_ended(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, NotConnected};
+    matches!(error.kind(), BrokenPipe | ConnectionReset | NotConnected)
 }

@@ -61,7 +61,7 @@ impl Supervisor {
                 return;
             };
             if let Some(unit) = self.units.get_mut(&name) {
-                log::info!("{name}: somebody needs it");
+                log::info!("{name}: activated");
                 unit.needed = true;
             }
         }

@@ -4,6 +4,8 @@ use super::execs::Ended;
 use super::state;
 use crate::control::Question;
 use crate::effect::power::Ending;
+use crate::job::{Done, Job};
+use crate::network::Report;
 use tare_container::{LaunchError, Running};
 use tokio::sync::oneshot;
 
@@ -44,6 +46,8 @@ pub(crate) enum Event {
     SocketUsed { service: String },
     /// What can only be looked at may have changed.
     Look,
+    /// Services may be restarted for facts again.
+    FactPauseOver,
     /// There are more services to start than PID 1 does at a time.
     StartMore,
     /// A run of a service spoke on its notify socket.
@@ -54,10 +58,16 @@ pub(crate) enum Event {
     },
     /// The devices that were there at the boot have their modules.
     ColdPlugged,
-    /// Links or addresses changed.
-    NetworkChanged,
+    /// The kernel's network is another one, or was looked at for the first time.
+    Network(Report),
+    /// A lease may be over.
+    LeaseLate,
     /// No way out was found in time; what waits for one goes on without.
     NetworkLate,
+    /// Work on disks is done.
+    JobDone(Done),
+    /// It could not be done, or its process has ended without an answer.
+    JobFailed(Job),
     /// `storage` takes longer than usual.
     StorageLate,
     /// The required services had their time.

@@ -5,6 +5,7 @@ use super::unit::{MainProcess, Unit};
 use crate::effect::pidfd;
 use crate::effect::readable::until_readable;
 use crate::task::Task;
+use nix::errno::Errno;
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -17,12 +18,20 @@ use tokio::sync::mpsc::UnboundedSender;
 /// processes of the service's cgroup are looked at.
 pub(super) fn find(unit: &Unit, pid: i32) -> Option<i32> {
     let host_pids = unit.service.sandbox.joins(Namespace::Pid);
-    let processes = fs::read_to_string(unit.cgroup().join("cgroup.procs")).ok()?;
-    let mut processes = processes.lines().filter_map(|line| line.parse().ok());
-    processes.find(|process| match host_pids {
-        true => *process == pid,
-        false => inner_pid(*process) == Some(pid),
+    let mut processes = processes(unit).into_iter();
+    processes.find(|process| {
+        if host_pids {
+            *process == pid
+        } else {
+            inner_pid(*process) == Some(pid)
+        }
     })
+}
+
+/// Those of its cgroup, as the host sees them.
+fn processes(unit: &Unit) -> Vec<i32> {
+    let list = fs::read_to_string(unit.cgroup().join("cgroup.procs")).unwrap_or_default();
+    list.lines().filter_map(|line| line.parse().ok()).collect()
 }
 
 /// What a process of a container calls itself: the second number, for a container is one namespace
@@ -45,6 +54,10 @@ fn inner_pid_of(status: &str) -> Option<i32> {
 /// one takes the place of the first, which may end.
 pub(super) fn take(unit: &mut Unit, pid: i32, events: &UnboundedSender<Event>) -> io::Result<()> {
     let pidfd = pidfd::open(pid)?;
+    // The process may have ended, and another have its number, before there was a descriptor to hold it by.
+    if !processes(unit).contains(&pid) {
+        return Err(io::Error::from_raw_os_error(Errno::ESRCH as i32));
+    }
     let watch = Task::spawn(tell_end(
         pidfd.try_clone()?,
         Event::MainEnded {

@@ -2,6 +2,7 @@
 
 use super::event::Event;
 use crate::effect::descriptors;
+use crate::effect::files::remove;
 use crate::task::Task;
 use std::cell::Cell;
 use std::fs::{self, Permissions};
@@ -37,6 +38,8 @@ impl Notify {
         let folder = PathBuf::from(paths::notify(service));
         fs::create_dir_all(&folder)?;
         let path = folder.join("notify.sock");
+        // One that an earlier try has left.
+        remove(&path)?;
         let socket = Rc::new(UnixDatagram::bind(&path)?);
         // A service that is not root must be able to speak; only it can see the folder.
         fs::set_permissions(&path, Permissions::from_mode(0o666))?;

@@ -4,7 +4,7 @@
 //! its next run gets the same pipes, with what was written meanwhile. PID 1 reads none of it.
 //! The socket behind `/dev/log` is kept in the same way.
 
-use crate::effect::files::make_directory;
+use crate::effect::files::{make_directory, remove};
 use crate::effect::readable::readable;
 use crate::task::Task;
 use nix::errno::Errno;
@@ -151,6 +151,9 @@ impl Collector {
     }
 
     /// Hands over the read ends of `output`.
+    ///
+    /// # Errors
+    /// `BrokenPipe` or `ConnectionReset` once the log service has ended; anything else may pass.
     pub(super) fn hand_over(&self, service: &str, output: &Output) -> io::Result<()> {
         let streams = ["stdout", "stderr"];
         let message = serde_json::json!({ "service": service, "streams": streams });
@@ -181,16 +184,16 @@ fn boot_id() -> String {
     id.unwrap_or_default().trim().to_owned()
 }
 
-/// The socket behind `/dev/log`, made once and kept for as long as PID 1 runs.
+/// The socket behind `/dev/log`, made once and kept for as long as PID 1 runs; none if it cannot be made now.
 fn dev_log() -> Option<&'static UnixDatagram> {
-    static SOCKET: OnceLock<Option<UnixDatagram>> = OnceLock::new();
-    let open = || {
-        let opened = open_dev_log(Path::new(LOG_SOCKET));
-        opened
-            .inspect_err(|error| log::error!("{LOG_SOCKET}: {error}"))
-            .ok()
-    };
-    SOCKET.get_or_init(open).as_ref()
+    static SOCKET: OnceLock<UnixDatagram> = OnceLock::new();
+    if let Some(socket) = SOCKET.get() {
+        return Some(socket);
+    }
+    let opened = open_dev_log(Path::new(LOG_SOCKET));
+    let socket = opened.inspect_err(|error| log::error!("{LOG_SOCKET}: {error}"));
+    let socket = socket.ok()?;
+    Some(SOCKET.get_or_init(|| socket))
 }
 
 /// Open to all who see it. Every message carries the moment at which the kernel took it, by which the log
@@ -198,6 +201,8 @@ fn dev_log() -> Option<&'static UnixDatagram> {
 fn open_dev_log(path: &Path) -> io::Result<UnixDatagram> {
     make_directory(path.parent().unwrap_or(path), 0o755)?;
     fs::write(QUEUE.0, QUEUE.1)?;
+    // One that an earlier try has left.
+    remove(path)?;
     let socket = UnixDatagram::bind(path)?;
     fs::set_permissions(path, Permissions::from_mode(0o666))?;
     setsockopt(&socket, ReceiveTimestampns, &true)?;

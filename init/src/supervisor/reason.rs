@@ -72,7 +72,7 @@ impl Supervisor {
     pub(crate) fn needed(&mut self, name: &str) {
         if let Some(unit) = self.units.get_mut(name) {
             if !unit.needed {
-                log::info!("{name}: somebody needs it");
+                log::info!("{name}: activated");
                 unit.needed = true;
             }
         }

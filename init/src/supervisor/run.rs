@@ -11,11 +11,14 @@ use super::stop::Ending;
 use super::unit::{Setup, Unit};
 use crate::clock::since_boot;
 use crate::task::Task;
-use std::collections::BTreeMap;
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 use tare_config::service::{Condition, Kind, Service, Source, Start};
 use tare_container::Bundle;
 use tokio::sync::mpsc::UnboundedSender;
+
+/// Between two restarts for facts that have changed: a DHCP server may change its mind with every packet.
+const FACT_PAUSE: Duration = Duration::from_secs(10);
 
 /// All services of the machine.
 pub(crate) struct Supervisor {
@@ -35,6 +38,10 @@ pub(crate) struct Supervisor {
     pub(super) look_wait: Duration,
     /// The next turn of starting services, where there are many.
     pub(super) turn: Option<Task>,
+    /// Facts that have changed since services were last restarted for one, when that was, and the end of the pause after it.
+    pub(super) changed_facts: BTreeSet<String>,
+    pub(super) restarted_for_facts: Option<Instant>,
+    pub(super) fact_pause: Option<Task>,
     pub(super) ending: Option<Ending>,
     /// What nobody has asked for yet.
     pub(super) changes: Vec<Change>,
@@ -54,6 +61,9 @@ impl Supervisor {
             look: None,
             look_wait: LOOK_LEAST,
             turn: None,
+            changed_facts: BTreeSet::new(),
+            restarted_for_facts: None,
+            fact_pause: None,
             ending: None,
             changes: Vec::new(),
         }
@@ -138,25 +148,40 @@ impl Supervisor {
         }
     }
 
-    /// Runs the services anew that read this fact only when they start.
+    /// Restarts the services that read this fact only when they start: at once, or with others after a pause.
     pub(crate) fn fact_changed(&mut self, fact: &str) {
-        let reads = |unit: &&Unit| {
-            let facts = &unit.service.lifecycle.restart_on;
-            unit.life.goes_on() && facts.iter().any(|name| name == fact)
+        self.changed_facts.insert(fact.to_owned());
+        let gone = self.restarted_for_facts.map(|at| at.elapsed());
+        let left = gone.map_or(Duration::ZERO, |gone| FACT_PAUSE.saturating_sub(gone));
+        if left.is_zero() {
+            self.restart_for_facts();
+        } else if self.fact_pause.is_none() {
+            self.fact_pause = Some(Task::after(left, Event::FactPauseOver, &self.events));
+        }
+    }
+
+    /// Restarts services for what has changed during the pause.
+    pub(crate) fn fact_pause_over(&mut self) {
+        self.fact_pause = None;
+        self.restart_for_facts();
+    }
+
+    fn restart_for_facts(&mut self) {
+        let facts = std::mem::take(&mut self.changed_facts);
+        if self.ending.is_some() {
+            return;
+        }
+        let changed = |unit: &Unit| {
+            let mut read = unit.service.lifecycle.restart_on.iter();
+            read.find(|fact| facts.contains(*fact)).cloned()
         };
-        let names: Vec<String> = self
-            .units
-            .values()
-            .filter(reads)
-            .map(|unit| unit.name.clone())
+        let stale = self.units.values().filter(|unit| unit.life.goes_on());
+        let stale: Vec<(String, String)> = stale
+            .filter_map(|unit| Some((unit.name.clone(), changed(unit)?)))
             .collect();
-        for name in names
-            .iter()
-            .filter(|_| self.ending.is_none())
-            .cloned()
-            .collect::<Vec<_>>()
-        {
-            log::info!("{name}: {fact} has changed");
+        for (name, fact) in stale {
+            self.restarted_for_facts = Some(Instant::now());
+            log::info!("{name}: restarting, {fact} has changed");
             self.happen(&name, state::Event::StopRequested { again: true });
         }
     }
@@ -198,12 +223,57 @@ impl Supervisor {
         match (before, state) {
             (State::Failed, _) => {}
             (_, State::Failed) => log::error!("{name} has failed"),
-            (State::Ready, State::Degraded) => log::warn!("{name} does not answer as it should"),
-            (State::Degraded, State::Ready) => log::info!("{name} answers again"),
+            (State::Ready, State::Degraded) => log::warn!("{name}: health check failed"),
+            (State::Degraded, State::Ready) => log::info!("{name}: health check passes again"),
             (_, State::Clearing { next: Next::Fail }) => {
                 log::debug!("{name} is not started again");
             }
             _ => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::supervisor::testing::supervisor;
+    use tokio::task::LocalSet;
+
+    #[tokio::test]
+    async fn facts_that_change_soon_after_a_restart_are_taken_together() {
+        let local = LocalSet::new();
+        let waiting = local.run_until(async {
+            let mut supervisor = supervisor(&[("reader", "restart-on = ['a']")]);
+            let mut waiting = Vec::new();
+            let mut changed = |supervisor: &mut Supervisor, fact| {
+                supervisor.fact_changed(fact);
+                waiting.push((
+                    supervisor.changed_facts.len(),
+                    supervisor.fact_pause.is_some(),
+                ));
+            };
+            // It does not run, so that it need not be restarted.
+            changed(&mut supervisor, "a");
+            let unit = supervisor.units.get_mut("reader").unwrap();
+            unit.life.state = State::Ready;
+            for fact in ["b", "a", "b", "a"] {
+                changed(&mut supervisor, fact);
+            }
+            supervisor.fact_pause_over();
+            waiting.push((
+                supervisor.changed_facts.len(),
+                supervisor.fact_pause.is_some(),
+            ));
+            waiting
+        });
+        let want = [
+            (0, false),
+            (0, false),
+            (0, false),
+            (1, true),
+            (2, true),
+            (0, false),
+        ];
+        assert_eq!(waiting.await, want);
     }
 }

@@ -94,7 +94,7 @@ impl Unit {
         self.make_sources().map_err(preparing("mounts"))?;
         self.open_sockets().map_err(preparing("sockets"))?;
         if !self.service.process.config.is_empty() {
-            write_sections(&self.name, self.owner(), &self.sections)
+            write_sections(&self.name, self.owner().0, &self.sections)
                 .map_err(preparing("configuration"))?;
         }
         if self.service.lifecycle.notifies() && self.notify.is_none() {
@@ -121,10 +121,12 @@ impl Unit {
         })
     }
 
-    /// The user that its process runs as.
-    fn owner(&self) -> u32 {
+    /// The user and group that its process runs as.
+    fn owner(&self) -> (u32, u32) {
         let process = self.bundle.spec.process().as_ref();
-        process.map_or(0, |process| process.user().uid())
+        process.map_or((0, 0), |process| {
+            (process.user().uid(), process.user().gid())
+        })
     }
 
     /// Whether it writes to the kernel's log: the collector itself, and what has to work before
@@ -153,11 +155,11 @@ impl Unit {
 }
 
 /// Makes a directory behind a mount; an existing one keeps its owner, which the service may have set.
-fn make_source(directory: &SourceDirectory, owner: u32) -> io::Result<()> {
+fn make_source(directory: &SourceDirectory, (uid, gid): (u32, u32)) -> io::Result<()> {
     if !directory.path.is_dir() {
         make_directory(&directory.path, directory.mode)?;
         if directory.owned {
-            chown(&directory.path, Some(owner), Some(owner))?;
+            chown(&directory.path, Some(uid), Some(gid))?;
         }
     }
     if directory.travels {

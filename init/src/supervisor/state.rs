@@ -37,7 +37,8 @@ fn at_rest(lifecycle: &Lifecycle, life: Life, event: Event, now: Duration) -> (L
             (life, vec![Action::Reconsider])
         }
         (State::Waiting | State::BackingOff, Event::StopRequested { again: false }) => {
-            (life.to(State::Stopped), vec![])
+            // A periodic service that waits may have had a good run.
+            (life.to(State::Stopped), vec![Action::Withdraw])
         }
         (State::BackingOff, Event::BackoffOver) => {
             (life.to(State::Waiting), vec![Action::Reconsider])

@@ -159,6 +159,10 @@ impl Unit {
             self.watch.clear();
             self.watchdog.timer = None;
         }
+        if life.state == State::Stopped {
+            // Callers are refused rather than left waiting for a service that does not come.
+            self.sockets.clear();
+        }
         before
     }
 

@@ -4,7 +4,7 @@ use super::main_process;
 use super::notice::{self, Notice};
 use super::reap::Outcome;
 use super::run::Supervisor;
-use super::state::{self, State};
+use super::state::{self, Action, State};
 use super::unit::Unit;
 use nix::time::ClockId;
 use std::time::{Duration, Instant};
@@ -101,6 +101,10 @@ impl Supervisor {
         }
         match main_process::take(unit, pid, &self.events) {
             Ok(()) => {
+                self.watch_again(name);
+                let Some(unit) = self.units.get_mut(name) else {
+                    return;
+                };
                 // Whoever is in the host's pid namespace may become our child.
                 if unit.service.sandbox.joins(Namespace::Pid) {
                     let (name, run) = (name.to_owned(), unit.run);
@@ -110,6 +114,19 @@ impl Supervisor {
                 }
             }
             Err(error) => log::warn!("{name}: MAINPID: {error}"),
+        }
+    }
+
+    /// Probes begin anew with another main process: they look into its namespaces.
+    fn watch_again(&mut self, name: &str) {
+        let Some(unit) = self.units.get_mut(name) else {
+            return;
+        };
+        unit.watch.clear();
+        match unit.life.state {
+            State::Starting => self.act(name, Action::WatchReadiness),
+            State::Ready | State::Degraded => self.watch_answers(name),
+            _ => {}
         }
     }
 
@@ -129,7 +146,6 @@ impl Supervisor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::supervisor::state::Action;
     use crate::supervisor::testing::supervisor;
     use tokio::task::LocalSet;
 

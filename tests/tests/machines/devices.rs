@@ -75,6 +75,7 @@ pub(crate) fn devices_come_and_go(image: &Image) -> Result<()> {
     let before = pid_1(&vm)?;
     checks.check("100 devices", || plug(&vm, TIMES));
     checks.check("a cable, 100 times", || flap(&vm));
+    checks.check("a container that takes the network down", || down(&vm));
     checks.check("10000 events", || events(&vm));
     checks.check("PID 1 is as before", || {
         let after = pid_1(&vm)?;
@@ -119,10 +120,25 @@ fn plug(vm: &Vm, times: usize) -> Result<()> {
 const WATCH_CABLE: &str = "while now=$(</sys/class/net/eth0/carrier_changes); do \
     [ \"$now\" = \"$last\" ] || echo \"cable <$now>\"; last=$now; sleep 0.1; done &\n";
 
+/// What the machine has of a network.
+const NETWORK: &str = "ip -brief address; ip route; ip -6 route | sed 's/ expires.*//' | sort";
+
+/// The kernel takes the default route and the IPv6 addresses from a link that goes down.
+fn down(vm: &Vm) -> Result<()> {
+    let before = settled(vm, |vm| vm.ssh(NETWORK))?;
+    let mark = vm.console().mark();
+    well_on_the_console(vm, "true")?;
+    let run = "docker run --rm --net host --cap-add NET_ADMIN tare/demo sh -c";
+    let command = "ip link set eth0 down && echo down-$((40 + 2))";
+    vm.type_in(&format!("{run} '{command}'\n"))?;
+    vm.wait_line_after(mark, "down-42", secs(30))?;
+    wait_says(vm, NETWORK, &before, secs(20))?;
+    fetch_page(vm)
+}
+
 /// Pulls the cable of the only card and puts it back, each time once the machine has seen it; addresses and routes stay, and
 /// so do the ways in.
 fn flap(vm: &Vm) -> Result<()> {
-    const NETWORK: &str = "ip -brief address; ip route; ip -6 route | sed 's/ expires.*//'";
     let before = settled(vm, |vm| vm.ssh(NETWORK))?;
     // The console tells what the network cannot.
     well_on_the_console(vm, "true")?;

@@ -1,8 +1,8 @@
 //! The boot disk on every kind of bus that the kernel drives without modules.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use tare_image::Image;
-use tare_qemu::{DiskBus, Vm, secs};
+use tare_qemu::{Disk, DiskBus, DiskFormat, Vm, secs};
 use tare_tests::guest::power_off;
 use tare_tests::{disk, user_data};
 
@@ -20,6 +20,26 @@ pub(crate) fn virtio_scsi(image: &Image) -> Result<()> {
 
 pub(crate) fn usb(image: &Image) -> Result<()> {
     boots_from(image, DiskBus::Usb)
+}
+
+/// As a machine that a stick or an older disk is left in.
+pub(crate) fn another_with_the_same_image(image: &Image) -> Result<()> {
+    let other = Disk {
+        path: image.raw.clone(),
+        format: DiskFormat::Raw,
+        bus: DiskBus::Virtio,
+        read_only: true,
+    };
+    let machine = Vm::of(image).direct().user_data(user_data::NO_ENGINE);
+    let vm = machine.disk(other).boot()?;
+    vm.wait_line("holds Tare, too: this machine runs from vd", secs(60))?;
+    let status = "tare status --check";
+    let said = vm.ssh(&format!("{status}; echo $?"))?;
+    ensure!(
+        said.contains("holds Tare, too") && said.ends_with("\n5\n"),
+        "`{status}` says {said}"
+    );
+    power_off(&vm)
 }
 
 /// To ssh, with state on the disk.

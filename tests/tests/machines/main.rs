@@ -70,6 +70,7 @@ const TESTS: &[Test] = &[
     test!(20, image, disks::ahci),
     test!(20, image, disks::virtio_scsi),
     test!(20, image, disks::usb),
+    test!(20, image, disks::another_with_the_same_image),
     test!(150, image, engine::restarts_without_its_containers),
     test!(
         60,
@@ -163,6 +164,7 @@ const TESTS: &[Test] = &[
         image,
         storage::damage_is_repaired_and_strangers_are_left_alone
     ),
+    test!(180, image, storage::a_full_disk_is_freed_after_a_reboot),
     test!(
         60,
         image,

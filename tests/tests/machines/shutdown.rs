@@ -52,7 +52,7 @@ pub(crate) fn a_disk_that_takes_no_writes_does_not_keep_the_machine_on(
     vm.power_button()?;
     let told = vm.wait_line("tare: power off: stopping services", secs(30))?;
     // Services that wait for the disk cannot be killed; they have 90 s in all, and the disk another 30 s.
-    let gave_up = asleep(|| vm.wait_line("tare: the disk takes no writes", secs(150)))?;
+    let gave_up = asleep(|| vm.wait_line("tare: giving up on writeback", secs(150)))?;
     let took = stamp(&gave_up)?.saturating_sub(stamp(&told)?);
     ensure!(took < secs(180), "it took {took:?}");
     wait_off(&vm)

@@ -1,10 +1,10 @@
 //! A state partition that is damaged, that belongs to another system, or whose check takes long.
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use tare_image::Image;
 use tare_qemu::{Builder, Machine, Vm, secs};
-use tare_tests::guest::{mentions, power_off, says, until_state};
-use tare_tests::{Checks, Scratch, disk, user_data};
+use tare_tests::guest::{mentions, power_off, run_container, says, until_state, wait_apps};
+use tare_tests::{Checks, Scratch, disk, note, user_data};
 
 /// In bytes from its start: the superblock, and the table's header.
 const SUPERBLOCK: u64 = 1024;
@@ -95,6 +95,72 @@ fn runs_from_memory(machine: Builder) -> Result<()> {
     forget_host_keys(vm.machine())?;
     mentions(&vm, "tare status", "the state is in memory")?;
     power_off(&vm)
+}
+
+/// In bytes: little is left for the state.
+const SMALL: u64 = 2560 << 20;
+
+/// In a container, until nothing more goes in.
+const FILLERS: [(&str, &str); 2] = [
+    (
+        "no block",
+        "i=0; while busybox fallocate -l 32M /hog-$((i += 1)); do :; done; cat /dev/zero > /hog",
+    ),
+    (
+        "no inode",
+        // 255 ends `xargs`.
+        "mkdir /hog && cd /hog && busybox seq 1000000 | \
+         busybox xargs sh -c \"touch \\\"\\$@\\\" 2>/dev/null || exit 255\" sh",
+    ),
+];
+
+/// Containers fill the disk, the machine is started anew, and people remove what fills it.
+pub(crate) fn a_full_disk_is_freed_after_a_reboot(image: &Image) -> Result<()> {
+    let folder = Scratch::new("full-disk")?;
+    let machine = || {
+        let machine = Vm::of(image).direct().keep_in(folder.path());
+        machine
+            .user_data(user_data::DEMO)
+            .disk_size(SMALL)
+            .forward(80)
+    };
+    let mut vm = machine().boot()?;
+    vm.wait_ready()?;
+    wait_apps(&vm)?;
+    let before = free(&vm)?;
+    for (what, fill) in FILLERS {
+        note(what);
+        let hog = format!("docker run --name hog tare/demo sh -c '{fill}' 2>/dev/null; true");
+        vm.ssh_within(&hog, secs(120))?;
+        power_off(&vm)?;
+        drop(vm);
+        vm = machine().boot()?;
+        vm.wait_ready()?;
+        vm.ssh_within("docker rm -f hog", secs(60))?;
+        let now = free(&vm)?;
+        ensure!(
+            now.0 + 1024 > before.0 && now.1 + 1024 > before.1,
+            "{before:?} was free, and {now:?} is"
+        );
+    }
+    run_container(&vm)?;
+    power_off(&vm)?;
+    disk::require_clean_state(vm.machine())?;
+    drop(vm);
+    folder.remove()
+}
+
+/// What is left of the state: KiB, and inodes.
+fn free(vm: &Vm) -> Result<(u64, u64)> {
+    let said = vm.ssh("df --output=avail,iavail /root | tail -n 1")?;
+    let numbers: Vec<u64> = said
+        .split_whitespace()
+        .map(str::parse)
+        .collect::<Result<_, _>>()?;
+    let [kibibytes, inodes] = numbers[..] else {
+        bail!("df says {said:?}")
+    };
+    Ok((kibibytes, inodes))
 }
 
 /// A machine whose first format hangs in the disk.

@@ -45,7 +45,7 @@ pub(crate) fn that_is_refused(image: &Image) -> Result<()> {
         .nocloud(Seed::Vfat, with_our_key(NO_ENGINE)?)
         .fw_cfg("#".repeat(2 << 20));
     let vm = machine.boot()?;
-    let complaint = "fw_cfg:1:1: too long: 2097152 bytes, at most 1048576 are read";
+    let complaint = "fw_cfg: too long: 2097152 bytes, at most 1048576 are read";
     vm.wait_line(&format!("tare: user-data: {complaint}"), secs(30))?;
     vm.wait_ready()?;
     vm.wait_ssh(secs(10))?;

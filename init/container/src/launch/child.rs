@@ -5,6 +5,7 @@ use super::identity::Users;
 use super::plan::Plan;
 use super::{Launch, devices, identity, rootfs};
 use crate::sys;
+use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sched::CloneFlags;
 use nix::sys::prctl::set_dumpable;
@@ -25,6 +26,7 @@ pub(super) fn become_program(
     plan: &Plan,
     descriptors: &Descriptors<'_>,
     pid_variables: &[&str],
+    reporter: BorrowedFd<'_>,
 ) -> Failure {
     let users = match plan.user_namespace {
         true => Users::Own,
@@ -32,14 +34,15 @@ pub(super) fn become_program(
     };
     let done = hide()
         .and_then(|()| make_container(plan))
-        .and_then(|()| run(plan, users, descriptors, pid_variables));
+        .and_then(|()| descriptors.arrange(&[reporter]))
+        .and_then(|()| run(plan, users, pid_variables));
     match done {
         Err(failure) => failure,
     }
 }
 
 /// Processes of the container, and those that see all of the host's, see this one, which has the parent's descriptors until
-/// `execve`, and must not reach them through /proc (ptrace(2)). `execve` takes this back.
+/// [`Descriptors::arrange`], and must not reach them through /proc (ptrace(2)). `execve` takes this back.
 fn hide() -> Result<(), Failure> {
     set_dumpable(false).step("set dumpable")
 }
@@ -51,6 +54,7 @@ pub(super) fn join_program(
     plan: &Plan,
     descriptors: &Descriptors<'_>,
     pidfd: BorrowedFd<'_>,
+    reporter: BorrowedFd<'_>,
 ) -> Failure {
     let users = match plan.user_namespace {
         true => Users::Of(pidfd),
@@ -58,7 +62,8 @@ pub(super) fn join_program(
     };
     let done = hide()
         .and_then(|()| join_container(plan, pidfd))
-        .and_then(|()| run(plan, users, descriptors, &[]));
+        .and_then(|()| descriptors.arrange(&[reporter, pidfd]))
+        .and_then(|()| run(plan, users, &[]));
     match done {
         Err(failure) => failure,
     }
@@ -89,27 +94,33 @@ fn join_container(plan: &Plan, pidfd: BorrowedFd<'_>) -> Result<(), Failure> {
 }
 
 /// What is the same for every program of a container, however it came there.
-fn run(
-    plan: &Plan,
-    users: Users<'_>,
-    descriptors: &Descriptors<'_>,
-    pid_variables: &[&str],
-) -> Result<Infallible, Failure> {
+fn run(plan: &Plan, users: Users<'_>, pid_variables: &[&str]) -> Result<Infallible, Failure> {
     umask(UMASK);
     score(plan)?;
     enter(&plan.working_directory).step_on("chdir", &plan.working_directory)?;
     identity::assume(&plan.identity, users, plan.filter.as_deref())?;
     reset_signals()?;
-    descriptors.arrange()?;
     limit(plan)?;
-    let program = &plan.argv[0];
     let mut environment = plan.envp.clone();
     environment.extend(pid_variables.iter().filter_map(|name| pid_variable(name)));
-    execve(program, &plan.argv, &environment).step_on("execve", program)
+    execute(plan, &environment)
 }
 
-/// `chdir`, but not to where a link of `/proc` leads: a service may have put one there before, and this process has
-/// PID 1's descriptors.
+/// The first of the programs that is there, as `execvp(3)` does it.
+fn execute(plan: &Plan, environment: &[CString]) -> Result<Infallible, Failure> {
+    let mut reason = Errno::ENOENT;
+    for program in &plan.programs {
+        let Err(error) = execve(program, &plan.argv, environment);
+        match error {
+            Errno::ENOENT | Errno::ENOTDIR => {}
+            Errno::EACCES => reason = error,
+            error => return Err(error).step_on("execve", program),
+        }
+    }
+    Err(reason).step_on("execve", &plan.argv[0])
+}
+
+/// `chdir`, but not to where a link of `/proc` leads, which a service may have put there before.
 fn enter(directory: &CStr) -> nix::Result<()> {
     let how = OpenHow::new()
         .flags(OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC)
@@ -130,7 +141,6 @@ fn score(plan: &Plan) -> Result<(), Failure> {
     }
 }
 
-/// Last of all: until `execve` it has the parent's descriptors, which may be more than it is allowed.
 fn limit(plan: &Plan) -> Result<(), Failure> {
     for (resource, soft, hard) in &plan.rlimits {
         setrlimit(*resource, *soft, *hard).step("setrlimit")?;
@@ -162,13 +172,21 @@ impl<'a> Descriptors<'a> {
         RawFd::try_from(self.0.len()).unwrap_or(RawFd::MAX)
     }
 
-    /// Puts each where the program expects it; `execve` closes all others.
-    fn arrange(&self) -> Result<(), Failure> {
+    /// Puts each where the program expects it, and closes all others but `kept`, which `execve` closes: nobody who may trace
+    /// this process finds anything of the parent's in it.
+    fn arrange(&self, kept: &[BorrowedFd<'_>]) -> Result<(), Failure> {
         let sources = self.out_of_the_way()?;
         for (source, number) in sources.into_iter().zip(0..) {
             sys::duplicate_to(source, number).step("dup2")?;
         }
-        sys::close_at_exec(self.end()).step("close_range")
+        let mut kept: Vec<RawFd> = kept.iter().map(AsRawFd::as_raw_fd).collect();
+        kept.sort_unstable();
+        let mut first = self.end();
+        for kept in kept {
+            sys::close_from_until(first, kept).step("close_range")?;
+            first = first.max(kept + 1);
+        }
+        sys::close_from_until(first, RawFd::MAX).step("close_range")
     }
 
     /// The same descriptors under numbers that none of them shall get.

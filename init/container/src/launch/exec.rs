@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 /// A program for a container that runs.
 #[derive(Debug, Clone, Copy)]
 pub struct Exec<'a> {
-    /// The program (absolute path in the container) and its arguments.
+    /// The program, which is looked for in the `PATH` of the environment unless it has a slash, and its arguments.
     pub args: &'a [String],
     /// Its descriptors 0, 1 and 2; `/dev/null` in place of those that are none.
     pub stdio: [Option<BorrowedFd<'a>>; 3],
@@ -71,7 +71,8 @@ fn clone(plan: &Plan, options: &Exec<'_>, running: &Running) -> nix::Result<Star
             report,
         }),
         Cloned::Child => {
-            let failure = child::join_program(plan, &descriptors, running.pidfd.as_fd());
+            let failure =
+                child::join_program(plan, &descriptors, running.pidfd.as_fd(), reporter.as_fd());
             failure.send(&reporter);
             sys::exit_now(127)
         }
@@ -83,9 +84,10 @@ impl Plan {
     fn of_exec(bundle: &Bundle, options: &Exec<'_>) -> Result<Self, LaunchError> {
         let mut plan = Self::of(bundle, &[], options.environment)?;
         plan.argv = super::plan::c_strings(options.args.iter())?;
-        if plan.argv.is_empty() {
+        let Some(program) = plan.argv.first() else {
             return Err(super::plan::invalid("no program to run".to_owned()));
-        }
+        };
+        plan.programs = super::plan::places(program, &plan.envp)?;
         plan.envp
             .retain(|variable| !variable.to_bytes().starts_with(NOT_INHERITED.as_bytes()));
         Ok(plan)

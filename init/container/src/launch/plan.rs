@@ -10,7 +10,7 @@ use nix::unistd::{Gid, Uid};
 use oci_spec::runtime::{
     Capabilities, Linux, LinuxNamespaceType, Mount, PosixRlimit, PosixRlimitType, Process, User,
 };
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use tare_config::service::CAPABILITIES;
@@ -36,6 +36,8 @@ pub(super) struct Plan {
     pub(super) working_directory: CString,
     pub(super) identity: Identity,
     pub(super) filter: Option<Vec<u8>>,
+    /// Where the program may be; the first place that has it counts.
+    pub(super) programs: Vec<CString>,
     pub(super) argv: Vec<CString>,
     pub(super) envp: Vec<CString>,
 }
@@ -76,7 +78,7 @@ impl Plan {
         let process = required(bundle.spec.process().as_ref(), "process")?;
         let linux = required(bundle.spec.linux().as_ref(), "linux")?;
         let root = required(bundle.spec.root().as_ref(), "root")?;
-        required(process.args().iter().flatten().next(), "process.args")?;
+        let program = required(process.args().iter().flatten().next(), "process.args")?;
         let mounts = planned_mounts(bundle.spec.mounts().as_deref().unwrap_or_default())?;
         Ok(Self {
             namespaces: namespaces(linux)?,
@@ -93,8 +95,9 @@ impl Plan {
             working_directory: c_path(process.cwd())?,
             identity: Identity::of(process),
             filter: bundle.filter.clone(),
+            programs: vec![c_string(program.as_bytes())?],
             argv: c_strings(process.args().iter().flatten().chain(arguments))?,
-            envp: c_strings(process.env().iter().flatten().chain(environment))?,
+            envp: c_strings(merged(process.env().iter().flatten(), environment))?,
         })
     }
 }
@@ -230,6 +233,16 @@ fn rlimit(limit: &PosixRlimit) -> Result<(Resource, u64, u64), LaunchError> {
     Ok((resource, limit.soft(), limit.hard()))
 }
 
+/// The variables `own` and `added`, both `KEY=VALUE`; of two with one key only the added one: programs take the first.
+fn merged<'a>(
+    own: impl Iterator<Item = &'a String>,
+    added: &'a [String],
+) -> impl Iterator<Item = &'a String> {
+    let key = |variable: &'a String| variable.split('=').next();
+    own.filter(move |own| added.iter().all(|added| key(added) != key(own)))
+        .chain(added)
+}
+
 pub(super) fn c_strings<'a>(
     strings: impl Iterator<Item = &'a String>,
 ) -> Result<Vec<CString>, LaunchError> {
@@ -245,6 +258,20 @@ fn c_string(bytes: &[u8]) -> Result<CString, LaunchError> {
         let text = String::from_utf8_lossy(bytes);
         invalid(format!("`{}` holds a NUL byte", text.escape_default()))
     })
+}
+
+/// Where `program` may be: itself if it names a place, else in each folder of `PATH`.
+pub(super) fn places(program: &CStr, environment: &[CString]) -> Result<Vec<CString>, LaunchError> {
+    if program.to_bytes().contains(&b'/') {
+        return Ok(vec![program.to_owned()]);
+    }
+    let mut variables = environment.iter().map(|variable| variable.to_bytes());
+    let folders = variables.find_map(|variable| variable.strip_prefix(b"PATH="));
+    let folders = folders.unwrap_or_default();
+    folders
+        .split(|byte| *byte == b':')
+        .map(|folder| c_string(&[folder, b"/", program.to_bytes()].concat()))
+        .collect()
 }
 
 fn required<'a, T>(field: Option<&'a T>, name: &str) -> Result<&'a T, LaunchError> {

@@ -158,6 +158,9 @@ fn nothing_is_seen_on_the_way(host: &Host) {
     let lease = Lease::take(&path);
     let (waits, _) = host.start_exec(&bundle, &running, &[LEASED, "wait"]);
     lease.wait_broken();
+    // Its own three, and two that `execve` closes: what it reports through, and the container's first process.
+    let open = fs::read_dir(format!("/proc/{}/fd", waits.pid())).unwrap();
+    assert_eq!(open.count(), 5);
     let look = || host.exec(&bundle, &running, &[PROBE, "/proc/2/environ"]);
     assert_eq!(look().unwrap(), "Permission denied (os error 13)");
     drop(lease);

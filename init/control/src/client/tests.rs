@@ -52,11 +52,11 @@ fn refusals_are_known_by_their_names() {
         ),
         (
             "{}",
-            "PID 1's answer is not understood: invalid type: null, expected a string",
+            "invalid reply from PID 1: invalid type: null, expected a string",
         ),
         (
             "{",
-            "PID 1's answer is not understood: EOF while parsing an object at line 1 column 1",
+            "invalid reply from PID 1: EOF while parsing an object at line 1 column 1",
         ),
     ] {
         let (error, _) = with_peer(&[reply], |mut client| {

@@ -21,7 +21,8 @@ pub(crate) fn the_engine_starts_when_docker_is_used(image: &Image) -> Result<()>
     });
     checks.check("docker just works", || {
         vm.ssh_within("docker version", secs(90))?;
-        ensure!(state(&vm, "engine")? == "ready");
+        // Once the images of the system are loaded.
+        wait_state(&vm, "engine", "ready")?;
         // Without apps, apps has nothing to do, which it does when the engine is there.
         wait_apps(&vm)?;
         run_container(&vm)

@@ -28,8 +28,8 @@ pub(crate) fn is_named_and_left_out(image: &Image) -> Result<()> {
         .user_data(&format!("{}{USER_DATA}", user_data::NO_ENGINE))
         .boot()?;
     for complaint in [
-        "service t-exec: tcp and http need the host's network namespace; it lives as the image says",
-        "services wait for each other: log -> ssh -> log; they wait as the image says",
+        "service t-exec: tcp and http need the host's network namespace; override ignored, using the image's settings",
+        "services wait for each other: log -> ssh -> log; override ignored, using the image's conditions",
     ] {
         vm.wait_line(&format!("tare: user-data: {complaint}"), secs(30))?;
     }

@@ -20,7 +20,7 @@ pub(crate) fn forward(vm: &Vm) -> Result<()> {
 fn set(vm: &Vm, seconds: u64, times: u64, date: &str) -> Result<()> {
     let late = || {
         let console = vm.console().text();
-        console.matches("did not feed its watchdog").count()
+        console.matches(": watchdog timeout").count()
     };
     let process = format!("pgrep -fx '{TALK}'");
     let (before, late_before) = (vm.ssh(&process)?, late());

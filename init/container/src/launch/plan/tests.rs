@@ -33,6 +33,18 @@ fn a_service_has_its_own_namespaces_but_those_it_joins() {
 }
 
 #[test]
+fn a_program_without_a_slash_is_looked_for() {
+    for (program, path, want) in [
+        (c"/bin/a", c"PATH=/usr/bin:/bin", vec![c"/bin/a"]),
+        (c"./a", c"PATH=/usr/bin:/bin", vec![c"./a"]),
+        (c"a", c"PATH=/usr/bin:/bin", vec![c"/usr/bin/a", c"/bin/a"]),
+    ] {
+        let environment = [c"HOME=/".to_owned(), path.to_owned()];
+        assert_eq!(places(program, &environment).unwrap(), want);
+    }
+}
+
+#[test]
 fn a_mount_is_in_the_words_of_the_kernel() {
     let engine = plan(ENGINE);
     let mount = |target: &CString| engine.mounts.iter().find(|m| m.target == *target).unwrap();
@@ -107,4 +119,18 @@ fn what_cannot_be_done_is_refused_by_name() {
         }),
         "spec: `/bin/a\\u{0}b` holds a NUL byte"
     );
+}
+
+#[test]
+fn an_added_variable_replaces_one_of_the_service() {
+    let strings = |text: &str| -> Vec<String> { text.split(' ').map(str::to_owned).collect() };
+    for (own, added, want) in [
+        ("HOME=/root PATH=/bin", "HOME=/x", "PATH=/bin HOME=/x"),
+        ("HOME=/root", "HOMES=/x", "HOME=/root HOMES=/x"),
+        ("A=1=2 B=", "A= C=3", "B= A= C=3"),
+    ] {
+        let (own, added) = (strings(own), strings(added));
+        let merged: Vec<&String> = merged(own.iter(), &added).collect();
+        assert_eq!(merged, strings(want).iter().collect::<Vec<_>>());
+    }
 }

@@ -1,0 +1,208 @@
+//! Who may log in: lines of `authorized_keys`, as sshd takes them (sshd(8), AUTHORIZED_KEYS FILE FORMAT).
+
+use data_encoding::BASE64;
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// The keys that sshd of OpenSSH 10 takes. DSA is gone.
+const TYPES: [&str; 7] = [
+    "ecdsa-sha2-nistp256",
+    "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp521",
+    "sk-ecdsa-sha2-nistp256@openssh.com",
+    "sk-ssh-ed25519@openssh.com",
+    "ssh-ed25519",
+    "ssh-rsa",
+];
+
+/// Lines of `authorized_keys`. A bad one costs that key alone: it is left out, and named in [`AuthorizedKeys::problems`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(into = "Vec<String>")]
+pub struct AuthorizedKeys {
+    lines: Vec<String>,
+    problems: Vec<String>,
+}
+
+impl AuthorizedKeys {
+    /// Good lines, without white space around them.
+    pub fn lines(&self) -> impl Iterator<Item = &str> {
+        self.lines.iter().map(String::as_str)
+    }
+
+    /// What is wrong with the others, a sentence each.
+    #[must_use]
+    pub fn problems(&self) -> &[String] {
+        &self.problems
+    }
+}
+
+impl From<Vec<String>> for AuthorizedKeys {
+    fn from(texts: Vec<String>) -> Self {
+        let mut keys = Self::default();
+        for (index, text) in texts.iter().enumerate() {
+            let line = text.trim();
+            // Comments and empty lines are, in the file, too.
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            match check(line) {
+                Ok(()) => keys.lines.push(line.to_owned()),
+                Err(why) => keys
+                    .problems
+                    .push(format!("ssh-authorized-keys[{index}] is ignored: {why}")),
+            }
+        }
+        keys
+    }
+}
+
+impl From<AuthorizedKeys> for Vec<String> {
+    fn from(keys: AuthorizedKeys) -> Self {
+        keys.lines
+    }
+}
+
+impl<'de> Deserialize<'de> for AuthorizedKeys {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Vec::<String>::deserialize(from).map(Self::from)
+    }
+}
+
+/// Whether `line` is options, if any, a type, and a whole key of that type.
+fn check(line: &str) -> Result<(), String> {
+    const WANT: &str = "write one line as in `ssh-ed25519 AAAA… comment`";
+    if line.chars().any(|c| c.is_control() && c != '\t') {
+        return Err(format!("more than one line; {WANT}"));
+    }
+    let key = without_options(line).ok_or("a quotation mark is not closed")?;
+    let mut words = key.split([' ', '\t']).filter(|word| !word.is_empty());
+    let kind = words.next().unwrap_or_default();
+    if kind == "ssh-dss" {
+        return Err("sshd takes no DSA keys any more".to_owned());
+    }
+    if !TYPES.contains(&kind) {
+        return Err(format!("`{kind}` is not a type of key; {WANT}"));
+    }
+    let blob = BASE64
+        .decode(words.next().unwrap_or_default().as_bytes())
+        .map_err(|_| format!("the key is not base64, or is cut off; {WANT}"))?;
+    if is_whole(&blob, kind) {
+        Ok(())
+    } else {
+        Err(format!("the key is cut off, or is not an {kind} key"))
+    }
+}
+
+/// What follows the options, in which spaces stand between quotation marks; none if one of these is not closed.
+fn without_options(line: &str) -> Option<&str> {
+    let first = line.split([' ', '\t']).next().unwrap_or_default();
+    if TYPES.contains(&first) || first == "ssh-dss" {
+        return Some(line);
+    }
+    let (mut quoted, mut escaped) = (false, false);
+    let end = line.find(|c: char| {
+        if c == '"' && !escaped {
+            quoted = !quoted;
+        }
+        escaped = c == '\\' && !escaped;
+        !quoted && (c == ' ' || c == '\t')
+    });
+    match end {
+        Some(end) => Some(line[end..].trim_start()),
+        None if quoted => None,
+        None => Some(""),
+    }
+}
+
+/// Whether `blob` is strings, each after its length, the first of which is `kind` (RFC 4251, section 5; RFC 4253, 6.6).
+fn is_whole(blob: &[u8], kind: &str) -> bool {
+    let mut rest = blob;
+    let mut strings = Vec::new();
+    while let Some((length, after)) = rest.split_first_chunk::<4>() {
+        let length = u32::from_be_bytes(*length) as usize;
+        if length > after.len() {
+            return false;
+        }
+        let (string, next) = after.split_at(length);
+        strings.push(string);
+        rest = next;
+    }
+    rest.is_empty() && strings.len() > 1 && strings[0] == kind.as_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ED25519: &str =
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
+    fn sk() -> String {
+        let kind = b"sk-ssh-ed25519@openssh.com";
+        let strings: [&[u8]; 3] = [kind, &[7; 32], b"ssh:"];
+        let blob: Vec<u8> = strings
+            .iter()
+            .flat_map(|string| [&(string.len() as u32).to_be_bytes()[..], string].concat())
+            .collect();
+        format!("sk-ssh-ed25519@openssh.com {}", BASE64.encode(&blob))
+    }
+
+    #[test]
+    fn what_sshd_takes_is_taken() {
+        for line in [
+            ED25519.to_owned(),
+            format!("{ED25519} ops at home"),
+            format!("  {ED25519}\r\n"),
+            ED25519.replace(' ', " \t "),
+            format!("from=\"10.0.0.0/8\" {ED25519} x"),
+            format!("cert-authority {ED25519}"),
+            format!("restrict,pty,command=\"echo \\\"a b\\\"\" {ED25519}"),
+            sk(),
+        ] {
+            let keys = AuthorizedKeys::from(vec![line.clone()]);
+            assert_eq!(keys.problems(), [""; 0], "{line}");
+            assert_eq!(keys.lines().collect::<Vec<_>>(), [line.trim()]);
+        }
+        let nothing = AuthorizedKeys::from(vec![String::new(), "# mine".to_owned()]);
+        assert_eq!(nothing, AuthorizedKeys::default());
+    }
+
+    #[test]
+    fn a_bad_line_costs_that_key_alone() {
+        for (bad, why) in [
+            (
+                "ssh-ed25519",
+                "the key is cut off, or is not an ssh-ed25519 key",
+            ),
+            (
+                "ssh-ed25519 %",
+                "the key is not base64, or is cut off; write one line as in `ssh-ed25519 AAAA… comment`",
+            ),
+            (
+                "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAA",
+                "the key is cut off, or is not an ssh-ed25519 key",
+            ),
+            (
+                &format!("{ED25519}\nssh-rsa AAAA"),
+                "more than one line; write one line as in `ssh-ed25519 AAAA… comment`",
+            ),
+            (
+                &ED25519.replace("ssh-ed25519", "ssh-rsa"),
+                "the key is cut off, or is not an ssh-rsa key",
+            ),
+            ("ssh-dss AAAA", "sshd takes no DSA keys any more"),
+            (
+                &format!("command=\"x {ED25519}"),
+                "a quotation mark is not closed",
+            ),
+            (
+                "hello world",
+                "`world` is not a type of key; write one line as in `ssh-ed25519 AAAA… comment`",
+            ),
+        ] {
+            let keys = AuthorizedKeys::from(vec![ED25519.to_owned(), bad.to_owned()]);
+            assert_eq!(keys.lines().collect::<Vec<_>>(), [ED25519], "{bad}");
+            let want = format!("ssh-authorized-keys[1] is ignored: {why}");
+            assert_eq!(keys.problems(), [want]);
+        }
+    }
+}

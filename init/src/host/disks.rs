@@ -1,0 +1,164 @@
+//! What disks hold: the state, and user-data. Jobs find out ([`crate::job`]); the machine waits for their answers, but not for
+//! ever.
+
+use super::{Configured, Host, STORAGE, STORAGE_TIMEOUT};
+use crate::effect::state;
+use crate::effect::userdata::SOURCES;
+use crate::job::{self, Done, Job, Sources, State};
+use crate::paths::STATE;
+use crate::supervisor::Event;
+use crate::task::Task;
+use std::collections::BTreeMap;
+use tare_config::service::Condition;
+
+/// What is known of disks, and what is being found out.
+#[derive(Default)]
+pub(super) struct Disks {
+    /// Where user-data is being looked for.
+    reading: BTreeMap<String, Task>,
+    sources: Sources,
+    mounting: Option<Task>,
+    state: Option<State>,
+    /// What is to be remembered once the machine is ready.
+    accepted: BTreeMap<String, Vec<u8>>,
+    remembering: Option<Task>,
+}
+
+impl Disks {
+    /// Whether the state is memory; none before it is mounted.
+    pub(super) fn volatile(&self) -> Option<bool> {
+        self.state.as_ref().map(|state| state.volatile)
+    }
+
+    pub(super) fn machine_id(&self) -> &str {
+        self.state.as_ref().map_or("", |state| &state.machine_id)
+    }
+
+    /// User-data, and what it was when it was last accepted, by source.
+    pub(super) fn user_data(&self) -> (Sources, BTreeMap<String, Vec<u8>>) {
+        let remembered = self.state.as_ref().map(|state| state.remembered.clone());
+        (self.sources.clone(), remembered.unwrap_or_default())
+    }
+
+    pub(super) fn accept(&mut self, accepted: BTreeMap<String, Vec<u8>>) {
+        self.accepted = accepted;
+    }
+}
+
+impl Host {
+    /// Looks for the user-data that is neither found nor being looked for.
+    pub(super) fn read_sources(&mut self) {
+        for source in SOURCES {
+            let (sources, reading) = (&self.disks.sources, &self.disks.reading);
+            if !sources.contains_key(source) && !reading.contains_key(source) {
+                let source = source.to_owned();
+                let job = Job::ReadSource {
+                    source: source.clone(),
+                };
+                self.disks.reading.insert(source, self.start_job(job));
+            }
+        }
+    }
+
+    /// Has the state mounted: the partition if `storage` found it good, else memory. Looks for user-data once more meanwhile,
+    /// for a disk may have come while `storage` worked. Whether both are done, so that the machine can be configured.
+    pub(super) fn has_disks(&mut self) -> bool {
+        if self.disks.mounting.is_none() {
+            let good = self.supervisor.holds(&Condition::Done(STORAGE.to_owned()));
+            if self.configured == Configured::WithoutState {
+                state::unmount_memory();
+            }
+            let partition = state::find().filter(|_| good);
+            self.disks.mounting = Some(self.start_job(Job::MountState { partition }));
+            self.read_sources();
+            self.timers.storage = Some(self.after(STORAGE_TIMEOUT, Event::StorageLate));
+        }
+        self.disks.state.is_some() && self.disks.reading.is_empty()
+    }
+
+    pub(super) fn job_done(&mut self, done: Done) {
+        match done {
+            Done::Source { source, held } => {
+                self.disks.reading.remove(&source);
+                if let Some(held) = held {
+                    self.disks.sources.insert(source, held);
+                }
+            }
+            Done::State(state) => {
+                if state.volatile {
+                    log::error!(
+                        "state: in memory; what is written to {STATE} is lost at power off"
+                    );
+                }
+                self.disks.state = Some(state);
+            }
+            Done::Remembered => {}
+        }
+    }
+
+    pub(super) fn job_failed(&mut self, job: Job) {
+        match job {
+            Job::ReadSource { source } => drop(self.disks.reading.remove(&source)),
+            Job::MountState { partition: Some(_) } => {
+                let memory = Job::MountState { partition: None };
+                self.disks.mounting = Some(self.start_job(memory));
+            }
+            Job::MountState { partition: None } => {
+                self.disks.state = Some(State {
+                    volatile: true,
+                    ..State::default()
+                });
+            }
+            Job::Remember { .. } => {}
+        }
+    }
+
+    /// A check of a large file system takes hours, and a dying disk may hold everything up for ever: people get a console
+    /// meanwhile, and the machine its network. A disk that may hold user-data has had its time, too.
+    pub(super) fn disks_late(&mut self) {
+        if self.configured == Configured::Yes || self.ending.is_some() {
+            return;
+        }
+        let seconds = STORAGE_TIMEOUT.as_secs();
+        for (source, _) in std::mem::take(&mut self.disks.reading) {
+            log::error!("user-data: {source} has not answered after {seconds} s; going on without");
+        }
+        if self.disks.state.is_some() || self.configured == Configured::WithoutState {
+            return;
+        }
+        log::error!(
+            "state: still being checked after {seconds} s; console and network start without it"
+        );
+        state::mount_memory();
+        state::prepare();
+        self.configured = Configured::WithoutState;
+        self.take_configuration();
+        self.write_facts();
+        self.refresh_network();
+    }
+
+    /// What is wrong if another disk holds this system, too.
+    pub(super) fn twins() -> Option<String> {
+        let (disk, others) = state::twins()?;
+        (!others.is_empty()).then(|| {
+            format!(
+                "{} holds Tare, too: this machine runs from {disk}, and may boot from the other next time. Detach or erase one",
+                others.join(", ")
+            )
+        })
+    }
+
+    /// Remembers the user-data that the machine has become ready with, if it is new.
+    pub(super) fn remember(&mut self) {
+        let (_, remembered) = self.disks.user_data();
+        let mut layers = std::mem::take(&mut self.disks.accepted);
+        layers.retain(|source, bytes| remembered.get(source) != Some(bytes));
+        if !layers.is_empty() {
+            self.disks.remembering = Some(self.start_job(Job::Remember { layers }));
+        }
+    }
+
+    fn start_job(&self, job: Job) -> Task {
+        job::start(job, self.events.clone())
+    }
+}

@@ -1,0 +1,117 @@
+//! Work on disks, in a process of its own: any disk may take minutes for an answer, or give none, and PID 1 waits for nobody.
+
+use crate::effect::{state, userdata};
+use crate::kmsg;
+use crate::supervisor::Event;
+use crate::task::Task;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::sync::mpsc::UnboundedSender;
+
+/// The name under which our executable does a job.
+pub(crate) const NAME: &str = "tare-job";
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Job {
+    /// Looks for the user-data of a source.
+    ReadSource { source: String },
+    /// Mounts a partition as the state, or memory if there is none or it cannot be mounted, and reads what is kept there.
+    MountState { partition: Option<PathBuf> },
+    /// Keeps user-data as the last good one of its source.
+    Remember { layers: BTreeMap<String, Vec<u8>> },
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Done {
+    /// What the source holds, or why that cannot be read, if there is one.
+    Source {
+        source: String,
+        held: Option<Result<Vec<u8>, String>>,
+    },
+    State(State),
+    Remembered,
+}
+
+/// User-data by source, or why it cannot be read.
+pub(crate) type Sources = BTreeMap<String, Result<Vec<u8>, String>>;
+
+/// The state as it was mounted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct State {
+    /// Whether it is memory.
+    pub(crate) volatile: bool,
+    /// Empty if it can neither be read nor made.
+    pub(crate) machine_id: String,
+    /// The last good user-data by source.
+    pub(crate) remembered: BTreeMap<String, Vec<u8>>,
+}
+
+/// Does `job`; what comes of it is [`Event::JobDone`], or nothing if the result is dropped first. The process goes on then.
+pub(crate) fn start(job: Job, events: UnboundedSender<Event>) -> Task {
+    Task::spawn(async move {
+        match run(&job).await {
+            Ok(done) => drop(events.send(Event::JobDone(done))),
+            Err(error) => {
+                log::error!("{job:?}: {error}");
+                drop(events.send(Event::JobFailed(job)));
+            }
+        }
+    })
+}
+
+async fn run(job: &Job) -> io::Result<Done> {
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+    ours.set_nonblocking(true)?;
+    let mut command = Command::new("/proc/self/exe");
+    let theirs = OwnedFd::from(theirs);
+    command.arg0(NAME).stdin(theirs.try_clone()?).stdout(theirs);
+    // Reaped with the orphans.
+    command.spawn()?;
+    // Its ends, or there would be no end of what it says.
+    drop(command);
+    let mut stream = UnixStream::from_std(ours)?;
+    stream.write_all(&serde_json::to_vec(job)?).await?;
+    stream.shutdown().await?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await?;
+    Ok(serde_json::from_slice(&answer)?)
+}
+
+/// The whole life of the process: a job on its standard input, what came of it on its standard output.
+pub(crate) fn main() -> ExitCode {
+    // Without it there is nobody to tell.
+    let _ = kmsg::init();
+    match work() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            log::error!("{NAME}: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn work() -> io::Result<()> {
+    let mut job = Vec::new();
+    io::stdin().read_to_end(&mut job)?;
+    let done = match serde_json::from_slice(&job)? {
+        Job::ReadSource { source } => Done::Source {
+            held: userdata::read(&source),
+            source,
+        },
+        Job::MountState { partition } => Done::State(state::mount_and_read(partition.as_deref())),
+        Job::Remember { layers } => {
+            userdata::remember_all(&layers);
+            Done::Remembered
+        }
+    };
+    io::stdout().write_all(&serde_json::to_vec(&done)?)
+}
