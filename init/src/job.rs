@@ -6,10 +6,11 @@ use crate::supervisor::Event;
 use crate::task::Task;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fmt::{self, Display, Formatter};
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -27,6 +28,20 @@ pub(crate) enum Job {
     MountState { partition: Option<PathBuf> },
     /// Keeps user-data as the last good one of its source.
     Remember { layers: BTreeMap<String, Vec<u8>> },
+}
+
+/// Without what it carries: user-data holds secrets.
+impl Display for Job {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ReadSource { source } => write!(f, "look for user-data of {source}"),
+            Self::MountState { partition } => {
+                let partition = partition.as_deref().unwrap_or(Path::new("memory"));
+                write!(f, "mount {} as the state", partition.display())
+            }
+            Self::Remember { .. } => f.write_str("save user-data"),
+        }
+    }
 }
 
 /// What came of it.
@@ -61,7 +76,7 @@ pub(crate) fn start(job: Job, events: UnboundedSender<Event>) -> Task {
         match run(&job).await {
             Ok(done) => drop(events.send(Event::JobDone(done))),
             Err(error) => {
-                log::error!("{job:?}: {error}");
+                log::error!("{job}: {error}");
                 drop(events.send(Event::JobFailed(job)));
             }
         }

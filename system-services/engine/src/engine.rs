@@ -199,11 +199,14 @@ impl Engine {
                 eprintln!("{error:#}");
             }
         }
-        match load_images() {
-            Ok(loader) => self.loader = Some(loader),
-            Err(error) => {
-                eprintln!("{error:#}");
-                say_ready();
+        // One that an earlier dockerd has left goes on with this one.
+        if self.loader.is_none() {
+            match load_images() {
+                Ok(loader) => self.loader = Some(loader),
+                Err(error) => {
+                    eprintln!("{error:#}");
+                    say_ready();
+                }
             }
         }
         if let Err(error) = spare::keep(Path::new(spare::FOLDER)) {
@@ -225,7 +228,10 @@ impl Engine {
         let ended = self.loader.as_mut().map(Child::try_wait);
         if !matches!(ended, None | Some(Ok(None))) {
             self.loader = None;
-            say_ready();
+            // It may have ended because dockerd has: the next one is asked again.
+            if self.dockerd.runs() && self.dockerd.ready {
+                say_ready();
+            }
         }
     }
 
