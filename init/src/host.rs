@@ -291,7 +291,8 @@ impl Host {
                 continue;
             }
             let Some(bundle) = installed::bundle(&name, &service) else {
-                if service.lifecycle.required {
+                // Once, although services are added twice where `storage` takes long.
+                if service.lifecycle.required && !self.broken.contains(&name) {
                     self.broken.push(name);
                 }
                 continue;
