@@ -1,8 +1,8 @@
 //! Debian trixie's packages on any Debian machine: a private apt root with its own sources, lists,
 //! status and cache, so that the machine's own apt state is neither used nor changed.
 //!
-//! The solver is apt's own. What it answered is remembered beside the package lists it answered
-//! from, and a build whose answers and packages are all cached needs no network.
+//! The solver is apt's own. Its answers are cached next to the package lists that they are based on; a build whose
+//! answers and packages are all cached needs no network.
 
 mod sources;
 mod uris;
@@ -20,7 +20,7 @@ use crate::cache;
 use crate::digest;
 use crate::progress::Stage;
 
-/// Older package lists are fetched anew; security updates appear about this often.
+/// Older package lists are fetched again; security updates appear about this often.
 const LISTS_MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A Debian binary package in the cache.
@@ -32,7 +32,7 @@ pub struct Deb {
     pub version: String,
     /// `amd64` or `all`.
     pub architecture: String,
-    /// Of the `.deb`, in hexadecimal, as the signed package lists have it.
+    /// Of the `.deb`, in hexadecimal, from the signed package lists.
     pub sha256: String,
     /// Size of the `.deb` in bytes.
     pub size: u64,
@@ -44,7 +44,7 @@ impl Deb {
     /// Checks the file, which may have changed in the cache since apt checked it.
     ///
     /// # Errors
-    /// It cannot be read, or is not what the signed package lists promised.
+    /// If it cannot be read or does not match the signed package lists.
     pub(crate) fn verify(&self) -> Result<()> {
         if digest::hex_of_file(&self.path)? != self.sha256 {
             let path = self.path.display();
@@ -62,11 +62,11 @@ pub struct Apt<'a> {
 }
 
 impl<'a> Apt<'a> {
-    /// Opens the apt root under `cache`, and fetches package lists that are missing or older than a
-    /// day. Where that fails and there are lists, the build goes on with those.
+    /// Opens the apt root under `cache`, and fetches package lists that are missing or older than a day. If that
+    /// fails and there are lists, the build uses those.
     ///
     /// # Errors
-    /// No mirror is known, or no lists are there and none can be fetched.
+    /// If no mirror is known, or there are no lists and none can be fetched.
     pub fn open(cache: &Path, stage: &'a Stage) -> Result<Self> {
         let root = cache.join("apt");
         for folder in ["lists/partial", "debs/partial", "empty/partial", "answers"] {
@@ -96,12 +96,12 @@ impl<'a> Apt<'a> {
         self.update()
     }
 
-    /// Sees to it that `packages` and everything they depend on (not what they recommend) are in
-    /// the cache, and returns them sorted by name. Packages in `assume_installed` count as being
-    /// there: neither they nor what only they need is returned.
+    /// Makes sure that `packages` and everything they depend on (not what they recommend) are in the cache, and
+    /// returns them sorted by name. Packages in `assume_installed` count as installed: neither they nor packages that
+    /// only they need are returned.
     ///
     /// # Errors
-    /// apt cannot satisfy the dependencies, or a download fails.
+    /// If apt cannot satisfy the dependencies, or a download fails.
     pub fn download(&self, packages: &[String], assume_installed: &[String]) -> Result<Vec<Deb>> {
         let status = status_file(assume_installed);
         if let Some(debs) = remembered(&self.answer(packages, &status)?) {
@@ -117,14 +117,14 @@ impl<'a> Apt<'a> {
         Ok(debs)
     }
 
-    /// Where the solver's answer to this question by the present lists is remembered.
+    /// The cached answer of the solver to this question with the current lists.
     fn answer(&self, packages: &[String], status: &str) -> Result<PathBuf> {
         let question = format!("{}\n{status}\n{}", packages.join(" "), self.lists_id()?);
         let name = format!("{}.json", digest::hex(question.as_bytes()));
         Ok(self.root.join("answers").join(name))
     }
 
-    /// A mirror removes the packages that an update replaces: lists of this morning may name one that is gone.
+    /// A mirror removes packages that an update replaces, so lists from the same day may name one that is gone.
     fn fetch_by_new_lists(
         &self,
         packages: &[String],
@@ -139,10 +139,10 @@ impl<'a> Apt<'a> {
         self.resolve_and_fetch(packages, status)
     }
 
-    /// What `packages` and everything they depend on would be, sorted by name, without fetching it.
+    /// Resolves `packages` and everything they depend on, sorted by name, without fetching them.
     ///
     /// # Errors
-    /// apt cannot satisfy the dependencies.
+    /// If apt cannot satisfy the dependencies.
     pub fn solve(&self, packages: &[String]) -> Result<Vec<Deb>> {
         let _lock = self.lock()?;
         cache::write_atomic(&self.root.join("status"), b"")?;
@@ -168,7 +168,7 @@ impl<'a> Apt<'a> {
         }
     }
 
-    /// Asks apt's solver. It leaves out what its archive folder has, hence the empty folder.
+    /// Asks apt's solver. It omits packages that are in its archive folder, hence the empty folder.
     fn resolve(&self, packages: &[String]) -> Result<Vec<Deb>> {
         let mut command = self.apt_get("empty");
         command.args(["install", "--print-uris"]).args(packages);
@@ -208,7 +208,7 @@ impl<'a> Apt<'a> {
         if fs::read(&path).is_ok_and(|old| old == list.as_bytes()) {
             return Ok(());
         }
-        // Lists of another mirror are no answer to questions about this one.
+        // Lists of another mirror are not valid for this one.
         let _ = fs::remove_file(self.stamp());
         cache::write_atomic(&self.root.join("status"), b"")?;
         cache::write_atomic(&path, list.as_bytes())
@@ -227,7 +227,7 @@ impl<'a> Apt<'a> {
 
     fn update(&self) -> Result<()> {
         self.stage.message("package lists");
-        // apt-get update succeeds when only some lists came; any failure must count here.
+        // apt-get update succeeds even if only some lists were fetched; any failure must count here.
         let mut command = self.apt_get("empty");
         self.stage
             .run(command.args(["--error-on=any", "update"]))
@@ -239,7 +239,7 @@ impl<'a> Apt<'a> {
     fn lists_are_fresh(&self) -> bool {
         let modified = fs::metadata(self.stamp()).and_then(|stamp| stamp.modified());
         let age = modified.map(|at| SystemTime::now().duration_since(at));
-        // A stamp from the future is as good as new.
+        // A stamp from the future counts as fresh.
         age.is_ok_and(|age| age.unwrap_or_default() < LISTS_MAX_AGE)
     }
 
@@ -247,7 +247,7 @@ impl<'a> Apt<'a> {
         fs::read_to_string(self.stamp()).context("read the stamp of the package lists")
     }
 
-    /// Written after each successful update: its age is the lists' age, its content names them.
+    /// Written after each successful update: its age is the lists' age, its content identifies them.
     fn stamp(&self) -> PathBuf {
         self.root.join("lists.stamp")
     }
@@ -267,8 +267,8 @@ fn is_complete(deb: &Deb) -> bool {
     fs::metadata(&deb.path).is_ok_and(|file| file.len() == deb.size)
 }
 
-/// apt's configuration for the root. It is read after the machine's own, whose proxy and
-/// certificate settings stay; whatever could change the answer is set here.
+/// apt's configuration for the root. It is read after the machine's own, whose proxy and certificate settings remain;
+/// everything that could change the answer is set here.
 fn configuration(root: &Path) -> String {
     let root = root.display();
     format!(
@@ -324,7 +324,7 @@ pub(crate) mod testing {
     use super::*;
     use crate::progress::Progress;
 
-    /// Checks that `unpack`, into a folder named after `who`, refuses a package with another content.
+    /// Checks that `unpack`, into a folder named after `who`, refuses a package with different content.
     pub(crate) fn refuses_another<T>(
         who: &str,
         unpack: impl FnOnce(&Deb, &Path, &Stage) -> Result<T>,

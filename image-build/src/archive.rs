@@ -18,7 +18,7 @@ type Identity<'a> = (&'a str, u32, u32, u32);
 /// Names the file that cannot be read, or the failure to write.
 pub(crate) fn write(tree: &Tree, mtime: u64, out: impl Write) -> Result<()> {
     let mut tar = Builder::new(out);
-    // Without it, the root's mode would be the reader's choice; mkfs.erofs makes it 0777.
+    // Without it the reader would choose the root's mode; mkfs.erofs makes it 0777.
     append(&mut tar, "./", &Node::directory(0o755), None, mtime)?;
     let mut written: HashMap<Identity, &str> = HashMap::new();
     for (path, node) in tree.iter() {

@@ -28,8 +28,8 @@ pub(crate) struct Binary {
 pub(crate) struct Binaries(Vec<Binary>);
 
 impl Binaries {
-    /// Compiles `packages` of `workspace`, or `only` one program of theirs, which cargo does only as far as something
-    /// changed. The features of what they have in common are those that any of `packages` asks for.
+    /// Compiles `packages` of `workspace`, or `only` one of their programs; cargo rebuilds only what has changed.
+    /// Shared dependencies have the features that any of `packages` asks for.
     ///
     /// # Errors
     /// cargo's failure, with the stage's log.
@@ -49,7 +49,7 @@ impl Binaries {
         parse(&String::from_utf8_lossy(&messages))
     }
 
-    /// What is linked into the programs of `packages`, as `cargo tree` lists it, one crate a line.
+    /// The crates linked into the programs of `packages`, as listed by `cargo tree`, one per line.
     ///
     /// # Errors
     /// cargo's failure, with the stage's log.
@@ -67,7 +67,7 @@ impl Binaries {
         Ok(String::from_utf8_lossy(&tree).into_owned())
     }
 
-    /// The program of `package`, the first where it has several.
+    /// The program of `package`, or the first if it has several.
     pub(crate) fn of(&self, package: &str) -> Option<&Binary> {
         self.0.iter().find(|binary| binary.package == package)
     }
@@ -92,8 +92,8 @@ fn cargo_build(workspace: &Path, jobs: usize) -> Result<Command> {
         .env_remove("CARGO_BUILD_TARGET")
         .args(["build", "--profile", PROFILE])
         .args(["--message-format", "json-render-diagnostics"])
-        // A folder of its own: cargo locks the folder it builds in, and `target` may be in use by
-        // the very cargo that runs this.
+        // A separate folder: cargo locks the folder it builds in, and `target` may be in use by the cargo that runs
+        // this.
         .arg("--target-dir")
         .arg(workspace.join("target/guest"))
         .arg("--config")
@@ -104,8 +104,8 @@ fn cargo_build(workspace: &Path, jobs: usize) -> Result<Command> {
     Ok(command)
 }
 
-/// Takes the folders of this machine out of what the compiler writes into programs (panic messages),
-/// so that every checkout builds the same bytes. Added to the workspace's own flags.
+/// Keeps this machine's folders out of the paths that the compiler writes into programs (panic messages), so that
+/// every checkout builds the same bytes. Added to the workspace's own flags.
 fn remap(workspace: &Path) -> Result<String> {
     let home = env::var_os("CARGO_HOME")
         .map(PathBuf::from)
@@ -115,12 +115,12 @@ fn remap(workspace: &Path) -> Result<String> {
         format!("--remap-path-prefix={}=/cargo", home.display()),
         format!("--remap-path-prefix={}=/tare", workspace.display()),
     ];
-    // A JSON list of strings is a TOML one too.
+    // A JSON list of strings is also a TOML one.
     let list = serde_json::to_string(&flags)?;
     Ok(format!("target.x86_64-unknown-linux-gnu.rustflags={list}"))
 }
 
-/// One of cargo's messages, as far as it matters here.
+/// The relevant fields of one of cargo's messages.
 #[derive(Deserialize)]
 struct Message {
     package_id: Option<String>,
@@ -152,8 +152,8 @@ fn parse(messages: &str) -> Result<Binaries> {
     Ok(Binaries(binaries))
 }
 
-/// The name in a package id (`cargo help pkgid`): `path+file:///w/init#tare-init@0.1.0`, or, where the
-/// folder has the package's name, `path+file:///w/tare-init#0.1.0`.
+/// The name in a package id (`cargo help pkgid`): `path+file:///w/init#tare-init@0.1.0`, or, if the folder has the
+/// package's name, `path+file:///w/tare-init#0.1.0`.
 fn package_name(id: &str) -> &str {
     let (path, fragment) = id.split_once('#').unwrap_or((id, ""));
     match fragment.split_once('@') {

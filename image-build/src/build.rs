@@ -1,4 +1,4 @@
-//! From sources to a disk image: the build as a table of contents.
+//! The steps of the build, from sources to a disk image.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -31,17 +31,18 @@ use crate::{cache, check, digest, disk, erofs, sbom, system};
 pub struct BuildOptions {
     /// The checkout of this repository.
     pub workspace: PathBuf,
-    /// The checkout whose programs go into the image; the same but for tests.
+    /// The checkout whose programs go into the image; the same except in tests.
     pub programs: PathBuf,
     /// The folder for the image's files.
     pub output: PathBuf,
-    /// A folder of further services, from the workspace's root; for tests of the supervisor.
+    /// A folder of additional services, relative to the workspace's root; for tests of the
+    /// supervisor.
     pub extra_services: Option<PathBuf>,
     /// Fetch the package lists even if they are not a day old.
     pub refresh: bool,
     /// What kind of machine the kernel is for.
     pub platform: Platform,
-    /// How many compilers and unpackers to run at a time; 0: as many as there are CPUs.
+    /// How many compilers and unpackers to run at a time; 0 means as many as there are CPUs.
     pub jobs: usize,
 }
 
@@ -59,7 +60,7 @@ impl BuildOptions {
         }
     }
 
-    /// For machines of this kind, to a folder of their own.
+    /// Builds for machines of this kind, to a separate folder.
     #[must_use]
     pub fn on(self, platform: Platform) -> Self {
         let folder = match platform {
@@ -89,7 +90,7 @@ impl Default for BuildOptions {
     }
 }
 
-/// Builds the disk image, or returns the one that is there if nothing it is made from has changed.
+/// Builds the disk image, or returns the existing one if its inputs have not changed.
 ///
 /// # Errors
 /// The stage that failed, why, and where its log is.
@@ -110,7 +111,7 @@ pub fn build(options: &BuildOptions, progress: &Progress) -> Result<Image> {
 struct Parts {
     cache: PathBuf,
     recipe: Recipe,
-    /// By name: the folder of each service, from the workspace's root.
+    /// The folder of each service, by name, relative to the workspace's root.
     folders: Folders,
     services: BTreeMap<String, Service>,
     kernel: Kernel,
@@ -133,7 +134,7 @@ impl Parts {
                 Binaries::build(&options.programs, &packages, None, options.jobs, stage)
             })
         };
-        // Each has stretches in which it keeps one processor busy, or none.
+        // Each has phases that use one processor, or none.
         let (rest, kernel) = thread::scope(|scope| {
             let rest = scope.spawn(|| anyhow::Ok((packages()?, programs()?)));
             let description = workspace.join(&recipe.kernel);
@@ -283,7 +284,7 @@ impl Parts {
     }
 }
 
-/// Compiles PID 1 alone, as it is in an image of `options`, and returns where it is.
+/// Compiles only PID 1, as in an image of `options`, and returns its path.
 ///
 /// # Errors
 /// As [`build`], for this part.
@@ -332,7 +333,7 @@ fn guest_packages(recipe: &Recipe, services: &BTreeMap<String, Service>) -> Vec<
     all.into_iter().cloned().collect()
 }
 
-/// Sees to the tools that a build needs on this machine; see [`host::ensure`].
+/// Makes sure that this machine has the tools that a build needs; see [`host::ensure`].
 ///
 /// # Errors
 /// As [`host::ensure`].

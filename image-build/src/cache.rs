@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use nix::fcntl::{Flock, FlockArg};
 
-/// `$TARE_CACHE`, else `$XDG_CACHE_HOME/tare`, else `~/.cache/tare`; made if it is not there.
+/// `$TARE_CACHE`, otherwise `$XDG_CACHE_HOME/tare`, otherwise `~/.cache/tare`; created if it does
+/// not exist.
 ///
 /// # Errors
-/// None of the three variables is set, or the folder cannot be made.
+/// If none of the three variables is set, or the folder cannot be created.
 pub fn root() -> Result<PathBuf> {
     let root = chosen(|name| env::var_os(name).filter(|value| !value.is_empty()))
         .context("none of TARE_CACHE, XDG_CACHE_HOME and HOME is set")?;
@@ -29,7 +30,7 @@ fn chosen(var: impl Fn(&str) -> Option<std::ffi::OsString>) -> Option<PathBuf> {
 /// Waits for and takes the lock file `path`; held until dropped, and by at most one process.
 ///
 /// # Errors
-/// The file cannot be made or locked.
+/// If the file cannot be created or locked.
 pub fn lock(path: &Path) -> Result<Flock<File>> {
     let file = File::create(path).with_context(|| format!("create lock {}", path.display()))?;
     Flock::lock(file, FlockArg::LockExclusive)

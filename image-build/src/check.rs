@@ -16,7 +16,7 @@ const INIT: &str = "usr/sbin/init";
 /// Setuid and setgid.
 const ARMED: u32 = 0o6000;
 
-/// Links in a path that are followed before it counts as a loop; the kernel's own limit.
+/// How many links in a path are followed before it counts as a loop; the kernel's own limit.
 const MAX_LINKS: usize = 40;
 
 /// Checks the host's root filesystem and the bundles in it.
@@ -49,7 +49,7 @@ fn runs_on_host(path: &str, node: &Node) -> bool {
     is_file && node.mode & 0o111 != 0 && !path.starts_with("services/") && path != INIT
 }
 
-/// What is in a program of this workspace: PID 1, `tare`, and the services' `tare-NAME`.
+/// The content of a program of this workspace: PID 1, `tare`, and the services' `tare-NAME`.
 fn our_program<'a>(path: &str, node: &'a Node) -> Option<&'a Content> {
     let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
     let in_service = folder.starts_with("services/") && folder.ends_with("/rootfs/usr/bin");
@@ -124,7 +124,7 @@ mod tests {
         Node::file(mode, Content::of_bytes(*b"x"))
     }
 
-    /// A program that is linked as those in the image.
+    /// A program that is linked like those in the image.
     fn program() -> Node {
         let own = std::env::current_exe().unwrap();
         Node::file(0o755, Content::of_file(&own).unwrap())

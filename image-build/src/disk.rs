@@ -16,17 +16,17 @@ use uuid::Uuid;
 use crate::recipe;
 
 const SECTOR: u64 = 512;
-/// Partitions start and end at whole MiB, as every tool expects and every flash cell likes.
+/// Partitions start and end at whole MiB, which tools expect and which suits flash memory.
 const ALIGNMENT: u64 = 1 << 20;
 
-/// Numbers of the partitions, in the order in which they lie on the disk.
+/// Numbers of the partitions, in their order on the disk.
 pub(crate) const ESP: u32 = 1;
 pub(crate) const SYSTEM_A: u32 = 2;
 const SYSTEM_B: u32 = 3;
 const STATE: u32 = 4;
-/// An attribute of the state partition: it is not yet formatted. The service `storage` takes it back
-/// (`system-services/storage/src/gpt.rs`); it tells a new partition from a used one even where whatever wrote the image
-/// skipped its zeros.
+/// An attribute of the state partition: not yet formatted. The service `storage` clears it
+/// (`system-services/storage/src/gpt.rs`). It distinguishes a new partition from a used one even if the program that
+/// wrote the image skipped its zeros.
 const NOT_YET_FORMATTED: u64 = 1 << 48;
 
 /// The partition table of an image.
@@ -39,12 +39,11 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    /// Partitions of the given sizes. All identifiers follow from `content`, a hash over what the image
-    /// is made of.
+    /// Partitions of the given sizes. All identifiers are derived from `content`, a hash over the image's inputs.
     pub(crate) fn new(sizes: &recipe::Disk, content: &[u8; 32]) -> Self {
         let esp = (ESP, "esp", partition_types::EFI, sizes.esp);
-        // The type of a root file system, by which the Discoverable Partitions Specification's tools
-        // show what is in the slots.
+        // The type of a root file system, by which tools for the Discoverable Partitions Specification show what the
+        // slots contain.
         let root = partition_types::LINUX_ROOT_X64;
         let slots = [(SYSTEM_A, "system-a"), (SYSTEM_B, "system-b")]
             .map(|(number, name)| (number, name, root.clone(), sizes.system));
@@ -70,7 +69,7 @@ impl Layout {
         Self {
             guid: identifier(content, 0),
             partitions,
-            // The table's copy is at the end.
+            // The table's backup is at the end.
             size: start + ALIGNMENT,
         }
     }
@@ -80,12 +79,12 @@ impl Layout {
         self.partitions[&number].part_guid.to_string()
     }
 
-    /// Makes the sparse file `path` with the partition table.
+    /// Creates the sparse file `path` with the partition table.
     ///
     /// # Errors
     /// Names the file that cannot be written.
     pub(crate) fn create(&self, path: &Path) -> Result<File> {
-        // A machine that runs on the image that was here goes on with the old file.
+        // A machine that runs from the previous image keeps the old file.
         let _ = fs::remove_file(path);
         let create = || {
             let mut file = File::options()
@@ -143,7 +142,7 @@ impl Layout {
     }
 }
 
-/// A UUID of version 8 (RFC 9562: made in a way of our own) for partition `number`.
+/// A UUID of version 8 (RFC 9562: a format of our own) for partition `number`.
 fn identifier(content: &[u8; 32], number: u32) -> Uuid {
     let seed = [&content[..], &number.to_le_bytes()].concat();
     let hash = crate::digest::bytes(&seed);

@@ -43,7 +43,7 @@ pub(crate) fn make(
     fs::remove_file(&tar).with_context(|| format!("remove {}", tar.display()))
 }
 
-/// Follows from the content, so that equal content is an equal image.
+/// Derived from the content, so that equal content gives equal images.
 fn uuid(tar: &Path, options: &[String]) -> Result<Uuid> {
     let content = format!("{} {options:?}", digest::hex_of_file(tar)?);
     let mut bytes = [0; 16];

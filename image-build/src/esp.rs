@@ -7,7 +7,7 @@ use fatfs::{
     Date, DateTime, Dir, FatType, FileSystem, FormatVolumeOptions, FsOptions, Time, TimeProvider,
 };
 
-/// FAT's first day: everything in the partition carries it, so that equal content is equal bytes.
+/// FAT's first day: everything in the partition has this date, so that equal content gives equal bytes.
 const DAY: Date = Date {
     year: 1980,
     month: 1,
@@ -21,8 +21,8 @@ const MIDNIGHT: Time = Time {
     millis: 0,
 };
 
-/// Large enough for firmware to read the kernel in few steps, small enough that a partition of 160 MiB
-/// has the 65,525 clusters by which firmware knows FAT32.
+/// Large enough for firmware to read the kernel in few steps, small enough that a partition of 160 MiB has the 65,525
+/// clusters by which firmware recognises FAT32.
 const CLUSTER: u32 = 2048;
 
 #[derive(Debug)]

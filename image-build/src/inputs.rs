@@ -1,4 +1,4 @@
-//! What an image is made from, as one hash: the same hash, the same image.
+//! What an image is made from, as one hash: equal hashes mean equal images.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -13,8 +13,8 @@ use crate::kernel::Kernel;
 use crate::rootfs::tree::files_below;
 use crate::tools::Tools;
 
-/// Source folders and files that shape the image, beside those of the services. The builder itself
-/// is one of its inputs.
+/// Source folders and files that affect the image, besides those of the services. The builder
+/// itself is one of its inputs.
 const SOURCES: &[&str] = &[
     "Cargo.lock",
     "image-build/demo",
@@ -37,7 +37,7 @@ impl Inputs {
         Ok(())
     }
 
-    /// Adds the description and the files of a service; its code shows in its binary.
+    /// Adds the description and the files of a service; its code is covered by its binary.
     pub(crate) fn add_service(&mut self, workspace: &Path, folder: &Path) -> Result<()> {
         self.add_path(workspace, &folder.join("service.toml"))?;
         self.add_path(workspace, &folder.join("rootfs"))
@@ -65,7 +65,7 @@ impl Inputs {
         Ok(())
     }
 
-    /// The hash over all of them.
+    /// The hash over all inputs.
     pub(crate) fn hash(&self) -> String {
         digest::hex(self.0.join("\n").as_bytes())
     }

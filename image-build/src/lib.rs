@@ -1,8 +1,8 @@
 //! Builds Tare's disk image from TOML and Debian packages.
 //!
-//! [`build()`] is the whole of it: what the image is made of is gathered (packages, kernel, our own
-//! programs), root filesystems are assembled as data, and written as EROFS under dm-verity in a GPT
-//! disk. No step needs root, and the same inputs give the same bytes.
+//! [`build()`] does all of it: it gathers the inputs (packages, kernel, our own programs),
+//! assembles root filesystems as data, and writes them as EROFS under dm-verity to a GPT disk. No
+//! step needs root, and the same inputs give the same bytes.
 
 pub mod apt;
 mod archive;

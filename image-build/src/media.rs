@@ -60,9 +60,9 @@ impl Media<'_> {
         uki::assemble(&stub, &sections)
     }
 
-    /// The boot loader at the two places where firmware and its installer look, and the kernel. Its name has no count of tries
-    /// (<https://uapi-group.org/specifications/specs/boot_loader_specification/#boot-counting>): as long as it is the only
-    /// one there is nothing to fall back to.
+    /// The boot loader at the two places where firmware and its installer look, and the kernel. The kernel's name has
+    /// no count of tries (<https://uapi-group.org/specifications/specs/boot_loader_specification/#boot-counting>): as
+    /// long as it is the only one, there is nothing to fall back to.
     fn esp_files(&self, uki: Vec<u8>) -> Result<Vec<(String, Vec<u8>)>> {
         let loader = read(
             &self

@@ -56,7 +56,7 @@ pub(crate) struct FileEntry {
 }
 
 impl Image {
-    /// The names that an image's files have in the folder `output`.
+    /// The paths of an image's files in the folder `output`.
     pub(crate) fn at(output: &Path, cmdline: String) -> Self {
         Self {
             raw: output.join("tare.raw"),
@@ -93,14 +93,14 @@ impl Image {
         cache::write_atomic(&self.manifest, &text)
     }
 
-    /// Moves the finished files to the folder `output`, the manifest last. Machines that run on an
-    /// older image keep it: its files lose their names only.
+    /// Moves the finished files to the folder `output`, the manifest last. Machines that run from an older image keep
+    /// it: its files only lose their names.
     ///
     /// # Errors
     /// Names the file that cannot be moved.
     pub(crate) fn publish(&self, output: &Path) -> Result<Self> {
         let published = Self::at(output, self.cmdline.clone());
-        // No manifest may describe files of two images, and no conversion stand beside another's.
+        // A manifest must not describe files of two images, and a conversion must belong to its image.
         for stale in [&published.manifest, &published.qcow2] {
             let _ = fs::remove_file(stale);
         }
@@ -116,9 +116,8 @@ impl Image {
         Ok(published)
     }
 
-    /// Makes the disk in QEMU's format from the raw one, unless it is there. Not part of every build,
-    /// because running and testing need the raw one only; nor of the manifest, because its bytes
-    /// depend on the version of `qemu-img`.
+    /// Converts the raw disk to QEMU's format, unless that is there. Not part of every build, because running and
+    /// testing need only the raw one; nor of the manifest, because its bytes depend on the version of `qemu-img`.
     ///
     /// # Errors
     /// `qemu-img` fails.

@@ -47,7 +47,7 @@ impl Packages {
         Ok(packages)
     }
 
-    /// The packages of service `name`, none if all it has is our own binary.
+    /// The packages of service `name`, none if it has only our own binary.
     pub(crate) fn of_service(&self, name: &str) -> &[Deb] {
         self.services.get(name).map_or(&[], Vec::as_slice)
     }
@@ -62,7 +62,7 @@ impl Packages {
     }
 }
 
-/// Unpacks into `cache` what is not there yet, with `jobs` packages at a time.
+/// Unpacks into `cache` the packages that are not there yet, `jobs` at a time.
 ///
 /// # Errors
 /// The first package that cannot be unpacked.

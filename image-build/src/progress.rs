@@ -1,5 +1,5 @@
-//! What a person watches while a build runs: named stages with elapsed time, a bar for the long ones,
-//! and a log file per stage that a failure points at.
+//! The progress of a build on the terminal: named stages with elapsed time, a bar for the long ones, and a log file
+//! per stage that a failure refers to.
 //!
 //! On a terminal a stage is one live line; elsewhere (CI, a pipe) it is plain lines.
 
@@ -17,10 +17,10 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 /// How many lines of a failed stage's log are shown.
 const TAIL_LINES: usize = 15;
-/// Without a terminal, progress is reported each time this many more percent are done.
+/// Without a terminal, progress is reported in steps of this many percent.
 const PLAIN_STEP: u64 = 10;
 
-/// Runs stages and reports on them. Cheap to clone; stages may run side by side in threads.
+/// Runs stages and reports on them. Cheap to clone; stages may run in parallel in threads.
 #[derive(Debug, Clone)]
 pub struct Progress {
     log_dir: PathBuf,
@@ -49,7 +49,7 @@ impl Progress {
     }
 }
 
-/// One stage under way: the place for its sub-processes' output and its progress.
+/// A running stage: takes its sub-processes' output and its progress.
 #[derive(Debug)]
 pub struct Stage {
     name: String,
@@ -118,7 +118,7 @@ impl Stage {
         self.require_success(cmd, status)
     }
 
-    /// As [`Stage::run`], and shows each line of stdout to `watch` as it comes (for a bar).
+    /// Like [`Stage::run`], and passes each line of stdout to `watch` as it arrives (for a bar).
     ///
     /// # Errors
     /// As [`Stage::run`].
@@ -166,7 +166,7 @@ impl Stage {
         }
     }
 
-    /// `n` of the units announced by [`Stage::total`] are done.
+    /// Reports that `n` of the units announced by [`Stage::total`] are done.
     pub fn position(&self, n: u64) {
         match &self.bar {
             Some(bar) => bar.set_position(n),
@@ -174,7 +174,7 @@ impl Stage {
         }
     }
 
-    /// A few words on what is being done now; the last ones stay beside the stage's time.
+    /// Sets a short message about the current work; the last one stays next to the stage's time.
     pub fn message(&self, message: &str) {
         message.clone_into(&mut self.lock_message());
         if let Some(bar) = &self.bar {
@@ -182,12 +182,12 @@ impl Stage {
         }
     }
 
-    /// A line that a person must see, now.
+    /// Prints a warning at once.
     pub fn warn(&self, warning: &str) {
         self.say(&format!("warning: {}: {warning}", self.name));
     }
 
-    /// Where this stage's log is, or would be: it is made by the first command.
+    /// The path of this stage's log, which the first command creates.
     pub fn log_path(&self) -> &Path {
         &self.log_path
     }
@@ -209,8 +209,8 @@ impl Stage {
         Ok(log)
     }
 
-    /// Opened by the first command only, so that a stage with nothing to do keeps the log of the
-    /// run that did the work.
+    /// Opens the log at the first command only, so that a stage with nothing to do keeps the log of the run that did
+    /// the work.
     fn open_log(&self) -> Result<&File> {
         if let Some(log) = self.log.get() {
             return Ok(log);
@@ -232,7 +232,7 @@ impl Stage {
     }
 
     fn lock_message(&self) -> MutexGuard<'_, String> {
-        // A poisoned message is still a message.
+        // A poisoned lock still holds a valid message.
         self.message.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
-//! `tare.toml`, the page that says what the operating system is made of, and the services it names.
+//! `tare.toml`, which lists what the operating system is made of, and the services it names.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,7 +12,7 @@ use tare_config::{Bytes, Machine, Service};
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Recipe {
-    /// The folder that describes the kernel, from the workspace's root.
+    /// The folder that describes the kernel, relative to the workspace's root.
     pub(crate) kernel: PathBuf,
     /// Words of the kernel's command line beyond those that mount the root.
     pub(crate) cmdline: Vec<String>,
@@ -25,7 +25,7 @@ pub(crate) struct Recipe {
     /// Container images that the engine finds on the machine.
     #[serde(default)]
     pub(crate) images: Vec<Preloaded>,
-    /// The machine's configuration where user-data says nothing.
+    /// The machine's configuration for keys that user-data does not set.
     #[serde(default)]
     pub(crate) configuration: toml::Table,
 }
@@ -57,9 +57,9 @@ pub(crate) struct Preloaded {
     /// Name by which the engine knows it, such as `tare/demo`.
     pub(crate) name: String,
     pub(crate) tag: String,
-    /// Debian packages whose files are in it; what they depend on is not added.
+    /// Debian packages whose files are in it; their dependencies are not added.
     pub(crate) packages: Vec<String>,
-    /// Folder of files laid over it, from the workspace's root.
+    /// Folder of files laid over it, relative to the workspace's root.
     pub(crate) overlay: PathBuf,
     /// Names that are links to `/bin/busybox`.
     #[serde(default)]
@@ -72,7 +72,7 @@ impl Recipe {
     /// What is wrong, with line and key.
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let recipe: Self = read_toml(path)?;
-        // A machine must come up on these, whatever else is wrong with its configuration.
+        // A machine must boot with these, whatever else is wrong with its configuration.
         let configuration = toml::to_string(&recipe.configuration)?;
         tare_config::parse::<Machine>("[configuration]", configuration.as_bytes())
             .with_context(|| format!("in {}", path.display()))?;
@@ -105,13 +105,13 @@ impl Recipe {
     }
 }
 
-/// By name: the folder of each service, from the workspace's root.
+/// The folder of each service, by name, relative to the workspace's root.
 pub(crate) type Folders = BTreeMap<String, PathBuf>;
 
 /// The services by name.
 ///
 /// # Errors
-/// What is wrong in which `service.toml`, or with all of them together.
+/// The error in one `service.toml`, or in their combination.
 pub(crate) fn read_services(
     workspace: &Path,
     folders: &Folders,
@@ -131,7 +131,7 @@ fn read_toml<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
     Ok(tare_config::parse(&path.to_string_lossy(), &bytes)?)
 }
 
-/// A service may share the root filesystem of one that has its own.
+/// A service may only share the root filesystem of a service that has its own.
 fn check_sources(services: &BTreeMap<String, Service>) -> Result<()> {
     for (name, service) in services {
         let Some(from) = &service.image.from else {
@@ -223,7 +223,7 @@ mod tests {
         }
     }
 
-    /// What a service may beyond what each may.
+    /// The rights of a service beyond those that every service has.
     fn rights(service: &Service) -> String {
         let sandbox = &service.sandbox;
         let writable = service.mounts.iter().filter(|mount| !mount.read_only);
@@ -242,7 +242,8 @@ mod tests {
         )
     }
 
-    /// Those that end before `tare service audit` could show them: `tests/tests/machines/control/rights.txt` has the others.
+    /// For services that exit before `tare service audit` could show them: `tests/tests/machines/control/rights.txt`
+    /// has the others.
     #[test]
     fn rights_of_services_that_end() {
         let services = our_own_services();

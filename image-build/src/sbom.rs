@@ -91,7 +91,7 @@ pub(crate) fn document(debs: &[Deb], crates: &[Crate], created: u64, root_hash: 
         "dataLicense": "CC0-1.0",
         "SPDXID": "SPDXRef-DOCUMENT",
         "name": format!("tare-{VERSION}"),
-        // Only has to be unique; the root hash names the image's content.
+        // Only has to be unique; the root hash identifies the image's content.
         "documentNamespace": format!("urn:tare:image:{root_hash}"),
         "creationInfo": { "created": rfc3339(created), "creators": [format!("Tool: tare-image-{VERSION}")] },
         "relationships": relationships,
@@ -149,12 +149,13 @@ fn package(id: &str, name: &str, version: &str, sha256: Option<&str>, url: &str)
     })
 }
 
-/// The characters of Debian's and cargo's versions that mean something else in a package URL.
+/// Escapes the characters of Debian's and cargo's versions that have another meaning in a package
+/// URL.
 fn encoded(text: &str) -> String {
     text.replace(':', "%3A").replace('+', "%2B")
 }
 
-/// Letters, digits, dots and hyphens are all that an SPDX identifier may have.
+/// An SPDX identifier may contain only letters, digits, dots and hyphens.
 fn identifier(text: &str) -> String {
     let allowed = |c: char| c.is_ascii_alphanumeric() || c == '.';
     text.chars()

@@ -48,7 +48,7 @@ pub(crate) fn os_release() -> String {
     )
 }
 
-/// Installs PID 1. The kernel runs the same program as `/sbin/modprobe` when it wants a module.
+/// Installs PID 1. The kernel runs the same program as `/sbin/modprobe` when it needs a module.
 pub(crate) fn add_init(tree: &mut Tree, init: &Binary) -> Result<()> {
     let content = Content::of_file(&init.path)?;
     tree.put("sbin/init", Node::file(0o755, content));
@@ -78,7 +78,7 @@ pub(crate) fn add_services(
     Ok(())
 }
 
-/// What is below `/services/NAME`.
+/// The contents of `/services/NAME`.
 fn bundle(name: &str, service: &Service, mut rootfs: Tree) -> Result<Tree> {
     let passwd = rootfs.read("etc/passwd")?.unwrap_or_default();
     let users = Users::parse(&String::from_utf8_lossy(&passwd));

@@ -1,4 +1,4 @@
-//! Forms of text that several files share.
+//! Text formats that several files share.
 
 /// `seconds` since 1970 as `2026-01-31T23:59:59Z`.
 pub(crate) fn rfc3339(seconds: u64) -> String {

@@ -1,5 +1,5 @@
-//! The tools whose version shows in the image's bytes: trixie's own, unpacked into the cache and
-//! run through trixie's own dynamic linker, so that every host builds the same image.
+//! The tools whose version affects the image's bytes: trixie's own, unpacked into the cache and run
+//! through trixie's own dynamic linker, so that every host builds the same image.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ const PACKAGES: &[&str] = &["erofs-utils", "libc-bin", BOOT];
 /// Of these, the one whose files become part of the image.
 const BOOT: &str = "systemd-boot-efi";
 
-/// Wanted by libc6 only to ask questions during upgrades.
+/// Needed by libc6 only to ask questions during upgrades.
 const ASSUMED: &[&str] = &["debconf"];
 
 /// A folder with the unpacked packages.
@@ -42,7 +42,7 @@ impl Tools {
         Ok(Self { root, id, boot })
     }
 
-    /// Names the versions of all tools.
+    /// Identifies the versions of all tools.
     pub(crate) fn id(&self) -> &str {
         &self.id
     }

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 
 /// Length of a section header in bytes (PE format, "Section Table").
 const SECTION_HEADER: usize = 40;
-/// Initialised data that may be read.
+/// Initialised, readable data.
 const CHARACTERISTICS: u32 = 0x4000_0040;
 
 /// A named part of the image.
@@ -18,7 +18,7 @@ pub(crate) struct Section<'a> {
     pub(crate) content: &'a [u8],
 }
 
-/// Where the fields are that change when a section is added.
+/// The positions of the fields that change when a section is added.
 #[derive(Debug, Clone, Copy)]
 struct Layout {
     coff: usize,
@@ -29,7 +29,7 @@ struct Layout {
 /// `stub` with `sections` added.
 ///
 /// # Errors
-/// The stub is no PE image, or its headers have no room for more sections.
+/// The stub is not a PE image, or its headers have no room for more sections.
 pub(crate) fn assemble(stub: &[u8], sections: &[Section]) -> Result<Vec<u8>> {
     let mut image = stub.to_vec();
     let layout = layout(&image).context("the EFI stub is no PE image")?;
@@ -73,12 +73,12 @@ fn append(image: &mut Vec<u8>, layout: Layout, section: &Section) -> Result<()> 
     put32(image, header + 36, CHARACTERISTICS);
     let end = (address + size).next_multiple_of(section_alignment);
     put32(image, layout.optional + 56, end);
-    // No loader of UEFI looks at the checksum; the stub's would be wrong now.
+    // No UEFI loader looks at the checksum; the stub's would be wrong now.
     put32(image, layout.optional + 64, 0);
     Ok(())
 }
 
-/// Counts one section more, and returns where its header is, all zeros.
+/// Increments the number of sections and returns the position of the new header, all zeros.
 fn take_header(image: &mut [u8], layout: Layout) -> Result<usize> {
     let count = get16(image, layout.coff + 2).context("headers are cut short")?;
     let end = get32(image, layout.optional + 60).context("headers are cut short")?;
@@ -117,7 +117,7 @@ fn put32(image: &mut [u8], at: usize, value: u32) {
 mod tests {
     use super::*;
 
-    /// The smallest headers that `assemble` looks at: one section, room for one more.
+    /// The smallest headers that `assemble` accepts: one section, room for one more.
     fn stub() -> Vec<u8> {
         let mut stub = vec![0; 0x200];
         put32(&mut stub, 0x3c, 0x40);

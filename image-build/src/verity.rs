@@ -1,4 +1,4 @@
-//! dm-verity's hash tree, and the kernel's command line that puts it over the system partition.
+//! dm-verity's hash tree, and the kernel's command line that sets it up over the system partition.
 //!
 //! The format is the kernel's own (Documentation/admin-guide/device-mapper/verity.rst), version 1
 //! without superblock: levels from the top down, each a row of SHA-256 hashes of the blocks below.
@@ -20,18 +20,18 @@ const SECTOR: u64 = 512;
 /// What the kernel must know to verify a partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Verity {
-    /// Blocks of data; the hash tree starts behind them.
+    /// Blocks of data; the hash tree starts after them.
     pub(crate) data_blocks: u64,
     pub(crate) root: [u8; HASH],
     pub(crate) salt: [u8; HASH],
 }
 
 impl Verity {
-    /// Appends the hash tree of `image` to it. The salt follows from the content: it makes hashes
-    /// of one image useless for another, and needs to be no secret.
+    /// Appends the hash tree of `image` to it. The salt is derived from the content: it makes the
+    /// hashes of one image useless for another, and need not be secret.
     ///
     /// # Errors
-    /// The file is no whole number of blocks, or cannot be read or written.
+    /// The file is not a whole number of blocks, or cannot be read or written.
     pub(crate) fn append(image: &Path) -> Result<Self> {
         let append = || {
             let salt = Sha256::digest(format!("tare {}", digest::hex_of_file(image)?)).into();

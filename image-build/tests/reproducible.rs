@@ -13,12 +13,12 @@ struct Scratch(PathBuf);
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // What is left in a cache harms nobody.
+        // Leftovers in a cache do no harm.
         let _ = fs::remove_dir_all(&self.0);
     }
 }
 
-/// All programs are compiled in one way: one of them stands for the others.
+/// All programs are compiled in the same way, so one of them stands for the others.
 #[test]
 fn two_folders_give_one_image() -> Result<()> {
     let here = BuildOptions::default();
@@ -43,7 +43,7 @@ fn hash_of_init(options: &BuildOptions) -> Result<String> {
     digest::hex_of_file(&compile_init(options, &progress)?)
 }
 
-/// Of the parts too, so that a difference says where it is.
+/// Includes the parts, so that a difference shows where it is.
 fn hashes_of_build(options: &BuildOptions) -> Result<Vec<(&'static str, String)>> {
     let progress = Progress::new(&options.workspace.join("target/log"));
     ensure_tools(false, &progress)?;
@@ -59,7 +59,7 @@ fn hashes_of_build(options: &BuildOptions) -> Result<Vec<(&'static str, String)>
     parts.into_iter().map(hash).collect()
 }
 
-/// The checkout without what is built or git's own.
+/// Copies the checkout without build output and git's own files.
 fn copy_sources(from: &Path, to: &Path) -> Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {

@@ -5,8 +5,8 @@ use crate::effect::power::{self, Ending};
 use crate::effect::readable::until_readable;
 use crate::effect::uevents::Uevents;
 use crate::effect::{button, cgroups, clock, limits, memory, modules, mounts, signals};
+use crate::event::{Event, NetworkEvent, PowerEvent, UnitEvent};
 use crate::host::Host;
-use crate::supervisor::Event;
 use crate::timeline::Timeline;
 use crate::{kmsg, plan, shutdown};
 use std::path::PathBuf;
@@ -18,23 +18,23 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::sleep;
 
-/// As many events are taken at once where there are so many: what follows from all of them is found only once.
+/// Takes up to this many queued events per pass, so that `advance()` runs once per batch.
 const BATCH: usize = 64;
 
-/// After something could not be done for want of descriptors, processes or memory.
+/// The wait before a retry when descriptors, processes or memory have run out.
 const RECOVER: Duration = Duration::from_secs(1);
 
-/// How many devices are given their modules at a time: to set one up may take seconds.
+/// How many devices get their modules loaded at a time. Setting one up may take seconds.
 const LOADERS: usize = 4;
 
-/// What asks PID 1 to end the machine: systemd's signals for it (`systemd(1)`, SIGNALS), and those
-/// that anybody would try. The kernel's ctrl-alt-del is a SIGINT.
+/// Signals that power the machine off, besides systemd's (`systemd(1)`, SIGNALS): the ones that anyone would try
+/// first. The kernel's ctrl-alt-del is a SIGINT.
 const POWER_OFF_SIGNALS: [i32; 2] = [nix::libc::SIGTERM, nix::libc::SIGINT];
 
-/// Boots the machine and keeps it until its end.
+/// Boots the machine and runs it until it ends.
 pub(crate) fn boot() -> ! {
     let timeline = Timeline::new(since_boot());
-    // The kernel has mounted /dev. Without its log there is nobody to tell.
+    // The kernel has mounted /dev. If its log cannot be opened, there is nowhere to report that.
     let _ = kmsg::init();
     std::panic::set_hook(Box::new(shutdown::panicked));
     log::info!("Tare {}", env!("CARGO_PKG_VERSION"));
@@ -65,21 +65,21 @@ pub(crate) fn boot() -> ! {
     }
 }
 
-/// Boot goes on without `what`.
+/// Logs a failure of `what`; the boot continues without it.
 fn report<E: std::fmt::Display>(what: &str, result: Result<(), E>) {
     if let Err(error) = result {
         log::error!("{what}: {error}");
     }
 }
 
-/// What is missing is needed by everything: all that is left is another try.
+/// Reboots: nothing can run without what failed.
 fn give_up(why: &str) -> ! {
     kmsg::settle();
     log::error!("boot cannot go on: {why}");
     power::end(Ending::Reboot)
 }
 
-/// Everything after the base filesystems is an answer to an event.
+/// Runs the event loop. Everything after the base filesystems is a response to an event.
 async fn run(timeline: Timeline) -> ! {
     let (events, mut inbox) = unbounded_channel();
     watch_signals(&events);
@@ -100,7 +100,7 @@ async fn run(timeline: Timeline) -> ! {
     give_up("nobody can send events any more")
 }
 
-/// Devices that are there get their modules, beside all else.
+/// Loads the modules of devices that are already present, in parallel with everything else.
 fn start_coldplug(events: UnboundedSender<Event>) {
     let plugging = modules::start_coldplug();
     spawn_local(async move {
@@ -108,20 +108,24 @@ fn start_coldplug(events: UnboundedSender<Event>) {
             Ok(plugging) => until_readable(plugging).await,
             Err(error) => log::error!("cold plug: {error}"),
         }
-        let _ = events.send(Event::ColdPlugged);
+        let _ = events.send(NetworkEvent::ColdPlugged.into());
     });
 }
 
 fn watch_signals(events: &UnboundedSender<Event>) {
-    forward(SignalKind::child(), events, || Event::ChildEnded);
+    forward(SignalKind::child(), events, || UnitEvent::ChildEnded.into());
     for number in POWER_OFF_SIGNALS {
         forward(SignalKind::from_raw(number), events, || {
-            Event::End(Ending::PowerOff)
+            PowerEvent::End(Ending::PowerOff).into()
         });
     }
     let real_time = |offset| SignalKind::from_raw(nix::libc::SIGRTMIN() + offset);
-    forward(real_time(4), events, || Event::End(Ending::PowerOff));
-    forward(real_time(5), events, || Event::End(Ending::Reboot));
+    forward(real_time(4), events, || {
+        PowerEvent::End(Ending::PowerOff).into()
+    });
+    forward(real_time(5), events, || {
+        PowerEvent::End(Ending::Reboot).into()
+    });
 }
 
 fn forward(kind: SignalKind, events: &UnboundedSender<Event>, event: fn() -> Event) {
@@ -134,7 +138,7 @@ fn forward(kind: SignalKind, events: &UnboundedSender<Event>, event: fn() -> Eve
     }
 }
 
-/// Devices that come from now on get their modules.
+/// Loads the modules of devices that are added from now on.
 fn watch_uevents() {
     match Uevents::listen() {
         Ok(uevents) => drop(spawn_local(load_for_ever(uevents))),
@@ -142,8 +146,8 @@ fn watch_uevents() {
     }
 }
 
-/// What is missed or cannot be done now is found again by a cold plug, which an empty alias asks for. While all
-/// [`LOADERS`] are busy the kernel's queue fills, and may run over.
+/// An empty alias asks for a cold plug, which finds every device that was missed or could not be handled. While all
+/// [`LOADERS`] are busy, the kernel's queue fills and may overflow.
 async fn load_for_ever(uevents: Uevents) {
     let loaders = Arc::new(Semaphore::new(LOADERS));
     while let Ok(loader) = Arc::clone(&loaders).acquire_owned().await {
@@ -179,7 +183,7 @@ fn watch_buttons(events: &UnboundedSender<Event>) {
 async fn watch_button(device: PathBuf, events: UnboundedSender<Event>) {
     while device.exists() {
         match button::pressed(&device).await {
-            Ok(()) => drop(events.send(Event::End(Ending::PowerOff))),
+            Ok(()) => drop(events.send(PowerEvent::End(Ending::PowerOff).into())),
             Err(error) => {
                 log::debug!("{}: {error}", device.display());
                 sleep(RECOVER).await;

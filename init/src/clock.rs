@@ -1,4 +1,4 @@
-//! The clock that events of a boot are counted on.
+//! The clock on which the events of a boot are measured.
 
 use std::time::Duration;
 

@@ -8,18 +8,18 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use tare_config::{Layer, MAX_BYTES, Machine, merge};
 
-/// What the layers come to.
+/// The result of merging the layers.
 #[derive(Debug, Default)]
 pub(crate) struct Loaded {
     pub(crate) machine: Machine,
-    /// What sources hold and is in force, to be remembered once the machine is ready with it.
+    /// The user-data in force, by source; saved once the machine is ready with it.
     pub(crate) accepted: BTreeMap<String, Vec<u8>>,
-    /// What is wrong with the others, a sentence each.
+    /// Problems with user-data, one sentence each.
     pub(crate) problems: Vec<String>,
 }
 
-/// Lays every layer over those before: the image's, then each source's. A bad layer is rejected whole, and what its source held
-/// when it was last accepted stands in; nothing here can fail.
+/// Merges the layers in order: the image's, then each source's. A bad layer is rejected as a whole and replaced by
+/// the last accepted version of its source, if there is one; nothing here can fail.
 pub(crate) fn load(
     services: &[&str],
     sources: &Sources,
@@ -63,17 +63,17 @@ pub(crate) fn load(
     loaded
 }
 
-/// The layers that are good, alone and together, and what they make.
+/// The layers that are valid, alone and together, and their result.
 #[derive(Debug, Default)]
 struct Stack {
     layers: Vec<Layer>,
     machine: Machine,
-    /// What is wrong with the others.
+    /// Problems with user-data.
     problems: Vec<String>,
 }
 
 impl Stack {
-    /// Lays what `source` holds over the others; false, and nothing has changed, if it is refused.
+    /// Adds what `source` holds as the top layer. Returns false and keeps the layers as they are if it is rejected.
     fn add(&mut self, source: &str, bytes: &[u8], services: &[&str]) -> bool {
         let added = Layer::parse(source, bytes, services)
             .map_err(|error| error.to_string())
@@ -93,8 +93,8 @@ impl Stack {
             .push(format!("user-data is rejected: {problem}"));
     }
 
-    /// Layers that are right alone may be wrong together: one names a receiver at `udp://`, another a
-    /// certificate, which is for `tls://` only.
+    /// Individually valid layers can still conflict when merged: one names a receiver at `udp://`, another a
+    /// certificate, which is only for `tls://`.
     fn lay(&mut self, layer: Layer) -> Result<(), String> {
         self.layers.push(layer);
         let merged = merge(&self.layers);

@@ -13,10 +13,11 @@ use crate::control::Control;
 use crate::effect::power::Ending;
 use crate::effect::state;
 use crate::effect::watchdog::Watchdogs;
+use crate::event::{DiskEvent, Event, NetworkEvent, PowerEvent, UnitEvent};
 use crate::network::Network;
 use crate::plan::facts::Fact;
 use crate::plan::services::resolve;
-use crate::supervisor::{Event, Supervisor, values};
+use crate::supervisor::{Supervisor, values};
 use crate::task::Task;
 use crate::timeline::{BASE, CONFIGURATION, NETWORK, Timeline};
 use crate::{config, plan};
@@ -30,19 +31,19 @@ use tare_config::service::{Condition, Service};
 use tare_control::EventKind;
 use tokio::sync::mpsc::UnboundedSender;
 
-/// The service that makes the state partition ready, the first of all.
+/// The service that prepares the state partition; it starts first.
 const STORAGE: &str = "storage";
-/// The service that leases addresses; it runs for the links that want one.
+/// The service that leases addresses, for the links that use DHCP.
 const DHCP: &str = "dhcp";
 
-/// After this long, what needs no state goes on without `storage`.
+/// After this long, services that need no state start without waiting for `storage`.
 const STORAGE_TIMEOUT: Duration = Duration::from_secs(30);
-/// After this long without a way out, what waits for one goes on.
+/// After this long without a default route, services that wait for one start anyway.
 const NETWORK_PATIENCE: Duration = Duration::from_secs(30);
-/// After this long, services that are missing are named.
+/// After this long, the required services that are not ready are logged.
 const BOOT_PATIENCE: Duration = Duration::from_secs(120);
-/// After this long, the end comes whether services have ended or not. Every service has its own
-/// grace before.
+/// After this long, the machine ends whether services have ended or not. Each service has its own grace period before
+/// that.
 const END_PATIENCE: Duration = Duration::from_secs(90);
 
 /// The machine as PID 1 keeps it.
@@ -52,22 +53,21 @@ pub(crate) struct Host {
     installed: Installed,
     machine: Machine,
     disks: Disks,
-    /// What is wrong with user-data, a sentence each.
+    /// Problems with user-data, one sentence each.
     rejected: Vec<String>,
-    /// The services that cannot be loaded: a machine without them is not ready.
+    /// The services that cannot be loaded; the machine is not ready without them.
     broken: Vec<String>,
     events: UnboundedSender<Event>,
-    /// Whether there is a configuration, that of a machine without its state included.
     configured: Configured,
     ready: bool,
-    /// Whether the required services had their time.
+    /// Whether [`BOOT_PATIENCE`] passed before the machine was ready.
     late: bool,
     ending: Option<Ending>,
     timeline: Timeline,
-    /// None if it cannot be opened: the machine goes on without.
+    /// `None` if it cannot be opened; the machine runs without it.
     control: Option<Control>,
-    news: control::News,
-    /// The facts as they were written last.
+    event_log: control::EventLog,
+    /// The facts as last written.
     facts: BTreeMap<&'static str, String>,
     watchdogs: Watchdogs,
     timers: Timers,
@@ -76,32 +76,32 @@ pub(crate) struct Host {
 /// Which configuration is in force.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Configured {
-    /// None: `storage` has the time that it usually takes.
+    /// None yet: `storage` is still within its usual time.
     No,
-    /// Without the state, which `storage` still works on.
+    /// Without the state: `storage` is still working on it.
     WithoutState,
     Yes,
 }
 
-/// What has a time. What has happened before it is waited for no longer.
+/// Timers. Each is dropped once what it waits for has happened.
 #[derive(Default)]
 struct Timers {
-    /// The watchdogs are fed next.
-    meal: Option<Task>,
-    /// There is a way out.
+    /// The next ping of the hardware watchdogs.
+    ping: Option<Task>,
+    /// The wait for a default route.
     network: Option<Task>,
-    /// The next lease is over.
+    /// The end of the lease that expires first.
     lease: Option<Task>,
-    /// `storage` has ended.
+    /// The wait for `storage`, then for the disks.
     storage: Option<Task>,
-    /// The required services are ready.
+    /// The wait for the required services.
     boot: Option<Task>,
-    /// All services have ended.
+    /// The wait for all services to end.
     end: Option<Task>,
 }
 
 impl Host {
-    /// The state partition comes first: what else there is to do is done while `storage` works.
+    /// Starts `storage` first: everything else happens while it works on the state partition.
     ///
     /// # Errors
     /// If the image's services cannot be listed.
@@ -128,29 +128,29 @@ impl Host {
             control: control
                 .map_err(|error| log::error!("control socket: {error}"))
                 .ok(),
-            news: control::News::new(),
+            event_log: control::EventLog::new(),
             facts: BTreeMap::new(),
             watchdogs: Watchdogs::default(),
             timers: Timers::default(),
         })
     }
 
-    /// What does not wait for the configuration.
+    /// Starts what does not depend on the configuration.
     pub(crate) fn begin(&mut self) {
         self.watchdogs = Watchdogs::start(self.machine.watchdog.timeout.get());
-        self.feed_watchdogs();
+        self.ping_watchdogs();
         self.read_sources();
-        self.timers.storage = Some(self.after(STORAGE_TIMEOUT, Event::StorageLate));
-        self.timers.boot = Some(self.after(BOOT_PATIENCE, Event::BootLate));
+        self.timers.storage = Some(self.after(STORAGE_TIMEOUT, DiskEvent::Late));
+        self.timers.boot = Some(self.after(BOOT_PATIENCE, PowerEvent::BootLate));
         self.advance();
         self.timeline.stage_ended(BASE, since_boot());
     }
 
-    /// Takes in what has happened. The machine's end comes back when everything has ended.
+    /// Handles a batch of events. Returns how the machine ends once all services have ended, or their time is over.
     pub(crate) fn handle(&mut self, events: impl Iterator<Item = Event>) -> Option<Ending> {
         let mut over = false;
         for event in events {
-            over |= matches!(event, Event::EndLate);
+            over |= matches!(event, Event::Power(PowerEvent::EndLate));
             self.take(event);
         }
         self.advance();
@@ -160,57 +160,26 @@ impl Host {
 
     fn take(&mut self, event: Event) {
         match event {
-            Event::ChildEnded => self.supervisor.reap(),
-            Event::Launched {
-                service,
-                run,
-                result,
-            } => self.supervisor.launched(&service, run, result),
-            Event::Happened { service, run, what } => self.supervisor.happened(&service, run, what),
-            Event::WatchdogDue { service, run } => self.supervisor.watchdog_due(&service, run),
-            Event::MainEnded { service, run, pid } => {
-                self.supervisor.main_ended(&service, run, pid)
-            }
-            Event::Probe {
-                service,
-                run,
-                args,
-                done,
-            } => self.supervisor.probe(&service, run, &args, done),
-            Event::ProbeLate => self.supervisor.probe_late(),
-            Event::Due { service } => self.supervisor.due(&service),
-            Event::SocketUsed { service } => self.supervisor.needed(&service),
-            Event::Look => self.supervisor.look(),
-            Event::FactPauseOver => self.supervisor.fact_pause_over(),
-            Event::StartMore => self.supervisor.start_more(),
-            Event::Notified {
+            Event::Unit(UnitEvent::Notified {
                 service,
                 run,
                 message,
-            } => self.notified(&service, run, &message),
-            Event::ColdPlugged => {
-                self.network.cold_plugged();
-                self.refresh_network();
-            }
-            Event::Network(report) => {
-                self.network.reported(report);
-                self.refresh_network();
-            }
-            Event::LeaseLate => self.refresh_network(),
-            Event::NetworkLate => self.network_late(),
-            Event::JobDone(done) => self.job_done(done),
-            Event::JobFailed(job) => self.job_failed(job),
-            Event::StorageLate => self.disks_late(),
-            Event::BootLate => self.boot_late(),
-            Event::Asked(question) => self.asked(question),
-            Event::End(ending) => self.end(ending),
-            Event::HardwareWatchdogDue => self.feed_watchdogs(),
-            // Whether services have ended or not.
-            Event::EndLate => {}
+            }) => self.notified(&service, run, &message),
+            Event::Unit(event) => self.supervisor.take(event),
+            Event::Network(event) => self.take_network(event),
+            Event::Disk(DiskEvent::Done(done)) => self.job_done(done),
+            Event::Disk(DiskEvent::Failed(job)) => self.job_failed(job),
+            Event::Disk(DiskEvent::Late) => self.disks_late(),
+            Event::Control(request) => self.asked(request),
+            Event::Power(PowerEvent::BootLate) => self.boot_late(),
+            Event::Power(PowerEvent::WatchdogDue) => self.ping_watchdogs(),
+            Event::Power(PowerEvent::End(ending)) => self.end(ending),
+            // `handle` ends the machine, whether services have ended or not.
+            Event::Power(PowerEvent::EndLate) => {}
         }
     }
 
-    /// What becomes possible when something else has happened.
+    /// Does what the last events have made possible.
     fn advance(&mut self) {
         let configures = self.configured != Configured::Yes && self.ending.is_none();
         if configures && self.supervisor.has_ended(STORAGE) {
@@ -235,7 +204,7 @@ impl Host {
         }
     }
 
-    /// Reads the configuration and lets everything go that follows from it.
+    /// Reads the configuration and starts everything that depends on it.
     fn configure(&mut self) {
         let early = self.configured == Configured::WithoutState;
         self.configured = Configured::Yes;
@@ -249,7 +218,7 @@ impl Host {
         }
         self.supervisor.set(Condition::StateMounted);
         self.timeline.close_at(now + BOOT_PATIENCE);
-        self.timers.network = Some(self.after(NETWORK_PATIENCE, Event::NetworkLate));
+        self.timers.network = Some(self.after(NETWORK_PATIENCE, NetworkEvent::Late));
         self.refresh_network();
     }
 
@@ -301,12 +270,12 @@ impl Host {
             let mut setup = self.supervisor.add(&name, service, bundle);
             setup.sections(sections);
             if name == DHCP {
-                setup.hold();
+                setup.await_arguments();
             }
         }
     }
 
-    /// The required services that are not ready, and those that nobody can start.
+    /// The required services that are not ready, and those that cannot be loaded.
     fn missing(&self) -> Vec<&str> {
         let broken = self.broken.iter().map(String::as_str);
         self.supervisor
@@ -317,7 +286,7 @@ impl Host {
     }
 
     fn boot_late(&mut self) {
-        // The event may be older than the machine's readiness.
+        // The event may have been queued before the machine became ready.
         if self.ready {
             return;
         }
@@ -351,13 +320,13 @@ impl Host {
         }
     }
 
-    /// Begins the end; a second wish changes how it ends, not that it does.
+    /// Begins to end the machine. A second request only changes how it ends.
     fn end(&mut self, ending: Ending) {
         let word = match ending {
             Ending::PowerOff => "power off",
             Ending::Reboot => "reboot",
         };
-        // So that a service that is told to end knows whether the machine ends too.
+        // Lets a service that is being stopped see whether the machine ends too.
         self.write(vec![Fact {
             name: "ending",
             text: format!("{word}\n"),
@@ -365,12 +334,12 @@ impl Host {
         if self.ending.replace(ending).is_none() {
             log::info!("{word}: stopping services");
             self.tell_machine(EventKind::Ending, String::new());
-            self.timers.end = Some(self.after(END_PATIENCE, Event::EndLate));
+            self.timers.end = Some(self.after(END_PATIENCE, PowerEvent::EndLate));
             self.supervisor.begin_end();
         }
     }
 
-    fn after(&self, wait: Duration, event: Event) -> Task {
+    fn after(&self, wait: Duration, event: impl Into<Event>) -> Task {
         Task::after(wait, event, &self.events)
     }
 }

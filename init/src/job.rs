@@ -1,8 +1,9 @@
-//! Work on disks, in a process of its own: any disk may take minutes for an answer, or give none, and PID 1 waits for nobody.
+//! Work on disks, in a separate process: any disk may take minutes to answer, or never answer, and PID 1 must not
+//! wait.
 
 use crate::effect::{state, userdata};
+use crate::event::{DiskEvent, Event};
 use crate::kmsg;
-use crate::supervisor::Event;
 use crate::task::Task;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -16,17 +17,17 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc::UnboundedSender;
 
-/// The name under which our executable does a job.
+/// The name under which our executable runs a job.
 pub(crate) const NAME: &str = "tare-job";
 
-/// What is to be done.
+/// What to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Job {
-    /// Looks for the user-data of a source.
+    /// Reads the user-data of a source.
     ReadSource { source: String },
     /// Mounts a partition as the state, or memory if there is none or it cannot be mounted, and reads what is kept there.
     MountState { partition: Option<PathBuf> },
-    /// Keeps user-data as the last good one of its source.
+    /// Saves user-data as the last good version of its source.
     Remember { layers: BTreeMap<String, Vec<u8>> },
 }
 
@@ -44,10 +45,10 @@ impl Display for Job {
     }
 }
 
-/// What came of it.
+/// The result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Done {
-    /// What the source holds, or why that cannot be read, if there is one.
+    /// What the source holds, or why it cannot be read; `None` if there is no such source.
     Source {
         source: String,
         held: Option<Result<Vec<u8>, String>>,
@@ -62,22 +63,23 @@ pub(crate) type Sources = BTreeMap<String, Result<Vec<u8>, String>>;
 /// The state as it was mounted.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct State {
-    /// Whether it is memory.
+    /// Whether it is in memory.
     pub(crate) volatile: bool,
-    /// Empty if it can neither be read nor made.
+    /// Empty if it can neither be read nor created.
     pub(crate) machine_id: String,
     /// The last good user-data by source.
     pub(crate) remembered: BTreeMap<String, Vec<u8>>,
 }
 
-/// Does `job`; what comes of it is [`Event::JobDone`], or nothing if the result is dropped first. The process goes on then.
+/// Runs `job`, then sends [`DiskEvent::Done`] or [`DiskEvent::Failed`]. If the result is dropped first, nothing is
+/// sent, but the process goes on.
 pub(crate) fn start(job: Job, events: UnboundedSender<Event>) -> Task {
     Task::spawn(async move {
         match run(&job).await {
-            Ok(done) => drop(events.send(Event::JobDone(done))),
+            Ok(done) => drop(events.send(DiskEvent::Done(done).into())),
             Err(error) => {
                 log::error!("{job}: {error}");
-                drop(events.send(Event::JobFailed(job)));
+                drop(events.send(DiskEvent::Failed(job).into()));
             }
         }
     })
@@ -91,7 +93,7 @@ async fn run(job: &Job) -> io::Result<Done> {
     command.arg0(NAME).stdin(theirs.try_clone()?).stdout(theirs);
     // Reaped with the orphans.
     command.spawn()?;
-    // Its ends, or there would be no end of what it says.
+    // Closes our copies of its end, or we would never read the end of its output.
     drop(command);
     let mut stream = UnixStream::from_std(ours)?;
     stream.write_all(&serde_json::to_vec(job)?).await?;
@@ -101,9 +103,9 @@ async fn run(job: &Job) -> io::Result<Done> {
     Ok(serde_json::from_slice(&answer)?)
 }
 
-/// The whole life of the process: a job on its standard input, what came of it on its standard output.
+/// The main function of the process: reads a job from standard input, writes the result to standard output.
 pub(crate) fn main() -> ExitCode {
-    // Without it there is nobody to tell.
+    // If this fails, there is nowhere to report it.
     let _ = kmsg::init();
     match work() {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,4 +1,4 @@
-//! Logs to the kernel's ring buffer: it is there before anything else and on every console.
+//! Logs to the kernel's ring buffer, which exists before anything else and reaches every console.
 
 mod console;
 mod relay;
@@ -20,7 +20,7 @@ static KMSG: OnceLock<Kmsg> = OnceLock::new();
 
 struct Kmsg {
     device: File,
-    /// Who writes in our place, once there is somebody.
+    /// The process that writes for us, once it is started.
     relay: Mutex<Option<Relay>>,
 }
 
@@ -40,12 +40,12 @@ pub(crate) fn init() -> io::Result<()> {
     Ok(())
 }
 
-/// Takes off the limit of ten records in five seconds; `/proc` must be there.
+/// Lifts the limit of ten records per five seconds; `/proc` must be mounted.
 pub(crate) fn lift_limit() -> io::Result<()> {
     std::fs::write("/proc/sys/kernel/printk_devkmsg", "on\n")
 }
 
-/// From now on somebody else waits for the consoles. PID 1 must have one thread.
+/// Starts the relay, which waits for the consoles in our place from now on. PID 1 must have one thread.
 pub(crate) fn relay() -> io::Result<()> {
     let Some(kmsg) = KMSG.get() else {
         return Ok(());
@@ -57,7 +57,7 @@ pub(crate) fn relay() -> io::Result<()> {
     Ok(())
 }
 
-/// Lets what was said be written, for a moment, and from now on writes at once: before the machine's end.
+/// Gives the relay a moment to write what is queued; from now on we write directly. For the machine's end.
 pub(crate) fn settle() {
     let relay = KMSG
         .get()
@@ -68,9 +68,9 @@ pub(crate) fn settle() {
 }
 
 impl Kmsg {
-    /// A log that cannot be written has nowhere to be reported.
+    /// A failure to write the log has nowhere to be reported.
     fn write(&self, line: &str) {
-        // Whoever panics with the lock held writes himself.
+        // If we panic while holding the lock, write to /dev/kmsg directly.
         let relayed = self.relay.try_lock().is_ok_and(|mut slot| {
             slot.as_mut()
                 .is_some_and(|relay| relay.send(line, &self.device).is_ok())
@@ -83,7 +83,7 @@ impl Kmsg {
 
 impl Log for Kmsg {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        // What netlink's crates trace is not for people.
+        // Hides what the netlink crates trace.
         metadata.level() <= Level::Warn || metadata.target().starts_with("init")
     }
 
@@ -96,7 +96,7 @@ impl Log for Kmsg {
     fn flush(&self) {}
 }
 
-/// One record: `<priority>tare: text`, on one line and of a length that the kernel takes.
+/// One record: `<priority>tare: text`, on one line and of a length that the kernel accepts.
 fn line(level: Level, text: &str) -> String {
     let severity = match level {
         Level::Error => 3,
@@ -115,8 +115,8 @@ fn line(level: Level, text: &str) -> String {
         end -= 1;
     }
     line.truncate(end);
-    // Without it the kernel waits for the rest, and shows the record to nobody before it has the next one
-    // (`vprintk_store()`, `LOG_NEWLINE`).
+    // Without it, the kernel waits for the rest, and holds the record back until the next one (`vprintk_store()`,
+    // `LOG_NEWLINE`).
     line.push('\n');
     line
 }

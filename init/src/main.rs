@@ -1,14 +1,15 @@
 //! PID 1 of Tare: the only executable on the host.
 //!
 //! The kernel runs it under two names: as `/sbin/init` it boots the machine, as `/sbin/modprobe`
-//! (`CONFIG_MODPROBE_PATH`) it loads a module and ends. PID 1 itself runs it under two more: [`network::worker`] sets the
-//! network in its place, and a [`job`] waits for disks.
+//! (`CONFIG_MODPROBE_PATH`) it loads a module and exits. PID 1 itself runs it under two more: [`network::worker`]
+//! configures the network on its behalf, and a [`job`] waits for disks.
 
 mod boot;
 mod clock;
 mod config;
 mod control;
 mod effect;
+mod event;
 mod host;
 mod job;
 mod kmsg;

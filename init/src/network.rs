@@ -4,11 +4,11 @@ mod process;
 pub(crate) mod worker;
 
 use crate::clock::since_boot;
+use crate::event::Event;
 use crate::plan;
 use crate::plan::facts::{Fact, Leases};
 use crate::plan::lease;
 use crate::plan::network::Link;
-use crate::supervisor::Event;
 use process::Process;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -16,20 +16,20 @@ use std::time::Duration;
 use tare_config::Machine;
 use tokio::sync::mpsc::UnboundedSender;
 
-/// What the kernel has.
+/// The kernel's network.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Report {
-    /// The Ethernet links that are no bridge, tunnel or container's end.
+    /// The Ethernet links that are not a bridge, a tunnel or a container's end.
     pub(crate) links: BTreeSet<Link>,
-    /// Of those links, all that reach beyond the link: name and `ADDRESS/PREFIX`.
+    /// The addresses of those links that are not link-local: name and `ADDRESS/PREFIX`.
     pub(crate) addresses: Vec<(String, String)>,
-    /// Whether there is a default route, whoever made it.
+    /// Whether there is a default route, from any source.
     pub(crate) routed: bool,
 }
 
-/// What a look at the network gives.
+/// What follows from the current network.
 pub(crate) struct Outlook {
-    /// The links that want a lease.
+    /// The links that use DHCP.
     pub(crate) dhcp: Vec<String>,
     /// Whether there is a default route, or none will come.
     pub(crate) online: bool,
@@ -42,12 +42,12 @@ pub(crate) struct Network {
     process: Process,
     report: Report,
     pub(crate) leases: Leases,
-    /// Whether the links that were there at the boot are known: some have a driver that is a module.
+    /// Whether all links present at boot are known; some have a driver that is a module.
     cold_plugged: bool,
 }
 
 impl Network {
-    /// Starts the process that talks to the kernel; what that finds comes as [`Event::Network`].
+    /// Starts the process that talks to the kernel; its reports arrive as [`Event::Network`].
     pub(crate) fn start(events: UnboundedSender<Event>) -> Self {
         Self {
             process: Process::start(events),
@@ -57,17 +57,18 @@ impl Network {
         }
     }
 
-    /// Takes in what the kernel has now.
+    /// Stores the latest report.
     pub(crate) fn reported(&mut self, report: Report) {
         self.report = report;
     }
 
-    /// The devices that were there at the boot have their modules.
+    /// The modules of the devices present at boot are loaded.
     pub(crate) fn cold_plugged(&mut self) {
         self.cold_plugged = true;
     }
 
-    /// Has the kernel's network set as configuration and leases say, and says what follows from what it is now.
+    /// Has the kernel's network configured as configuration and leases say, and returns what follows from its current
+    /// state.
     pub(crate) fn refresh(&mut self, machine: &Machine) -> Outlook {
         let links = &self.report.links;
         self.process
@@ -80,7 +81,7 @@ impl Network {
         }
     }
 
-    /// Takes a lease as the `dhcp` service reports it, for a link that wants one.
+    /// Stores a lease that the `dhcp` service reports, if its link uses DHCP.
     pub(crate) fn lease(&mut self, machine: &Machine, json: &str) {
         match lease::read(json, since_boot()) {
             Ok((lease, _)) if !self.wants_lease(machine, &lease.interface) => {
@@ -102,8 +103,8 @@ impl Network {
         links.iter().any(|link| link == interface)
     }
 
-    /// Forgets the leases that are over, in case `dhcp` cannot tell: one that starts anew knows of none. Whether there were
-    /// any, and how long the next one lasts.
+    /// Drops expired leases, in case `dhcp` cannot report them: after a restart it knows of none. Returns whether
+    /// there were any, and how long the next one lasts.
     pub(crate) fn end_leases(&mut self) -> (bool, Option<Duration>) {
         let now = since_boot();
         let over = lease::over(&self.leases, now);
@@ -112,7 +113,7 @@ impl Network {
         (!over.is_empty(), next)
     }
 
-    /// Forgets a lease that has run out.
+    /// Drops a lease that has expired.
     pub(crate) fn lease_lost(&mut self, interface: &str) {
         if self.leases.remove(interface).is_some() {
             log::warn!("network: the lease of {interface} has run out");

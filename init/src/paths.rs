@@ -1,10 +1,10 @@
-//! Every path PID 1 knows, each with its reason. What services see of them is in [`tare_container::paths`].
+//! Every path PID 1 knows, each with its reason. The paths that services see are in [`tare_container::paths`].
 
 /// Bundles of the image's services, one folder each.
 pub(crate) const SERVICES: &str = "/services";
 /// The image's own layer of configuration.
 pub(crate) const DEFAULTS: &str = "/usr/share/tare/defaults.toml";
-/// Kernel modules, below it one folder a kernel release.
+/// Kernel modules, one folder per kernel release.
 pub(crate) const MODULES: &str = "/usr/lib/modules";
 /// Where the state partition, or memory in its place, is mounted.
 pub(crate) const STATE: &str = "/state";

@@ -16,7 +16,7 @@ use std::panic::PanicHookInfo;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// How long the kernel may take to end what was killed.
+/// How long killed processes may take to end.
 const LAST: Duration = Duration::from_secs(5);
 
 /// Kills what is left, unmounts the state and ends the machine.
@@ -27,7 +27,7 @@ pub(crate) fn finish(ending: Ending, mut watchdogs: Watchdogs) -> ! {
         }
     }
     kmsg::settle();
-    // Whoever is left in no group of ours: a module being loaded, a child in a private cgroup.
+    // Processes in none of these cgroups: one that loads a module, a child in a private cgroup.
     let _ = kill(Pid::from_raw(-1), Signal::SIGKILL);
     wait_for_last_child();
     let work = || {
@@ -37,8 +37,8 @@ pub(crate) fn finish(ending: Ending, mut watchdogs: Watchdogs) -> ! {
         }
         sync();
     };
-    // Not every watchdog has been given enough time for a long write-back.
-    last_writes::wait_for(work, || watchdogs.feed());
+    // Not every watchdog accepts a timeout that is long enough for a long writeback.
+    last_writes::wait_for(work, || watchdogs.ping());
     power::end(ending)
 }
 
@@ -49,7 +49,8 @@ fn verb(ending: Ending) -> &'static str {
     }
 }
 
-/// Mounts are gone only when the last process of their namespace is; every process whose parent is gone is our child.
+/// Waits for the last process: mounts are gone only once the last process of their namespace is. Orphans become our
+/// children.
 fn wait_for_last_child() {
     let deadline = Instant::now() + LAST;
     while Instant::now() < deadline {
@@ -67,15 +68,15 @@ fn wait_for_last_child() {
     );
 }
 
-/// A panic of PID 1 is logged and ends in a reboot: a hang would need a person.
+/// Logs a panic of PID 1 and reboots: a hang would need a person.
 pub(crate) fn panicked(info: &PanicHookInfo<'_>) {
     let pid = nix::unistd::getpid();
     if pid == Pid::from_raw(1) {
         kmsg::settle();
     }
     log::error!("PID {pid} panicked: {info}");
-    // A child on its way to `execve` has this hook too and dies alone: it aborts, or, as the first of a pid namespace, ends
-    // that instead of the machine (`pid_namespaces(7)`).
+    // A child between clone and `execve` has this hook too and ends only itself: it aborts, or, as the first process
+    // of a pid namespace, ends that namespace instead of the machine (`pid_namespaces(7)`).
     if pid != Pid::from_raw(1) {
         return;
     }

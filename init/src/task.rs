@@ -1,6 +1,6 @@
-//! Work of PID 1's loop that ends with whoever began it.
+//! Tasks of PID 1's loop that end with their owner.
 
-use crate::supervisor::Event;
+use crate::event::Event;
 use std::future::Future;
 use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
@@ -17,8 +17,12 @@ impl Task {
     }
 
     /// Sends `event` after `wait`.
-    pub(crate) fn after(wait: Duration, event: Event, events: &UnboundedSender<Event>) -> Self {
-        let events = events.clone();
+    pub(crate) fn after(
+        wait: Duration,
+        event: impl Into<Event>,
+        events: &UnboundedSender<Event>,
+    ) -> Self {
+        let (event, events) = (event.into(), events.clone());
         Self::spawn(async move {
             sleep(wait).await;
             let _ = events.send(event);

@@ -10,10 +10,10 @@ pub(crate) const KERNEL: &str = "kernel";
 pub(crate) const BASE: &str = "base";
 /// Mounting the state and reading the configuration on it.
 pub(crate) const CONFIGURATION: &str = "configuration";
-/// Waiting for a way out.
+/// Waiting for a default route.
 pub(crate) const NETWORK: &str = "network";
 
-/// The spans of a boot in the order of their beginnings.
+/// The spans of a boot, in the order of their start.
 #[derive(Debug, Default)]
 pub(crate) struct Timeline {
     spans: Vec<Span>,
@@ -23,7 +23,7 @@ pub(crate) struct Timeline {
 }
 
 impl Timeline {
-    /// The timeline of a boot whose PID 1 was run at `started`.
+    /// The timeline of a boot in which the kernel ran PID 1 at `started`.
     pub(crate) fn new(started: Duration) -> Self {
         let mut timeline = Self::default();
         timeline.stage(KERNEL, Duration::ZERO, &[]);
@@ -45,7 +45,7 @@ impl Timeline {
 
     /// The program of a service is started.
     pub(crate) fn service(&mut self, name: &str, at: Duration, lifecycle: &Lifecycle) {
-        // Nothing is started before the configuration but what makes it readable.
+        // Before the configuration, only the service that makes it readable is started.
         let earliest = match self.is_there(CONFIGURATION) {
             true => CONFIGURATION,
             false => BASE,
@@ -70,7 +70,7 @@ impl Timeline {
         self.ready_at.get_or_insert(micros(at));
     }
 
-    /// Since when all required services are ready.
+    /// When all required services became ready.
     pub(crate) fn ready_at(&self) -> Option<u64> {
         self.ready_at
     }
@@ -80,7 +80,7 @@ impl Timeline {
         self.closes_at = Some(at);
     }
 
-    /// The boot as it is told to others.
+    /// The timeline for the control interface.
     pub(crate) fn tell(&self) -> GetBootTimeline {
         GetBootTimeline {
             spans: self.spans.clone(),
@@ -90,7 +90,7 @@ impl Timeline {
         }
     }
 
-    /// Only the first beginning counts: a service that is started again is still on its way.
+    /// Only the first start counts: a service that is started again is not ready yet.
     fn begin(&mut self, span: Span) {
         if self.is_open(span.began) && self.find(&span.name, span.kind).is_none() {
             self.spans.push(span);
@@ -138,7 +138,7 @@ fn span_of(condition: &Condition) -> String {
         Condition::NetworkOnline => NETWORK.to_owned(),
         Condition::StateMounted => CONFIGURATION.to_owned(),
         Condition::Ready(name) | Condition::Done(name) => name.clone(),
-        // Nothing of the boot makes these hold.
+        // No span of the boot makes these hold.
         Condition::TimeSynced | Condition::Path(_) => condition.to_string(),
     }
 }

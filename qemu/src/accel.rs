@@ -1,4 +1,4 @@
-//! Which accelerator QEMU gets: hardware virtualisation where it truly works, else emulation.
+//! The accelerator that QEMU gets: hardware virtualisation where it truly works, otherwise emulation.
 
 use std::fs::{self, File};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 /// What the user asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Accel {
-    /// KVM if it works here, else emulation.
+    /// KVM if it works here, otherwise emulation.
     #[default]
     Auto,
     /// KVM, whatever the checks of [`Accel::Auto`] say.
@@ -25,10 +25,10 @@ pub enum Acceleration {
     Kvm,
     /// Emulation.
     Tcg {
-        /// Does this QEMU emulate `cmpxchg16b` correctly? 7.2 does not (a guest kernel that uses it
-        /// for its slab allocator corrupts memory); 8.1 and newer do.
+        /// Whether this QEMU emulates `cmpxchg16b` correctly. 7.2 does not (a guest kernel that uses it for its slab
+        /// allocator corrupts memory); 8.1 and newer do.
         cx16: bool,
-        /// Has each processor of the machine a thread of its own?
+        /// Whether each processor of the machine has its own thread.
         parallel: bool,
     },
 }
@@ -37,10 +37,10 @@ pub enum Acceleration {
 const GOOD_CX16: (u32, u32) = (8, 1);
 
 impl Accel {
-    /// Looks at the machine, and for emulation at QEMU's version. `parallel` is for emulation too.
+    /// Checks the host, and QEMU's version for emulation. `parallel` is only for emulation, too.
     ///
     /// # Errors
-    /// QEMU cannot be started or does not say its version.
+    /// QEMU cannot be started or does not report its version.
     pub fn resolve(self, parallel: bool) -> Result<Acceleration> {
         match self {
             Self::Kvm => Ok(Acceleration::Kvm),
@@ -54,7 +54,7 @@ impl Accel {
 }
 
 impl Acceleration {
-    /// How much longer than on a real CPU things may take: deadlines are multiplied by this.
+    /// How much longer things may take than on a real CPU; deadlines are multiplied by this.
     pub fn slowness(self) -> u32 {
         match self {
             Self::Kvm => 1,
@@ -78,7 +78,7 @@ impl Acceleration {
     }
 }
 
-/// Does KVM run guests here?
+/// Whether KVM runs guests here.
 ///
 /// Opening `/dev/kvm` and even creating a VM is not enough: on nested hosts that hide VMX and SVM from
 /// their guests both can succeed, and then the guest's first instruction never retires and QEMU hangs for
@@ -88,7 +88,7 @@ fn kvm_works() -> bool {
     has_virtualisation(&cpuinfo) && can_create_vm()
 }
 
-/// Does a CPU of `/proc/cpuinfo` have Intel's or AMD's extension?
+/// Whether a CPU in `/proc/cpuinfo` has Intel's or AMD's extension.
 fn has_virtualisation(cpuinfo: &str) -> bool {
     let flags = cpuinfo
         .lines()
@@ -112,7 +112,7 @@ fn can_create_vm() -> bool {
     let Ok(vm) = (unsafe { kvm_create_vm(kvm.as_raw_fd(), 0) }) else {
         return false;
     };
-    // SAFETY: the successful call returned a new descriptor that nobody else owns; it is closed here.
+    // SAFETY: the successful call returned a new descriptor that nothing else owns; it is closed here.
     drop(unsafe { OwnedFd::from_raw_fd(vm) });
     true
 }

@@ -1,4 +1,4 @@
-//! From a [`Shape`] to QEMU's command line, without I/O.
+//! Converts a [`Shape`] to QEMU's command line, without I/O.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ pub(crate) const QMP_SOCKET: &str = "qmp.sock";
 const FW_CFG_USER_DATA: &str = "opt/tare/user-data";
 
 impl Shape {
-    /// The words after the program's name; `console_log` is where the serial output is kept.
+    /// The arguments after the program's name; serial output is logged to `console_log`.
     pub fn argv(&self, console_log: &Path) -> Vec<String> {
         let mut argv = Argv::default();
         self.machine(&mut argv);
@@ -111,8 +111,8 @@ fn blockdev(index: usize, disk: &Disk) -> String {
         DiskFormat::Raw => "raw",
         DiskFormat::Qcow2 => "qcow2",
     };
-    // Flushes stop at the host's page cache: a guest loses nothing unless the host itself crashes, and
-    // then the machine's disk is made anew.
+    // Flushes stop at the host's page cache: a guest loses nothing unless the host itself crashes, and then the
+    // machine's disk is recreated.
     let access = if disk.read_only {
         "read-only=on"
     } else {
@@ -137,8 +137,8 @@ fn model(bus: DiskBus, sata_port: &mut u32) -> String {
     }
 }
 
-/// Only the first disk is offered to the firmware, which would try the network too otherwise. QEMU takes
-/// index 0 itself for a kernel that it loads.
+/// Only the first disk is offered to the firmware, which would otherwise try the network too. QEMU itself uses index
+/// 0 for a kernel that it loads.
 fn boot_order(index: usize) -> &'static str {
     if index == 0 { ",bootindex=1" } else { "" }
 }
@@ -268,7 +268,7 @@ mod tests {
         }
     }
 
-    /// Every device that can be asked for.
+    /// Every supported device.
     fn direct() -> Shape {
         Shape {
             acceleration: Acceleration::Kvm,
@@ -300,7 +300,7 @@ mod tests {
         }
     }
 
-    /// One option a line, as a person reads it.
+    /// One option per line, for the reader.
     fn rendered(shape: &Shape) -> String {
         let words = shape.argv(Path::new("console.log"));
         let line_break = |word: &String| if word.starts_with('-') { "\n" } else { " " };

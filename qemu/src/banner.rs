@@ -1,9 +1,9 @@
-//! The first answer of a guest's sshd, as early as it comes and with few connections.
+//! Waits for the first answer of a guest's sshd, as early as possible and with few connections.
 //!
-//! QEMU takes a connection to a forwarded port at once. It repeats the SYN that a guest without a network does
-//! not answer only seconds later, so whoever waits for an answer must try anew. Connections that were given up
-//! reach sshd all the same once the network is up, and sshd (since 9.8) refuses a client that connects often and
-//! says nothing. So a port where nobody listens is asked until the guest's kernel refuses, and only then sshd.
+//! QEMU accepts a connection to a forwarded port at once. If a guest without a network does not answer the SYN, QEMU
+//! repeats it only seconds later, so the client must reconnect. Abandoned connections still reach sshd once the
+//! network is up, and sshd (since 9.8) refuses a client that connects often and sends nothing. So a port without a
+//! listener is tried until the guest's kernel refuses, and only then sshd.
 
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, TcpStream};
@@ -14,13 +14,12 @@ use anyhow::Result;
 
 use crate::wait::Deadline;
 
-/// Between two looks at a connection; there is no event to wait for, and this bounds the error of a
-/// measured time.
+/// Between two checks of a connection. There is no event to wait for, and this bounds the error of a measured time.
 const LOOK: Duration = Duration::from_millis(20);
-/// Between two questions of whether the network is up.
+/// Between two attempts to reach the network.
 const ASK: Duration = Duration::from_millis(100);
 
-/// Ports of the host's loopback that lead into one guest.
+/// Ports of the host's loopback that are forwarded to one guest.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ports {
     /// To sshd.
@@ -29,10 +28,10 @@ pub(crate) struct Ports {
     pub(crate) nobody: u16,
 }
 
-/// Waits until sshd says its name; `false` if the deadline passes first.
+/// Waits until sshd sends its banner; `false` if the deadline passes first.
 ///
 /// # Errors
-/// Those of `well`, which says whether waiting is still of use.
+/// Those of `well`, which fails once waiting is pointless.
 pub(crate) fn wait(
     ports: Ports,
     deadline: Deadline,
@@ -41,7 +40,7 @@ pub(crate) fn wait(
     Ok(wait_network(ports.nobody, deadline, &well)? && wait_sshd(ports.ssh, deadline, &well)?)
 }
 
-/// Asks again and again without giving an earlier question up: a slow guest answers each in the end.
+/// Connects repeatedly without closing earlier connections: a slow guest eventually answers each.
 fn wait_network(port: u16, deadline: Deadline, well: &impl Fn() -> Result<()>) -> Result<bool> {
     let mut asked: Vec<TcpStream> = Vec::new();
     let mut next = Instant::now();
@@ -59,7 +58,7 @@ fn wait_network(port: u16, deadline: Deadline, well: &impl Fn() -> Result<()>) -
     Ok(false)
 }
 
-/// Tries anew when it is refused, and only then.
+/// Reconnects only after a refusal.
 fn wait_sshd(port: u16, deadline: Deadline, well: &impl Fn() -> Result<()>) -> Result<bool> {
     let mut attempt = None;
     while deadline.left().is_some() {
@@ -114,7 +113,7 @@ mod tests {
     fn sshd_is_asked_when_the_kernel_refuses() {
         let ((quiet, nobody), (sshd, ssh)) = (listen(), listen());
         let guest = thread::spawn(move || {
-            // The network comes up: the second question is answered.
+            // The network comes up: the second connection is answered.
             let unanswered = quiet.accept().unwrap();
             let refused = quiet.accept().unwrap();
             sshd.set_nonblocking(true).unwrap();

@@ -1,4 +1,4 @@
-//! How a test or a command says what machine it wants.
+//! How a test or a command describes its machine.
 
 use std::path::{Path, PathBuf};
 
@@ -24,9 +24,9 @@ pub(crate) const USER_DATA: &str = "user-data";
 /// Enough for the engine and a small app.
 const MEMORY: u32 = 1024;
 const CPUS: u32 = 2;
-/// Where sshd listens in the guest.
+/// sshd's port in the guest.
 pub(crate) const SSH: u16 = 22;
-/// Where nobody listens in the guest (RFC 863's port): its kernel's refusal says that the network is up.
+/// A guest port without a listener (RFC 863's): a refusal by the guest's kernel shows that the network is up.
 pub(crate) const NOBODY: u16 = 9;
 
 /// What a machine starts from; it is never written to.
@@ -36,13 +36,13 @@ pub struct Base {
     pub disk: PathBuf,
     /// Its format.
     pub format: DiskFormat,
-    /// How large a machine's own disk is made, in bytes; as large as the base unless given.
+    /// The size of a machine's own disk in bytes; that of the base unless given.
     pub size: Option<u64>,
     /// For a start without firmware: kernel, initramfs and command line.
     pub direct: Option<Firmware>,
 }
 
-/// A machine in the making.
+/// A machine under construction.
 #[derive(Debug, Clone)]
 pub struct Builder {
     pub(crate) base: Base,
@@ -145,7 +145,7 @@ impl Builder {
         self
     }
 
-    /// What the boot disk hangs on.
+    /// The bus of the boot disk.
     #[must_use]
     pub fn bus(mut self, bus: DiskBus) -> Self {
         self.shape.disks[0].bus = bus;
@@ -166,13 +166,13 @@ impl Builder {
         self
     }
 
-    /// Leads a free port of the host to `guest`, on the first network.
+    /// Forwards a free port of the host to `guest`, on the first network.
     #[must_use]
     pub fn forward(self, guest: u16) -> Self {
         self.forward_from(0, guest)
     }
 
-    /// Leads `host` to `guest`, on the first network; [`Builder::forward`]s of the same port are replaced.
+    /// Forwards `host` to `guest`, on the first network; replaces [`Builder::forward`]s of the same port.
     #[must_use]
     pub fn forward_from(mut self, host: u16, guest: u16) -> Self {
         if let Some(network) = self.shape.networks.first_mut() {
@@ -182,7 +182,7 @@ impl Builder {
         self
     }
 
-    /// Replaces the networks; none is a machine without a card.
+    /// Replaces the networks. Without any, the machine has no card.
     #[must_use]
     pub fn networks(mut self, networks: Vec<Network>) -> Self {
         self.shape.networks = networks;
@@ -196,7 +196,7 @@ impl Builder {
         self
     }
 
-    /// QEMU exits where the guest would reboot.
+    /// QEMU exits when the guest reboots.
     #[must_use]
     pub fn exit_on_reboot(mut self) -> Self {
         self.shape.reboots = false;
@@ -210,7 +210,7 @@ impl Builder {
         self
     }
 
-    /// Further words for QEMU.
+    /// Further arguments for QEMU.
     #[must_use]
     pub fn qemu(mut self, words: &[&str]) -> Self {
         self.shape
@@ -219,15 +219,15 @@ impl Builder {
         self
     }
 
-    /// Does not fail for this one of [`crate::FORBIDDEN`], because the test provokes it.
+    /// Does not fail on this one of [`crate::FORBIDDEN`], because the test provokes it.
     #[must_use]
     pub fn tolerate(mut self, pattern: &str) -> Self {
         self.tolerated.push(pattern.to_owned());
         self
     }
 
-    /// Keeps the machine in `folder`, and the disk that is already there if it has the same base; else
-    /// a machine lives in a folder of its own and is removed with the last value that refers to it.
+    /// Keeps the machine in `folder`, and reuses the disk there if it has the same base. Otherwise a machine has its
+    /// own folder, which is removed with the last value that refers to it.
     #[must_use]
     pub fn keep_in(mut self, folder: &Path) -> Self {
         self.folder = Some(folder.to_owned());
@@ -241,10 +241,10 @@ impl Builder {
         self
     }
 
-    /// Emulates each processor in a thread of its own: for measurements, and for people.
+    /// Emulates each processor in its own thread: for measurements and interactive use.
     ///
-    /// Otherwise one thread emulates all in turn. In parallel, QEMU (10.0) loses a guest now and then: one processor runs
-    /// into code that the other is patching, or waits for a timer that does not come.
+    /// Otherwise one thread emulates all in turn. In parallel, QEMU (10.0) occasionally loses a guest: one processor
+    /// runs into code that the other is patching, or waits for a timer that never fires.
     #[must_use]
     pub fn parallel(mut self) -> Self {
         self.parallel = true;
@@ -254,7 +254,7 @@ impl Builder {
     /// Makes the machine, without starting it.
     ///
     /// # Errors
-    /// A wish that cannot be met, or a disk that cannot be made.
+    /// An unsupported request, or a disk that cannot be made.
     pub fn machine(mut self) -> Result<Machine> {
         if let Some(trouble) = self.trouble.take() {
             anyhow::bail!(trouble);
@@ -297,7 +297,7 @@ impl Builder {
 
 fn default_shape() -> Shape {
     Shape {
-        // Replaced when the machine is made: finding out takes a look at the host.
+        // Replaced when the machine is made, because it depends on the host.
         acceleration: crate::Acceleration::Kvm,
         memory: MEMORY,
         cpus: CPUS,

@@ -1,4 +1,4 @@
-//! A guest's serial console: kept, searched, waited on, and read for signs of trouble.
+//! A guest's serial console: logged, searched, waited on, and checked for signs of trouble.
 
 use std::fs;
 use std::io::{ErrorKind, Read};
@@ -28,7 +28,7 @@ pub const FORBIDDEN: &[&str] = &[
     "hung task",
     "EXT4-fs error",
     "I/O error",
-    // What Rust's panic handler writes; PID 1's goes to kmsg and so comes here.
+    // Rust's panic message; PID 1's goes to kmsg and therefore appears here.
     "panicked at",
     // OVMF's own crash screen.
     "X64 Exception Type",
@@ -37,9 +37,9 @@ pub const FORBIDDEN: &[&str] = &[
 /// How many of the last lines an error shows.
 const TAIL_LINES: usize = 40;
 
-/// A panic's call trace comes without pauses of this length,
+/// A panic's call trace has no pauses of this length,
 const SILENCE: Duration = Duration::from_millis(500);
-/// and is written in this time.
+/// and is complete after this time.
 const ENOUGH: Duration = Duration::from_secs(3);
 
 /// What a guest has written to its serial port since QEMU started. Cheap to clone.
@@ -47,15 +47,15 @@ const ENOUGH: Duration = Duration::from_secs(3);
 pub struct Console {
     shared: Arc<Shared>,
     log: PathBuf,
-    /// What QEMU itself complains about, which tells most when it was not the guest that ended it.
+    /// QEMU's own error output, which explains an exit that the guest did not cause.
     errors: PathBuf,
-    /// Set once an error has named the log, which must then stay.
+    /// Set once an error has named the log, which must then be kept.
     cited: Arc<AtomicBool>,
 }
 
 #[derive(Debug)]
 struct Shared {
-    /// Held while nobody is to read.
+    /// Held to stop reading.
     gate: Mutex<()>,
     state: Mutex<State>,
     changed: Condvar,
@@ -68,14 +68,14 @@ struct State {
     /// Lines before this offset have been compared with [`FORBIDDEN`].
     inspected: usize,
     forbidden: Option<String>,
-    /// Somebody has got an error that names the forbidden line.
+    /// An error has reported the forbidden line.
     reported: bool,
     ended: bool,
 }
 
 impl Console {
-    /// Reads `source` to its end in a thread. QEMU keeps the same bytes in the first file, and its own
-    /// complaints in the second.
+    /// Reads `source` to its end in a thread. QEMU logs the same bytes to the first file, and its own errors to the
+    /// second.
     pub(crate) fn read(
         mut source: impl Read + Send + 'static,
         [log, errors]: [&Path; 2],
@@ -98,29 +98,29 @@ impl Console {
         }
     }
 
-    /// All of it so far.
+    /// All output so far.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.shared.lock().text).replace('\r', "")
     }
 
-    /// The end of what is there now, for [`Console::wait_line`] to look only at what comes later.
+    /// The current end of the output, so that [`Console::wait_line`] only checks later output.
     pub fn mark(&self) -> usize {
         self.shared.lock().text.len()
     }
 
-    /// Until what this returns is dropped, nobody takes what the guest writes: once a pipe is full (64 KiB), its serial
-    /// port does not get rid of a byte.
+    /// Stops reading the guest's output until the returned guard is dropped. Once a pipe is full (64 KiB), the
+    /// guest's serial port blocks.
     pub fn unread(&self) -> impl Drop {
         let gate = self.shared.gate.lock();
         gate.unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The log file's path and the last lines, and what QEMU itself has said: what an error shows.
+    /// What an error shows: the log file's path, the last lines, and QEMU's own errors.
     pub fn tail(&self) -> String {
         self.end(TAIL_LINES)
     }
 
-    /// The same with so many lines.
+    /// The same with `count` lines.
     pub(crate) fn end(&self, count: usize) -> String {
         let text = self.text();
         let lines: Vec<_> = text.lines().collect();
@@ -131,7 +131,7 @@ impl Console {
         format!("console ({}) ends with:\n{shown}{said}", self.log.display())
     }
 
-    /// The first line with one of [`FORBIDDEN`] that the run does not tolerate.
+    /// The first line with one of [`FORBIDDEN`] that is not tolerated.
     pub fn forbidden(&self) -> Option<String> {
         self.shared.lock().forbidden.clone()
     }
@@ -143,7 +143,7 @@ impl Console {
         clean.map_err(|why| self.explained(&why))
     }
 
-    /// A forbidden line that nobody has been told of.
+    /// A forbidden line that no error has reported.
     pub(crate) fn unreported(&self) -> Option<String> {
         self.forbidden().filter(|_| !self.shared.lock().reported)
     }
@@ -172,7 +172,7 @@ impl Console {
         ended.map_err(|why| self.explained(&format!("the machine is not off: {why}")))
     }
 
-    /// Waits until all that QEMU wrote has been read; it has exited, so that is at once.
+    /// Waits until all of QEMU's output has been read. QEMU has exited, so this is immediate.
     pub(crate) fn drain(&self) {
         let mut state = self.shared.lock();
         while !state.ended {
@@ -181,7 +181,7 @@ impl Console {
         }
     }
 
-    /// An error with the console's tail: all of it, if the guest is in the middle of a long cry.
+    /// An error with the console's tail. If the guest is printing a call trace, waits for the rest of it.
     pub(crate) fn explained(&self, error: &str) -> Error {
         if self.forbidden().is_some() {
             self.settle();
@@ -194,13 +194,13 @@ impl Console {
         }
     }
 
-    /// Nothing more is to be expected of the guest.
+    /// Whether the guest will not answer any more.
     fn is_lost(&self) -> bool {
         let state = self.shared.lock();
         state.ended || state.forbidden.is_some()
     }
 
-    /// Waits until the guest falls silent, or has said enough.
+    /// Waits until the guest is silent, but no longer than [`ENOUGH`].
     fn settle(&self) {
         let enough = Deadline::after(ENOUGH);
         let mut state = self.shared.lock();
@@ -256,7 +256,7 @@ impl Shared {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // The text is whole after every append, whoever panicked meanwhile.
+        // Every append leaves the text complete, even if a thread panics.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -287,7 +287,7 @@ impl State {
         std::iter::from_fn(|| self.next_line(start)).find(|line| line.contains(wanted))
     }
 
-    /// The whole line at `start`, which moves behind it; at the end of everything also a broken one.
+    /// The whole line at `start`, which moves past it; once the output has ended, also an incomplete line.
     fn next_line(&self, start: &mut usize) -> Option<String> {
         let rest = self.text.get(*start..).filter(|rest| !rest.is_empty())?;
         let length = match rest.iter().position(|&byte| byte == b'\n') {

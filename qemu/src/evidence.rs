@@ -1,4 +1,4 @@
-//! What explains a failed test: asked of the machine that runs in this thread, before it is gone.
+//! Explains a failed test: queries the machine of this thread while it still exists.
 
 use std::cell::RefCell;
 use std::fmt::Write as _;
@@ -10,28 +10,28 @@ use crate::wait::unlimit_waits;
 
 /// Lines of the console.
 const LINES: usize = 100;
-/// What is asked; a machine of our own making has each of these.
+/// The commands to run; our own machines have all of them.
 const QUESTIONS: [&str; 3] = ["tare status", "tare logs -n 200", "docker ps -a"];
-/// For an answer, real time.
+/// Timeout for an answer, real time.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 thread_local! {
-    /// The machine that this thread has started last, until it was asked.
+    /// The last machine that this thread started, until it is queried.
     static WITNESS: RefCell<Option<(Option<Ssh>, Console)>> = const { RefCell::new(None) };
     static COLLECTED: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
-/// From now on [`collect`] asks this machine.
+/// From now on [`collect`] queries this machine.
 pub(crate) fn watch(ssh: Option<Ssh>, console: Console) {
     WITNESS.set(Some((ssh, console)));
 }
 
-/// Asks the machine that this thread has started last, once; a test does so at its first failure.
+/// Queries the last machine that this thread started, once; a test does so at its first failure.
 pub fn collect() {
     let Some((ssh, console)) = WITNESS.take() else {
         return;
     };
-    // The machine may still answer when the test's own time is over.
+    // The machine may still answer after the test's own time limit.
     unlimit_waits();
     let mut text = console.end(LINES);
     for question in QUESTIONS {
@@ -51,7 +51,7 @@ pub fn collect() {
     COLLECTED.with_borrow_mut(|all| *all += &text);
 }
 
-/// What was collected in this thread since it was taken last.
+/// What was collected in this thread since the last call.
 pub fn take() -> String {
     WITNESS.take();
     COLLECTED.take()

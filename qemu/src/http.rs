@@ -1,4 +1,4 @@
-//! As much of HTTP as it takes to ask a demo app for its page.
+//! Just enough HTTP to fetch a demo app's page.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -18,7 +18,7 @@ pub struct Response {
 /// GETs `path` from `port` of the host's loopback.
 ///
 /// # Errors
-/// Nobody answers, or not in HTTP, or not within `patience` between two packets.
+/// There is no answer, it is not HTTP, or `patience` passes between two packets.
 pub(crate) fn get(port: u16, path: &str, patience: Duration) -> Result<Response> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let mut stream = TcpStream::connect_timeout(&address, patience)?;

@@ -13,9 +13,9 @@
 //! # }
 //! ```
 //!
-//! What QEMU is told is pure data ([`Shape`]) and becomes a command line without I/O
-//! ([`Shape::argv`]). A [`Machine`] is what outlives a boot: its disk, its firmware variables. A [`Vm`] is
-//! one run of it, ended when the value is dropped.
+//! QEMU's configuration is pure data ([`Shape`]) and becomes a command line without I/O ([`Shape::argv`]). A
+//! [`Machine`] is what outlives a boot: its disk, its firmware variables. A [`Vm`] is one run of it, ended when the
+//! value is dropped.
 
 mod accel;
 mod argv;

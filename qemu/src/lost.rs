@@ -1,11 +1,11 @@
-//! A machine of which nothing more can be asked.
+//! A machine that no longer answers.
 
 use std::fmt;
 
 use anyhow::Error;
 
-/// QEMU has exited, the console shows something forbidden, or sshd does not answer: whatever a test still wants to know,
-/// it will not be told. It is among the causes of an error.
+/// QEMU has exited, the console shows a forbidden line, or sshd does not answer, so every further check would fail.
+/// It is among the causes of an error.
 #[derive(Debug)]
 pub struct Lost(String);
 
@@ -24,7 +24,7 @@ impl From<Error> for Lost {
 }
 
 impl Lost {
-    /// Is `error`, or a cause of it, that a machine is lost?
+    /// Whether `error`, or a cause of it, is that a machine is lost.
     pub fn caused(error: &Error) -> bool {
         error.chain().any(|cause| cause.is::<Self>())
     }

@@ -19,10 +19,10 @@ use crate::shape::{DiskFormat, Firmware, Shape};
 use crate::ssh::Key;
 use crate::vm::Vm;
 
-/// Says which base a kept overlay belongs to.
+/// Names the base that a kept overlay belongs to.
 const BASE_STAMP: &str = "disk.base";
 
-/// A machine: it can be booted again and again, one boot at a time, and keeps its disk. Cheap to clone.
+/// A machine. It can be booted repeatedly, one boot at a time, and keeps its disk. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Machine {
     inner: Arc<Inner>,
@@ -74,12 +74,12 @@ impl Machine {
     /// Starts it.
     ///
     /// # Errors
-    /// QEMU does not start, with what it said.
+    /// QEMU does not start; with its error output.
     pub fn boot(&self) -> Result<Vm> {
         Vm::start(self.clone())
     }
 
-    /// QEMU, ready to be started in the machine's folder, and where it will keep the console's log.
+    /// QEMU's command, to be started in the machine's folder, and the path of the console's log.
     pub fn command(&self) -> (Command, PathBuf) {
         let boot = self.inner.boots.fetch_add(1, Ordering::Relaxed) + 1;
         let log = self.inner.folder.join(format!("console-{boot}.log"));
@@ -99,7 +99,7 @@ impl Machine {
         &self.inner.shape
     }
 
-    /// The key it is logged into with.
+    /// The key for logging in.
     pub fn key(&self) -> &Key {
         &self.inner.key
     }
@@ -128,8 +128,8 @@ impl Machine {
         seed.create(&self.inner.folder, user_data).map(drop)
     }
 
-    /// The boot disk as it is now, as a sparse raw file in the machine's folder, to be looked into while
-    /// the machine is off.
+    /// The boot disk as it is now, as a sparse raw file in the machine's folder, for inspection while the machine is
+    /// off.
     ///
     /// # Errors
     /// The disk is in use or damaged.
@@ -146,7 +146,7 @@ impl Machine {
 }
 
 impl Drop for Inner {
-    /// Leaves what explains a failed test.
+    /// Keeps the files that explain a failed test.
     fn drop(&mut self) {
         if self.kept {
             return;
@@ -175,7 +175,7 @@ fn make_variables(folder: &Path, firmware: &Firmware) -> Result<()> {
     Ok(())
 }
 
-/// Makes the overlay anew unless the one that is there stands on the same base.
+/// Recreates the overlay unless the existing one has the same base.
 fn make_overlay(folder: &Path, base: &Base, size: Option<u64>) -> Result<()> {
     let (overlay, stamp) = (folder.join(OVERLAY), folder.join(BASE_STAMP));
     let wanted = base_stamp(base)?;
@@ -202,7 +202,7 @@ fn make_overlay(folder: &Path, base: &Base, size: Option<u64>) -> Result<()> {
     Ok(())
 }
 
-/// Changes whenever the base's bytes may have: an overlay over other bytes is garbage.
+/// Changes whenever the base's bytes may have changed, because an overlay over other bytes is garbage.
 fn base_stamp(base: &Base) -> Result<String> {
     let disk = fs::metadata(&base.disk).with_context(|| format!("disk {}", base.disk.display()))?;
     Ok(format!(

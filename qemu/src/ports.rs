@@ -1,22 +1,22 @@
-//! Ports of the host that lead into a guest.
+//! Ports of the host that are forwarded to a guest.
 
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 
 use anyhow::{Context, Result};
 
-/// A TCP port on the host's loopback that leads to a port of the guest.
+/// A TCP port on the host's loopback, forwarded to a port of the guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Forward {
-    /// On the host, 0 for one that QEMU finds free when it starts.
+    /// On the host; 0 for a free port that QEMU picks when it starts.
     pub host: u16,
     /// In the guest.
     pub guest: u16,
 }
 
-/// `wanted` if it is free on the host's loopback, else any free port.
+/// `wanted` if it is free on the host's loopback, otherwise any free port.
 ///
-/// It may be taken by the time it is used; where nobody must know it beforehand, forward from port 0.
+/// It may be taken by the time it is used. If the number is not needed beforehand, forward from port 0.
 ///
 /// # Errors
 /// No port is free at all.

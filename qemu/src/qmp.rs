@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::wait::Deadline;
 
-/// QEMU names errors by Linux' numbers.
+/// QEMU names errors by Linux's numbers.
 const EIO: u32 = 5;
 
 /// QEMU answers at once unless its host is starved.
@@ -42,7 +42,7 @@ struct Messages {
 }
 
 impl Qmp {
-    /// Opens the socket `name` in `folder` and takes QEMU's greeting.
+    /// Opens the socket `name` in `folder` and reads QEMU's greeting.
     ///
     /// # Errors
     /// QEMU does not listen (yet), or does not answer.
@@ -62,7 +62,7 @@ impl Qmp {
     /// Runs a command and returns what QEMU answers.
     ///
     /// # Errors
-    /// QEMU's own error, or it is gone.
+    /// QEMU's own error, or QEMU is gone.
     pub fn execute(&self, command: &str, arguments: &Value) -> Result<Value> {
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         writeln!(
@@ -88,7 +88,7 @@ impl Qmp {
         self.execute("system_powerdown", &json!({})).map(drop)
     }
 
-    /// From now on the first disk takes no more than this many bytes a second; 0: what it can.
+    /// Limits writes to the first disk to this many bytes per second; 0 removes the limit.
     ///
     /// # Errors
     /// As [`Qmp::execute`].
@@ -102,7 +102,7 @@ impl Qmp {
         self.execute("block_set_io_throttle", &limits).map(drop)
     }
 
-    /// From now on the first disk, a qcow2 file over another one, answers every write with EIO; it reads as ever.
+    /// From now on the first disk, a qcow2 file over another one, fails every write with EIO. Reads still succeed.
     ///
     /// # Errors
     /// As [`Qmp::execute`].
@@ -133,24 +133,24 @@ impl Qmp {
             .map(drop)
     }
 
-    /// Holds the first disk's next flush up until [`Qmp::resume_flush`]: for the guest the disk hangs.
+    /// Holds the first disk's next flush until [`Qmp::resume_flush`], so that the disk hangs for the guest.
     ///
     /// # Errors
-    /// As [`Qmp::execute`]; the disk cannot be held up.
+    /// As [`Qmp::execute`]; the flush cannot be held.
     pub fn suspend_flush(&self) -> Result<()> {
         self.reopen_with_faults(json!({}))?;
         self.disk_io("break flush_to_os held")
     }
 
-    /// Lets the flush go on.
+    /// Lets the flush continue.
     ///
     /// # Errors
-    /// As [`Qmp::execute`]; no flush is held up.
+    /// As [`Qmp::execute`]; no flush is held.
     pub fn resume_flush(&self) -> Result<()> {
         self.disk_io("resume held")
     }
 
-    /// By the device, not by its node: QEMU waits for all requests, the held one too, to open a node once more.
+    /// Names the device, not its node: to reopen a node, QEMU waits for all requests, including the held one.
     fn disk_io(&self, command: &str) -> Result<()> {
         let disks = self.execute("query-block", &json!({}))?;
         let device = disks[0]["qdev"].as_str().context("no first disk")?;
@@ -171,7 +171,7 @@ impl Qmp {
         self.execute("send-key", &json!({"keys": keys})).map(drop)
     }
 
-    /// Runs a command of the monitor for people, for what QMP has no command for.
+    /// Runs a command of the human monitor, for what QMP has no command for.
     ///
     /// # Errors
     /// As [`Qmp::execute`].
@@ -180,10 +180,10 @@ impl Qmp {
         Ok(reply.as_str().unwrap_or_default().to_owned())
     }
 
-    /// Waits for the event `name`, such as `RESET`, and takes it; one that came before and was not taken counts too.
+    /// Waits for the event `name`, such as `RESET`, and takes it. An earlier event that was not taken counts, too.
     ///
     /// # Errors
-    /// `patience` is over or QEMU is gone first.
+    /// `patience` passes, or QEMU exits first.
     pub fn wait_event(&self, name: &str, patience: Duration) -> Result<Value> {
         let take = |messages: &mut Messages| messages.take_event(name);
         self.inbox
@@ -197,12 +197,12 @@ impl Qmp {
     }
 }
 
-/// Does a QEMU listen on the socket `name` in `folder`?
+/// Whether a QEMU listens on the socket `name` in `folder`.
 pub(crate) fn is_open(folder: &Path, name: &str) -> bool {
     connect_in(folder, name).is_ok()
 }
 
-/// Connects by way of the open folder, because a socket's path may have only 107 bytes.
+/// Connects through the open folder, because a socket's path may have only 107 bytes.
 fn connect_in(folder: &Path, name: &str) -> io::Result<UnixStream> {
     let folder = File::open(folder)?;
     UnixStream::connect(format!("/proc/self/fd/{}/{name}", folder.as_raw_fd()))
@@ -245,7 +245,7 @@ impl Inbox {
 }
 
 impl Messages {
-    /// Events have a name; the greeting has neither name nor result and is of no use.
+    /// Events have a name; the greeting has neither name nor result and is ignored.
     fn take_in(&mut self, message: Value) {
         if message.get("event").is_some() {
             self.events.push(message);
@@ -254,7 +254,7 @@ impl Messages {
         }
     }
 
-    /// The first event `name` that nobody has taken.
+    /// The first event `name` that was not taken.
     fn take_event(&mut self, name: &str) -> Option<Value> {
         let place = self
             .events

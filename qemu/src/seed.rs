@@ -17,13 +17,13 @@ pub enum Seed {
     Iso,
 }
 
-/// The label by which NoCloud is found.
+/// The label that identifies NoCloud.
 const LABEL: &str = "CIDATA";
-/// NoCloud wants this file; one instance is enough for us.
+/// NoCloud requires this file; one instance is enough for us.
 const META_DATA: &str = "instance-id: tare\n";
 
 impl Seed {
-    /// Makes the disk in `folder` (relative to which its path is given) with `user_data` on it.
+    /// Makes the disk in `folder`, with `user_data` on it. Its path is relative to `folder`.
     pub(crate) fn create(self, folder: &Path, user_data: &[u8]) -> Result<Disk> {
         let files = folder.join("nocloud");
         fs::create_dir_all(&files)?;

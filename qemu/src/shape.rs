@@ -27,9 +27,9 @@ pub struct Shape {
     pub console: ConsoleTo,
     /// A hardware watchdog (Intel 6300ESB).
     pub watchdog: Option<Watchdog>,
-    /// Does QEMU go on after the guest resets the machine, or exit?
+    /// Whether QEMU continues after the guest resets the machine, or exits.
     pub reboots: bool,
-    /// Further words for the command line.
+    /// Further arguments for the command line.
     pub extra: Vec<String>,
 }
 
@@ -61,7 +61,7 @@ pub struct Disk {
     pub path: PathBuf,
     /// The file's format.
     pub format: DiskFormat,
-    /// What it hangs on.
+    /// The bus it is attached to.
     pub bus: DiskBus,
     /// The guest cannot write.
     pub read_only: bool,
@@ -76,7 +76,7 @@ pub enum DiskFormat {
     Qcow2,
 }
 
-/// What a disk hangs on.
+/// The bus of a disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DiskBus {
     /// virtio-blk: /dev/vda
@@ -97,13 +97,13 @@ pub enum DiskBus {
 /// A network card on a network of QEMU's own, which reaches the world through the host's sockets.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Network {
-    /// The card, as `-device` takes it, with options; a virtio one unless given.
+    /// The card with options, in the syntax of `-device`; a virtio one unless given.
     pub card: Option<String>,
     /// The network, as `192.0.2.0/24`; 10.0.2.0/24 unless given. The gateway is .2 and the name server .3.
     pub subnet: Option<String>,
-    /// The address that forwards lead to; the first that QEMU's DHCP gives, .15, unless given.
+    /// The address that ports are forwarded to; unless given, the first of QEMU's DHCP, .15.
     pub guest: Option<Ipv4Addr>,
-    /// Ports of the host's loopback that lead in.
+    /// Forwarded ports of the host's loopback.
     pub forwards: Vec<Forward>,
     /// The guest reaches nothing but QEMU.
     pub isolated: bool,
@@ -122,10 +122,10 @@ pub enum ConsoleTo {
     Socket(PathBuf),
 }
 
-/// What happens when nobody feeds the watchdog.
+/// What happens when the watchdog is not pinged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Watchdog {
-    /// As hardware does.
+    /// The machine resets, as with hardware.
     Reset,
     /// QEMU exits.
     PowerOff,

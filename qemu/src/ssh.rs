@@ -42,8 +42,8 @@ impl Key {
     }
 }
 
-/// Makes a pair beside `folder` and moves it there whole, so that of two at once both end up with the
-/// same pair.
+/// Makes a pair beside `folder` and moves it there as a whole, so that two concurrent calls end up with the same
+/// pair.
 fn generate(folder: &Path) -> Result<()> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let unique = format!(
@@ -62,7 +62,7 @@ fn generate(folder: &Path) -> Result<()> {
         bail!("ssh-keygen: {}", String::from_utf8_lossy(&output.stderr));
     }
     if fs::rename(&fresh, folder).is_err() {
-        // Another one was there first; theirs is as good.
+        // Another call was first; its pair is as good.
         fs::remove_dir_all(&fresh)?;
     }
     Ok(())
@@ -104,9 +104,9 @@ impl Ssh {
     /// seconds for each login.
     ///
     /// # Errors
-    /// The client cannot be started, or is not done within `patience`. A failed login is status 255.
+    /// The client cannot be started, or does not finish within `patience`. A failed login is status 255.
     pub fn output(&self, command: &str, patience: Duration) -> Result<Output> {
-        // A relative path: that of a socket may have only 107 bytes.
+        // A relative path, because a socket's path may have only 107 bytes.
         let shared = [
             "-oControlMaster=auto",
             "-oControlPersist=yes",
@@ -123,9 +123,9 @@ impl Ssh {
         self.run(&[], command, patience)
     }
 
-    /// Gives up the shared connection: its other end may be gone without a word.
+    /// Abandons the shared connection, whose other end may be gone without notice.
     pub(crate) fn hang_up(&self) {
-        // Without the socket's name the next command makes a connection; this one ends with the guest's QEMU.
+        // Without the socket's name the next command opens a new connection; the old one ends with the guest's QEMU.
         let _ = fs::remove_file(self.folder.join(SHARED));
     }
 
@@ -140,8 +140,8 @@ impl Ssh {
     }
 }
 
-/// The alias keeps the host key under one name whatever the port is, so that a guest whose key changes from
-/// one boot to the next is refused.
+/// The alias keeps the host key under one name whatever the port, so that a guest whose key changes from one boot to
+/// the next is refused.
 fn config_text(folder: &Path, port: u16, key: &Key) -> String {
     format!(
         "Host tare\n  HostName 127.0.0.1\n  Port {port}\n  User root\n  IdentityFile \"{}\"\n  \
@@ -152,7 +152,7 @@ fn config_text(folder: &Path, port: u16, key: &Key) -> String {
     )
 }
 
-/// As `Command::output`, but ends the process when `patience` is over.
+/// As `Command::output`, but ends the process once `patience` has passed.
 fn output_within(cmd: &mut Command, patience: Duration) -> Result<Output> {
     let mut child = cmd
         .stdin(Stdio::null())

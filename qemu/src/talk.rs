@@ -1,4 +1,4 @@
-//! Talking to what runs in a guest: ssh and HTTP.
+//! Talks to programs in a guest: ssh and HTTP.
 
 use std::process::Output;
 use std::thread;
@@ -13,15 +13,15 @@ use crate::lost::Lost;
 use crate::vm::{AGAIN, Vm};
 use crate::wait::secs;
 
-/// For a command over ssh.
+/// Timeout for a command over ssh.
 const COMMAND: Duration = secs(30);
-/// ssh's own exit status where the session has not ended by itself.
+/// ssh's own exit status if the session did not end by itself.
 const NO_SESSION: i32 = 255;
-/// For a login that asks for nothing, real time: of a machine that does not answer the rest of a test is skipped.
+/// Timeout for a trivial login, real time. If the machine does not answer, the rest of the test is skipped.
 const ANSWER: Duration = secs(60);
 
 impl Vm {
-    /// Waits until sshd says its name.
+    /// Waits until sshd sends its banner.
     ///
     /// # Errors
     /// As [`Vm::wait_ready`].
@@ -42,12 +42,12 @@ impl Vm {
     /// Runs `command` as root and returns what it wrote to stdout.
     ///
     /// # Errors
-    /// It does not exit with 0; with what it wrote to stderr and the console's tail.
+    /// It does not exit with 0; the error has its stderr and the console's tail.
     pub fn ssh(&self, command: &str) -> Result<String> {
         self.ssh_within(command, COMMAND)
     }
 
-    /// As [`Vm::ssh`], for what takes longer than half a minute.
+    /// As [`Vm::ssh`], for commands that take longer than half a minute.
     ///
     /// # Errors
     /// As [`Vm::ssh`].
@@ -65,15 +65,15 @@ impl Vm {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    /// Runs `command` as root, however it ends.
+    /// Runs `command` as root, whatever its exit status.
     ///
     /// # Errors
-    /// It is late, or the machine is in trouble.
+    /// The command is late, or the machine is in trouble.
     pub fn ssh_output(&self, command: &str) -> Result<Output> {
         self.ssh_output_within(command, COMMAND)
     }
 
-    /// Runs `command` as root with a login of its own, and returns what it wrote to stdout; the others share one.
+    /// Runs `command` as root with its own login, and returns what it wrote to stdout; other commands share one.
     ///
     /// # Errors
     /// As [`Vm::ssh`].
@@ -82,7 +82,7 @@ impl Vm {
         self.said(command, &self.answered(output)?)
     }
 
-    /// Runs `command` as root, which ends the machine, and maybe its own session before that can say so.
+    /// Runs `command` as root, which shuts the machine down, possibly before its own session can report success.
     ///
     /// # Errors
     /// The command fails.
@@ -99,7 +99,7 @@ impl Vm {
         self.answered(output)
     }
 
-    /// Of a command that is not done in time, was it the command or the machine?
+    /// If a command is late, finds out whether the command or the machine is to blame.
     fn answered(&self, output: Result<Output>) -> Result<Output> {
         self.require_well()?;
         output.map_err(|error| {
@@ -115,7 +115,7 @@ impl Vm {
     /// GETs `path` from `port` of the guest, once.
     ///
     /// # Errors
-    /// No HTTP response comes.
+    /// There is no HTTP response.
     pub fn http_get(&self, port: u16, path: &str) -> Result<Response> {
         http::get(self.forwarded(port)?, path, self.scaled(secs(5)))
     }

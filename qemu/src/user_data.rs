@@ -1,4 +1,4 @@
-//! Adding a key to somebody's user-data.
+//! Adds a key to existing user-data.
 
 use anyhow::{Context, Result};
 use toml_edit::{Array, DocumentMut, Item, Value};
@@ -6,7 +6,7 @@ use toml_edit::{Array, DocumentMut, Item, Value};
 /// The list in user-data that grants login.
 const KEYS: &str = "ssh-authorized-keys";
 
-/// `user_data` with `public_key` among its ssh keys, everything else as it was.
+/// `user_data` with `public_key` added to its ssh keys, otherwise unchanged.
 ///
 /// # Errors
 /// The text is not TOML, or its keys are not a list.

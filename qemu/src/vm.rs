@@ -21,9 +21,9 @@ use crate::qmp::Qmp;
 use crate::ssh::Ssh;
 use crate::wait::{Deadline, secs};
 
-/// What QEMU itself complains about, in the machine's folder.
+/// QEMU's own error output, in the machine's folder.
 const ERRORS: &str = "qemu.err";
-/// PID 1 says this when all required services are ready.
+/// PID 1 prints this when all required services are ready.
 const READY: &str = "tare: ready";
 /// From start to [`READY`].
 const BOOT: Duration = secs(45);
@@ -31,13 +31,13 @@ const BOOT: Duration = secs(45);
 const QMP_OPENS: Duration = secs(30);
 /// How many machines this program has started.
 static STARTED: AtomicU32 = AtomicU32::new(0);
-/// Between two tries where there is no event to wait for.
+/// Between two attempts if there is no event to wait for.
 pub(crate) const AGAIN: Duration = Duration::from_millis(50);
 
-/// One run of a [`Machine`]. Dropping it is pulling the plug.
+/// One run of a [`Machine`]. Dropping it pulls the plug.
 ///
-/// Every wait has a patience meant for a real CPU, which is multiplied in emulation, and fails at once,
-/// with the console's tail, when the console shows something of [`crate::FORBIDDEN`].
+/// Every wait has a timeout for a real CPU, which is multiplied in emulation. It fails at once, with the console's
+/// tail, when the console shows one of [`crate::FORBIDDEN`].
 #[derive(Debug)]
 pub struct Vm {
     machine: Machine,
@@ -53,21 +53,20 @@ pub struct Vm {
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exit {
-    /// QEMU's.
+    /// QEMU's exit status.
     pub status: ExitStatus,
-    /// QEMU's word for why, such as `guest-shutdown` or `guest-reset`; none if it was killed.
+    /// QEMU's reason, such as `guest-shutdown` or `guest-reset`; none if it was killed.
     pub reason: Option<String>,
 }
 
 impl Vm {
-    /// A machine in the making, with firmware, 1 GiB, two processors and a network on which ssh is
-    /// forwarded.
+    /// A machine under construction, with firmware, 1 GiB, two processors and a network on which ssh is forwarded.
     pub fn of(base: impl Into<Base>) -> Builder {
         Builder::new(base.into())
     }
 
     pub(crate) fn start(machine: Machine) -> Result<Self> {
-        // A socket left by an earlier boot would be connected to in vain.
+        // Connecting to a socket left by an earlier boot would fail.
         let _ = fs::remove_file(machine.folder().join(QMP_SOCKET));
         STARTED.fetch_add(1, Ordering::Relaxed);
         let started = Instant::now();
@@ -93,7 +92,7 @@ impl Vm {
         STARTED.load(Ordering::Relaxed)
     }
 
-    /// Asks for the ports that QEMU has opened, some of which it chose itself.
+    /// Asks QEMU for the ports it has opened, some of which it chose itself.
     fn resolve_forwards(&mut self) -> Result<()> {
         self.forwards = parse_usernet(&self.qmp.monitor("info usernet")?)?;
         if let Some(port) = self.port(SSH) {
@@ -130,7 +129,7 @@ impl Vm {
         self.started.elapsed()
     }
 
-    /// The host's port that leads to `guest`.
+    /// The host's port that is forwarded to `guest`.
     pub fn port(&self, guest: u16) -> Option<u16> {
         self.forwards
             .iter()
@@ -138,7 +137,7 @@ impl Vm {
             .map(|forward| forward.host)
     }
 
-    /// `patience`, multiplied where this machine is emulated.
+    /// `patience`, multiplied if this machine is emulated.
     pub fn scaled(&self, patience: Duration) -> Duration {
         patience * self.machine.shape().acceleration.slowness()
     }
@@ -147,10 +146,10 @@ impl Vm {
         Deadline::after(self.scaled(patience))
     }
 
-    /// Waits until PID 1 says that all required services are ready, and returns that line.
+    /// Waits until PID 1 reports that all required services are ready, and returns that line.
     ///
     /// # Errors
-    /// It is late, QEMU exits, or the console shows a forbidden line.
+    /// PID 1 is late, QEMU exits, or the console shows a forbidden line.
     pub fn wait_ready(&self) -> Result<String> {
         self.wait_line(READY, BOOT)
     }
@@ -161,14 +160,14 @@ impl Vm {
     /// As [`Vm::wait_ready`].
     pub fn wait_ready_after(&self, mark: usize, patience: Duration) -> Result<String> {
         let ready = self.wait_line_after(mark, READY, patience)?;
-        // What it was before has left connections behind.
+        // The earlier boot has left connections behind.
         if let Some(ssh) = &self.ssh {
             ssh.hang_up();
         }
         Ok(ready)
     }
 
-    /// Waits for a line of the console that contains `text`; one that came before counts too.
+    /// Waits for a line of the console that contains `text`. An earlier line counts, too.
     ///
     /// # Errors
     /// As [`Vm::wait_ready`].
@@ -214,7 +213,7 @@ impl Vm {
     /// Waits until the guest has powered itself off and QEMU has exited.
     ///
     /// # Errors
-    /// It is late, or the console has shown a forbidden line at any time.
+    /// The machine is late, or the console has shown a forbidden line at any time.
     pub fn wait_exit(&self, patience: Duration) -> Result<Exit> {
         self.console.wait_end(self.deadline(patience))?;
         let status = self.lock_child().wait()?;
@@ -265,7 +264,7 @@ impl Vm {
 }
 
 impl Drop for Vm {
-    /// A test that forgets to look must not pass over a forbidden line.
+    /// A test that forgets to check must not miss a forbidden line.
     #[expect(clippy::panic, reason = "a drop has no other way to fail the test")]
     fn drop(&mut self) {
         if self
@@ -302,7 +301,7 @@ fn spawn(machine: &Machine) -> Result<(Child, ChildStdin, Console)> {
     Ok((child, input, console))
 }
 
-/// Opens the monitor, or ends QEMU and says what it had to say.
+/// Opens the monitor, or ends QEMU and reports its error output.
 fn connect(machine: &Machine, child: &mut Child) -> Result<Qmp> {
     wait_monitor(machine, child).or_else(|error| {
         // It may have exited already, which is the likely reason.

@@ -4,16 +4,16 @@ use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 thread_local! {
-    /// When every wait of this thread is over.
+    /// When every wait of this thread ends.
     static LIMIT: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
-/// From `patience` on, real time, every wait of this thread fails at once: a test that hangs ends.
+/// After `patience`, real time, every wait of this thread fails at once, so that a hanging test ends.
 pub fn limit_waits(patience: Duration) {
     LIMIT.set(Some(Instant::now() + patience));
 }
 
-/// Takes back [`limit_waits`].
+/// Undoes [`limit_waits`].
 pub fn unlimit_waits() {
     LIMIT.set(None);
 }
@@ -23,18 +23,18 @@ pub const fn secs(n: u64) -> Duration {
     Duration::from_secs(n)
 }
 
-/// A point in time to be early for.
+/// A point in time by which something must happen.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Deadline(Instant);
 
 impl Deadline {
-    /// In `patience`, or when all waits of this thread are over ([`limit_waits`]).
+    /// In `patience`, or at this thread's limit ([`limit_waits`]) if that is earlier.
     pub(crate) fn after(patience: Duration) -> Self {
         let deadline = Instant::now() + patience;
         Self(LIMIT.get().map_or(deadline, |limit| deadline.min(limit)))
     }
 
-    /// What is left, `None` once it has passed.
+    /// The time left, `None` once the deadline has passed.
     pub(crate) fn left(self) -> Option<Duration> {
         self.0
             .checked_duration_since(Instant::now())

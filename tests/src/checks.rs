@@ -1,4 +1,4 @@
-//! Several questions to one machine.
+//! Several checks on one machine.
 
 use std::time::Instant;
 
@@ -7,8 +7,8 @@ use tare_qemu::{Lost, evidence};
 
 use crate::suite::note;
 
-/// Asks several questions and keeps every bad answer, so that none hides the next; once the machine is lost, the others
-/// are not asked.
+/// Runs several checks and keeps every failure, so that none hides the next. Once the machine is lost, the remaining
+/// checks are skipped.
 #[derive(Debug, Default)]
 pub struct Checks {
     failures: Vec<String>,
@@ -17,7 +17,7 @@ pub struct Checks {
 }
 
 impl Checks {
-    /// Does `work` now; its failure is reported by [`Checks::verdict`].
+    /// Runs `work` now. [`Checks::verdict`] reports its failure.
     pub fn check(&mut self, what: &str, work: impl FnOnce() -> Result<()>) {
         if self.lost {
             self.skipped += 1;
@@ -38,7 +38,7 @@ impl Checks {
     }
 
     /// # Errors
-    /// All failures, the first one first.
+    /// All failures, in order.
     pub fn verdict(self) -> Result<()> {
         let skipped = match self.skipped {
             0 => String::new(),

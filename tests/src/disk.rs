@@ -1,4 +1,4 @@
-//! Looking into a machine's disk while it is off, and damaging it.
+//! Inspects a machine's disk while it is off, and damages it.
 
 use std::fs::File;
 use std::ops::Range;
@@ -28,10 +28,10 @@ pub fn partition(disk: &Path, name: &str) -> Result<Range<u64>> {
     Ok(start..start + found.bytes_len(LogicalBlockSize::Lb512)?)
 }
 
-/// The state partition's file system has been unmounted and has no error.
+/// Checks that the state partition's file system was unmounted and has no errors.
 ///
 /// # Errors
-/// What e2fsck says.
+/// What e2fsck reports.
 pub fn require_clean_state(machine: &Machine) -> Result<()> {
     let disk = machine.raw_disk()?;
     let state = partition(&disk, "state")?;
@@ -41,7 +41,7 @@ pub fn require_clean_state(machine: &Machine) -> Result<()> {
         .arg(format!("{}?offset={}", disk.display(), state.start))
         .output()?;
     let said = String::from_utf8_lossy(&output.stdout);
-    // It exits with 0 over an unmounted journal that it is not allowed to replay.
+    // e2fsck also exits with 0 if the journal needs a replay that it may not do.
     let unmounted = !said.contains("recover") && !said.contains("journal");
     ensure!(
         output.status.success() && unmounted,
@@ -94,7 +94,7 @@ fn qemu_io(machine: &Machine, command: &str, length: u64) -> Result<()> {
         .args(["-c", command])
         .arg(overlay)
         .output()?;
-    // It exits with 0 over a failed write as well, but says so.
+    // qemu-io also exits with 0 after a failed write, but reports it.
     let said = String::from_utf8_lossy(&output.stdout);
     ensure!(
         said.contains(&format!("wrote {length}/{length} bytes")),

@@ -1,9 +1,9 @@
-//! The examples of a page of the documentation, run as they stand there.
+//! Runs the examples of a page of the documentation, exactly as written.
 
 use anyhow::{Result, ensure};
 use tare_qemu::{Vm, secs};
 
-/// Stands for any text within a line; a line of its own for any lines.
+/// Matches any text within a line; on a line of its own, any lines.
 const ANY: &str = "…";
 
 /// A command and what it shows.
@@ -15,7 +15,7 @@ pub struct Example {
     pub shows: Vec<String>,
 }
 
-/// The texts of `page` in blocks that are marked `kind`, such as `toml`.
+/// The contents of the blocks of `page` marked `kind`, such as `toml`.
 pub fn blocks<'a>(page: &'a str, kind: &str) -> Vec<&'a str> {
     let fence = format!("```{kind}\n");
     let blocks = page.split(&*fence).skip(1);
@@ -24,7 +24,7 @@ pub fn blocks<'a>(page: &'a str, kind: &str) -> Vec<&'a str> {
         .collect()
 }
 
-/// The examples of `page`: what stands after `$ ` in blocks that are marked `console`.
+/// The examples of `page`: what follows `$ ` in blocks marked `console`.
 pub fn of(page: &str) -> Vec<Example> {
     let mut examples: Vec<Example> = Vec::new();
     let mut inside = false;
@@ -47,12 +47,12 @@ pub fn of(page: &str) -> Vec<Example> {
     examples
 }
 
-/// Types `example` over ssh and compares what comes.
+/// Runs `example` over ssh and compares its output.
 ///
 /// # Errors
-/// Something else comes.
+/// The output differs.
 pub fn run(vm: &Vm, example: &Example) -> Result<()> {
-    // The examples show errors as a terminal does, and one of them ends with 1.
+    // The examples show errors as a terminal does, and one of them exits with 1.
     let command = format!("{} 2>&1 || true", example.command);
     let said = vm.ssh_within(&command, secs(60))?;
     let lines: Vec<&str> = said.lines().collect();
@@ -76,7 +76,7 @@ fn lines_match(lines: &[&str], wanted: &[&str]) -> bool {
     }
 }
 
-/// Columns are as wide as their contents, so any number of blanks is one.
+/// Columns are as wide as their contents, so any number of blanks counts as one.
 fn line_matches(line: &str, wanted: &str) -> bool {
     let single = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
     let (line, wanted) = (single(line), single(wanted));

@@ -1,4 +1,4 @@
-//! A guest that is not Tare: our kernel with Debian's OCI runtimes, to run our bundles as anybody could.
+//! A guest other than Tare: our kernel with Debian's OCI runtimes, to run our bundles as any user could.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -14,24 +14,24 @@ use tare_qemu::{Base, Builder, Disk, DiskBus, DiskFormat, Firmware, Vm, target};
 
 /// The runtimes, and a shell with tools in one static file.
 const PACKAGES: [&str; 3] = ["busybox-static", "crun", "runc"];
-/// What libc6 wants only to ask questions during upgrades.
+/// libc6 needs this only to ask questions during upgrades.
 const ASSUMED: [&str; 1] = ["debconf"];
 
-/// Of its disk, which is sparse.
+/// Size of its disk, which is sparse.
 const SIZE: &str = "256M";
 
 /// Its PID 1: runs every bundle of the system on the second disk under every runtime.
 const INIT: &str = include_str!("foreign/init.sh");
 
-/// Nothing is verified here: the root is the first disk. What its PID 1 says goes through the kernel's log, which keeps
-/// lines whole, without times before them and however many there are.
+/// Nothing is verified here: the root is the first disk. Its PID 1 writes to the kernel's log, which keeps lines
+/// whole, without timestamps and without a rate limit.
 const CMDLINE: &str = "console=ttyS0 loglevel=4 printk.time=0 printk.devkmsg=on panic=-1 \
                        root=/dev/vda rootfstype=ext4 ro init=/init";
 
 /// The guest, with its disk made in `folder`.
 ///
 /// # Errors
-/// The packages cannot be downloaded, or the disk not be made.
+/// The packages cannot be downloaded, or the disk cannot be made.
 pub fn guest(image: &Image, folder: &Path) -> Result<Builder> {
     let direct = Firmware::Direct {
         kernel: image.kernel.clone(),
@@ -56,7 +56,7 @@ pub fn guest(image: &Image, folder: &Path) -> Result<Builder> {
 fn root_disk(folder: &Path) -> Result<PathBuf> {
     let (root, disk) = (folder.join("root"), folder.join("root.ext4"));
     fs::create_dir_all(&root)?;
-    // Debian's packages expect these links to be there (https://wiki.debian.org/UsrMerge).
+    // Debian's packages expect these links (https://wiki.debian.org/UsrMerge).
     for name in ["bin", "sbin", "lib", "lib64"] {
         fs::create_dir_all(root.join("usr").join(name))?;
         symlink(format!("usr/{name}"), root.join(name))?;

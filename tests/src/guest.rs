@@ -14,12 +14,12 @@ pub use processes::require_no_orphans;
 
 /// From "ready" to a running demo app: loading its image and starting it.
 const APPS: Duration = secs(60);
-/// From the wish to QEMU's exit. Containers may take 10 s.
+/// From the request to QEMU's exit. Containers may take 10 s.
 const POWER_OFF: Duration = secs(45);
-/// Looks until what changes must have settled.
+/// Polls until a changing value must have settled.
 const SETTLE: usize = 10;
 
-/// The states of all services by name, as PID 1 tells them.
+/// The states of all services by name, as PID 1 reports them.
 ///
 /// # Errors
 /// ssh fails, or PID 1 does not answer.
@@ -55,7 +55,7 @@ pub fn starts(vm: &Vm) -> Result<BTreeMap<String, u64>> {
 /// Waits until `service` is in `state`, such as `ready` or `done`.
 ///
 /// # Errors
-/// It is late; with the states of all services.
+/// The service is late; the error has the states of all services.
 pub fn wait_service(vm: &Vm, service: &str, state: &str, patience: Duration) -> Result<()> {
     let wait = until_state(service, state);
     let late = || format!("{service} is not {state}: {:?}", services(vm));
@@ -67,7 +67,7 @@ pub fn until_state(service: &str, state: &str) -> String {
     format!("until tare service list | grep -q '^{service}  *{state} '; do sleep 0.2; done")
 }
 
-/// No service has ended badly, for good or for now.
+/// Checks that no service has failed or is backing off.
 ///
 /// # Errors
 /// Names those that have.
@@ -82,7 +82,7 @@ pub fn require_no_failed_service(vm: &Vm) -> Result<()> {
 /// Waits until the apps of the user-data run.
 ///
 /// # Errors
-/// They are late.
+/// The apps are late.
 pub fn wait_apps(vm: &Vm) -> Result<()> {
     wait_service(vm, "apps", "done", APPS)
 }
@@ -90,17 +90,17 @@ pub fn wait_apps(vm: &Vm) -> Result<()> {
 /// `docker run` of the container image that came with the disk image.
 ///
 /// # Errors
-/// It does not say what it was told to say.
+/// Its output is wrong.
 pub fn run_container(vm: &Vm) -> Result<()> {
     let said = vm.ssh_within("docker run --rm tare/demo echo hello", secs(60))?;
     ensure!(said == "hello\n", "the container says {said:?}");
     Ok(())
 }
 
-/// Fetches the demo app's page through the port that leads to it.
+/// Fetches the demo app's page through its forwarded port.
 ///
 /// # Errors
-/// It does not come or is another one.
+/// There is no page, or the wrong one.
 pub fn fetch_page(vm: &Vm) -> Result<()> {
     let page = vm.wait_http(80, "/", secs(30))?;
     ensure!(
@@ -110,20 +110,20 @@ pub fn fetch_page(vm: &Vm) -> Result<()> {
     Ok(())
 }
 
-/// What `command` writes is `want`.
+/// Checks that `command` prints `want`.
 ///
 /// # Errors
-/// It is something else.
+/// It prints something else.
 pub fn says(vm: &Vm, command: &str, want: &str) -> Result<()> {
     let said = vm.ssh(command)?;
     ensure!(said == want, "`{command}` says {said:?}, not {want:?}");
     Ok(())
 }
 
-/// Waits until what `command` writes is `want`.
+/// Waits until `command` prints `want`.
 ///
 /// # Errors
-/// It is still something else; with what.
+/// It still prints something else; the error says what.
 pub fn wait_says(vm: &Vm, command: &str, want: &str, patience: Duration) -> Result<()> {
     let wait = format!(
         "until [ \"$({command})\" = '{}' ]; do sleep 0.5; done",
@@ -133,12 +133,12 @@ pub fn wait_says(vm: &Vm, command: &str, want: &str, patience: Duration) -> Resu
     vm.ssh_within(&wait, patience).map(drop).with_context(late)
 }
 
-/// `command` ends well in the shell on the console.
+/// Checks that `command` succeeds in the shell on the console.
 ///
 /// # Errors
-/// It does not, or there is no shell.
+/// It fails, or there is no shell.
 pub fn well_on_the_console(vm: &Vm, command: &str) -> Result<()> {
-    // What is typed before there is a shell is lost.
+    // Input typed before the shell runs is lost.
     let well = (0..20).any(|_| {
         let typed = vm.type_in(&format!("{command} > /dev/null && echo well-$((40 + 2))\n"));
         typed.is_ok() && vm.wait_line("well-42", secs(2)).is_ok()
@@ -147,10 +147,10 @@ pub fn well_on_the_console(vm: &Vm, command: &str) -> Result<()> {
     Ok(())
 }
 
-/// What `command` writes contains `want`.
+/// Checks that the output of `command` contains `want`.
 ///
 /// # Errors
-/// It does not.
+/// It does not contain `want`.
 pub fn mentions(vm: &Vm, command: &str, want: &str) -> Result<()> {
     let said = vm.ssh(command)?;
     ensure!(
@@ -160,10 +160,10 @@ pub fn mentions(vm: &Vm, command: &str, want: &str) -> Result<()> {
     Ok(())
 }
 
-/// What `read` gives twice in a row, a second apart: nothing of it comes or goes any more.
+/// What `read` returns twice in a row, a second apart, and so no longer changes.
 ///
 /// # Errors
-/// `read` fails, or what it gives does not settle.
+/// `read` fails, or what it returns does not settle.
 pub fn settled<T: PartialEq + Debug>(vm: &Vm, read: impl Fn(&Vm) -> Result<T>) -> Result<T> {
     let mut last = read(vm)?;
     for _ in 0..SETTLE {
@@ -177,10 +177,10 @@ pub fn settled<T: PartialEq + Debug>(vm: &Vm, read: impl Fn(&Vm) -> Result<T>) -
     bail!("it does not settle: {last:?}")
 }
 
-/// When PID 1 wrote `line` of the console, since the kernel's start.
+/// When PID 1 wrote this `line` of the console, since the kernel's start.
 ///
 /// # Errors
-/// It is none of PID 1's.
+/// The line is not PID 1's.
 pub fn stamp(line: &str) -> Result<Duration> {
     // The prompt of the service `console` may stand before it.
     let stamp = line.split_once("] tare: ");
@@ -192,7 +192,7 @@ pub fn stamp(line: &str) -> Result<Duration> {
 /// Waits until the machine has powered itself off.
 ///
 /// # Errors
-/// It is late, or ends in another way.
+/// The machine is late, or exits for another reason.
 pub fn wait_off(vm: &Vm) -> Result<()> {
     let exit = vm.wait_exit(POWER_OFF)?;
     let reason = exit.reason.as_deref();

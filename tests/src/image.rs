@@ -1,4 +1,4 @@
-//! The image under test, made on the first use.
+//! The image under test, built on first use.
 
 use std::io::{self, Write};
 use std::sync::OnceLock;
@@ -10,7 +10,7 @@ use tare_image::progress::Progress;
 use tare_image::{BuildOptions, Image};
 use tare_qemu::target;
 
-/// The image of this checkout, built once by the first test that asks.
+/// The image of this checkout, built once by the first test that asks for it.
 ///
 /// # Errors
 /// A host tool is missing and may not be installed, or the build fails; every test gets the same answer.
@@ -19,8 +19,8 @@ pub fn image() -> Result<&'static Image> {
     once(&IMAGE, || build(&BuildOptions::default()))
 }
 
-/// The same with the services of `tests/services`, which do what tests of the supervisor tell them, and
-/// [`crate::MANY`] that do nothing, all disabled.
+/// The same with the services of `tests/services`, which tests of the supervisor control, and [`crate::MANY`] that do
+/// nothing, all disabled.
 ///
 /// # Errors
 /// As [`image`].
@@ -46,7 +46,7 @@ fn once(
 
 fn build(options: &BuildOptions) -> Result<Image> {
     let logs = target().join("log");
-    // The first build takes a quarter of an hour, later ones only what changed.
+    // The first build takes a quarter of an hour; later ones only build what changed.
     say(&format!(
         "building the image; logs are in {}",
         logs.display()
@@ -60,7 +60,7 @@ fn build(options: &BuildOptions) -> Result<Image> {
     tare_image::build(options, &progress)
 }
 
-/// Tells the person who runs the tests, past the test harness, which shows nothing of a test that passes.
+/// Prints to the terminal, past the test harness, which hides the output of passing tests.
 fn say(line: &str) -> io::Result<()> {
     io::stderr().write_all(format!("tests: {line}\n").as_bytes())
 }

@@ -1,8 +1,8 @@
 //! Whole-system tests: the real disk image in QEMU, used as a person would use it.
 //!
-//! A test says in a few lines what the person does; here is what the tests share. [`suite`] runs them, at most two machines
-//! at a time; [`Checks`] lets one boot, which costs half a minute, answer several questions without one answer hiding the
-//! next.
+//! A test says in a few lines what the person does; this crate has what the tests share. [`suite`] runs them, at most
+//! two machines at a time. [`Checks`] runs several checks on one boot, which costs half a minute, without one failure
+//! hiding the next.
 
 mod checks;
 pub mod disk;

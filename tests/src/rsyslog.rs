@@ -1,4 +1,4 @@
-//! A real receiver of syslog: Debian's rsyslog, taken from its packages and run where it lies.
+//! A real syslog receiver: Debian's rsyslog, run from its unpacked packages.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -14,7 +14,7 @@ use tare_image::progress::Progress;
 use tare_qemu::target;
 
 const PACKAGES: [&str; 2] = ["rsyslog", "rsyslog-openssl"];
-/// What is for machines that rsyslog is installed on.
+/// Needed only where rsyslog is installed.
 const ASSUMED: [&str; 5] = [
     "debconf",
     "adduser",
@@ -23,7 +23,7 @@ const ASSUMED: [&str; 5] = [
     "ucf",
 ];
 
-/// How it is sent to.
+/// The transport on which it receives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transport {
     /// RFC 5426.
@@ -34,22 +34,22 @@ pub enum Transport {
     Tls,
 }
 
-/// A receiver on this host, which keeps what it receives over stops and starts.
+/// A receiver on this host, which keeps what it receives across restarts.
 #[derive(Debug)]
 pub struct Rsyslog {
     folder: PathBuf,
     root: PathBuf,
-    /// `to` of `[log.forward]`, as it is reached from this host.
+    /// The port of `to` in `[log.forward]`, on this host.
     port: u16,
     transport: Transport,
     running: Option<Child>,
 }
 
 impl Rsyslog {
-    /// Unpacks one in `folder`, with a certificate for `host` that is signed by [`Rsyslog::ca`].
+    /// Unpacks a receiver in `folder`, with a certificate for `host` signed by [`Rsyslog::ca`].
     ///
     /// # Errors
-    /// The packages cannot be downloaded, or there is no certificate to be had.
+    /// The packages cannot be downloaded, or the certificate cannot be made.
     pub fn new(folder: &Path, transport: Transport, host: &str, port: u16) -> Result<Self> {
         let root = unpack(folder)?;
         let rsyslog = Self {
@@ -64,7 +64,7 @@ impl Rsyslog {
         Ok(rsyslog)
     }
 
-    /// Who signed its certificate, in PEM.
+    /// The CA that signed its certificate, in PEM.
     ///
     /// # Errors
     /// It cannot be read.
@@ -75,7 +75,7 @@ impl Rsyslog {
     /// # Errors
     /// It does not start.
     pub fn start(&mut self) -> Result<()> {
-        // Debian's own linker and libraries: the host's may be older.
+        // Debian's own linker and libraries, because the host's may be older.
         let linker = self.root.join("usr/lib64/ld-linux-x86-64.so.2");
         let libraries = self.root.join("usr/lib/x86_64-linux-gnu");
         let mut command = Command::new(linker);
@@ -88,7 +88,7 @@ impl Rsyslog {
         Ok(())
     }
 
-    /// Ends it as a system does.
+    /// Stops it with SIGTERM, as an init system does.
     ///
     /// # Errors
     /// It does not end.
@@ -99,7 +99,7 @@ impl Rsyslog {
         Ok(())
     }
 
-    /// What it has received, a line each: `APP-NAME MSGID SEVERITY HOSTNAME TIMESTAMP MSG`.
+    /// What it has received, one line each: `APP-NAME MSGID SEVERITY HOSTNAME TIMESTAMP MSG`.
     ///
     /// # Errors
     /// It cannot be read.
@@ -179,7 +179,7 @@ impl Rsyslog {
 impl Drop for Rsyslog {
     fn drop(&mut self) {
         if let Some(running) = &mut self.running {
-            // It may have ended by itself.
+            // It may have exited by itself.
             let _ = running.kill();
             let _ = running.wait();
         }

@@ -7,13 +7,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use anyhow::{Context, Result};
 use tare_qemu::target;
 
-/// A new folder under the checkout's `target`. It stays for a look unless the test removes it at its good
-/// end.
+/// A new folder under the checkout's `target`. It is kept for inspection unless the test removes it on success.
 #[derive(Debug)]
 pub struct Scratch(PathBuf);
 
 impl Scratch {
-    /// Makes it; `name` tells a person whose it was.
+    /// Creates it. `name` says which test it belongs to.
     ///
     /// # Errors
     /// It cannot be made.
@@ -26,12 +25,12 @@ impl Scratch {
         Ok(Self(path))
     }
 
-    /// Where it is.
+    /// Its path.
     pub fn path(&self) -> &Path {
         &self.0
     }
 
-    /// Removes it with all that is in it.
+    /// Removes it with all its contents.
     ///
     /// # Errors
     /// Something in it cannot be removed.

@@ -1,5 +1,5 @@
-//! Services for tests of PID 1: those of `tests/services`, those that the documentation shows, programs that are none,
-//! and many that are all alike.
+//! Services for tests of PID 1: those of `tests/services`, those that the documentation shows, some whose programs
+//! are invalid, and many identical ones.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,16 +10,16 @@ use anyhow::{Context, Result};
 
 use crate::examples;
 
-/// How many services there are that are all alike. They are disabled; see [`enable`].
+/// Number of identical services. They are disabled; see [`enable`].
 pub const MANY: usize = 1000;
 
-/// How many services there are that fail at once, whatever is done for them. They are disabled, too.
+/// Number of services that fail at once, every time. They are disabled, too.
 pub const LOOPS: usize = 25;
 
-/// How many services `docs/services.md` shows. They are disabled.
+/// Number of services that `docs/services.md` shows. They are disabled.
 const SHOWN: usize = 5;
 
-/// User-data without services that keep PID 1 busy or take long to start. Logins may have as many processes as it takes.
+/// User-data without services that keep PID 1 busy or take long to start. Logins have no limit on processes.
 pub const QUIET: &str = "\
     services.apps.enabled = false\n\
     services.engine.enabled = false\n\
@@ -34,13 +34,13 @@ pub const QUIET: &str = "\
     services.t-synced.enabled = false\n\
     services.ssh.resources = { pids-max = 0, memory-max = '1GiB' }\n";
 
-/// Where they are put together, from the workspace's root.
+/// Where they are assembled, relative to the workspace's root.
 const FOLDER: &str = "target/test-services";
 
-/// By path in [`FOLDER`]: what is there.
+/// Contents by path in [`FOLDER`].
 type Files = BTreeMap<PathBuf, Vec<u8>>;
 
-/// User-data that enables the first `count` of the services that are all alike.
+/// User-data that enables the first `count` of the identical services.
 pub fn enable(count: usize) -> String {
     enable_all("many", count)
 }
@@ -50,7 +50,7 @@ pub fn enable_loops() -> String {
     enable_all("loop", LOOPS)
 }
 
-/// User-data that enables the services of the page; their names are `shown-000` and so on, in their order.
+/// User-data that enables the services of the page; their names are `shown-000` and so on, in page order.
 pub fn enable_shown() -> String {
     enable_all("shown", SHOWN)
 }
@@ -86,7 +86,7 @@ pub(crate) fn write(workspace: &Path) -> Result<PathBuf> {
     Ok(FOLDER.into())
 }
 
-/// The services that the page shows. But for the first it shows only what it speaks of.
+/// The services that the page shows. For all but the first it shows only the keys it discusses.
 fn shown() -> Vec<String> {
     const PAGE: &str = include_str!("../../docs/services.md");
     const OTHERS: &str = "\
@@ -140,8 +140,8 @@ fn add(files: &mut Files, name: &str, description: &str, program: Option<&[u8]>)
     }
 }
 
-/// The first 120 bytes of an executable file (elf(5)): a header, and a segment that has a megabyte of which
-/// nothing is in the file. The kernel starts it, and there is no first instruction.
+/// The first 120 bytes of an executable file (elf(5)): a header, and a segment of one megabyte, none of which is in
+/// the file. The kernel starts it, but there is no first instruction.
 fn elf() -> Vec<u8> {
     const SIZE: u64 = 1 << 20;
     let mut bytes = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
@@ -180,7 +180,7 @@ fn read(folder: &Path) -> Result<Files> {
     Ok(files)
 }
 
-/// Another test may read it at the same time: what is right stays.
+/// Another test may be reading the file, so correct contents stay untouched.
 fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     if fs::read(path).is_ok_and(|there| there == bytes) {
         return Ok(());
@@ -196,7 +196,7 @@ fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     Ok(fs::set_permissions(path, PermissionsExt::from_mode(mode))?)
 }
 
-/// Removes the services that were there once.
+/// Removes services that no longer exist.
 fn forget_others(folder: &Path, files: &Files) -> Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;

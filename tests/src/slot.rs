@@ -16,13 +16,13 @@ use tare_image::cache;
 pub(crate) const SLOTS: usize = 2;
 
 thread_local! {
-    /// Has the test of this thread a slot?
+    /// Whether this thread's test holds a slot.
     static HELD: Cell<bool> = const { Cell::new(false) };
 }
 
 static SLOTS_TAKEN: Slots = Slots::new();
 
-/// How many are taken.
+/// How many slots are taken.
 #[derive(Debug)]
 struct Slots {
     taken: Mutex<usize>,
@@ -37,7 +37,7 @@ impl Slots {
         }
     }
 
-    /// Waits for one.
+    /// Waits for a slot and takes it.
     fn take(&self) {
         let mut taken = self.lock();
         while *taken >= SLOTS {
@@ -47,7 +47,7 @@ impl Slots {
         *taken += 1;
     }
 
-    /// Takes one more than there are, if need be: a machine that wakes up does not wait.
+    /// Takes a slot, even beyond the limit: a machine that wakes up does not wait.
     fn take_again(&self) {
         *self.lock() += 1;
     }
@@ -58,12 +58,12 @@ impl Slots {
     }
 
     fn lock(&self) -> MutexGuard<'_, usize> {
-        // A number is whole whoever panicked.
+        // A panic cannot leave a number inconsistent.
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Does `work` with a slot, once one is free.
+/// Runs `work` with a slot, once one is free.
 pub(crate) fn in_a_slot<T>(work: impl FnOnce() -> T) -> T {
     SLOTS_TAKEN.take();
     HELD.set(true);
@@ -73,7 +73,7 @@ pub(crate) fn in_a_slot<T>(work: impl FnOnce() -> T) -> T {
     done
 }
 
-/// Does `work`, during which this test's machine has nothing to do: another test may begin meanwhile.
+/// Runs `work`, during which this test's machine is idle, so that another test may start.
 pub fn asleep<T>(work: impl FnOnce() -> T) -> T {
     if !HELD.get() {
         return work();
@@ -84,8 +84,8 @@ pub fn asleep<T>(work: impl FnOnce() -> T) -> T {
     done
 }
 
-/// Waits until no other program of this user tests on machines: two of them would be twice as slow. Others wait while what
-/// comes back lives.
+/// Waits until no other program of this user runs machine tests: two of them would be twice as slow. Others wait
+/// until the returned lock is dropped.
 ///
 /// # Errors
 /// The temporary folder cannot be written to.
@@ -122,7 +122,7 @@ mod tests {
         let soon = || began.recv_timeout(Duration::from_millis(50));
         let later = || began.recv_timeout(Duration::from_secs(10));
         assert_eq!(soon(), Err(RecvTimeoutError::Timeout));
-        // One sleeps, and wakes up while another has its slot.
+        // One test sleeps, and wakes up while another has its slot.
         SLOTS_OF_TEST.give_back();
         assert_eq!(later(), Ok(()));
         SLOTS_OF_TEST.take_again();

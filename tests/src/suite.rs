@@ -1,5 +1,5 @@
-//! All tests that need machines, in one program: two at a time, the longest first, and each with a second chance that is told
-//! of.
+//! Runs all tests that need machines, in one program: two at a time, the longest first, each with a second try that
+//! is reported.
 
 mod arguments;
 mod attempt;
@@ -23,11 +23,11 @@ pub use report::{Outcome, Report};
 
 use crate::slot::{SLOTS, alone};
 
-/// Tests that sleep leave their slot to others ([`crate::asleep`]): so many more may be under way.
+/// Sleeping tests leave their slots to others ([`crate::asleep`]), so this many more may be running.
 const ASLEEP: usize = 2;
-/// A test has this many times as long as it takes on a machine with nothing else to do,
+/// A test's time limit, as a multiple of the time it takes on an otherwise idle machine,
 const PATIENCE: u32 = 8;
-/// and not less than this.
+/// and at least this.
 const LEAST: Duration = Duration::from_secs(300);
 
 /// A test that needs machines.
@@ -35,9 +35,9 @@ const LEAST: Duration = Duration::from_secs(300);
 pub struct Test {
     /// `MODULE::FUNCTION`.
     pub name: &'static str,
-    /// About how long it takes, in seconds: the longest begin first, and a test that takes much longer is ended.
+    /// About how long it takes, in seconds. The longest start first, and a test that takes much longer is stopped.
     pub seconds: u32,
-    /// Only run when it is asked for.
+    /// Only runs on request.
     pub ignored: bool,
     /// The image that it runs on.
     pub image: fn() -> Result<&'static Image>,
@@ -46,13 +46,13 @@ pub struct Test {
 }
 
 impl Test {
-    /// From its begin on, real time.
+    /// Real time, from its start.
     fn limit(&self) -> Duration {
         LEAST.max(Duration::from_secs(u64::from(self.seconds * PATIENCE)))
     }
 }
 
-/// Runs those of `tests` that the command line names. What a test says is shown if it fails.
+/// Runs those of `tests` that the command line selects. A test's output is shown if it fails.
 pub fn main(tests: &[Test]) -> ExitCode {
     let arguments = Arguments::read();
     if arguments.list {
@@ -66,7 +66,7 @@ pub fn main(tests: &[Test]) -> ExitCode {
     print!("{report}");
     match report.is_good() {
         true => ExitCode::SUCCESS,
-        // That of a test program of cargo's.
+        // The exit status of cargo's own test programs.
         false => ExitCode::from(101),
     }
 }
@@ -94,7 +94,7 @@ fn run(tests: &[Test], arguments: &Arguments) -> Report {
     }
 }
 
-/// Before the first test: both processors are busy with it.
+/// Runs before the first test, because building uses both processors.
 fn make_images(tests: &[&Test]) -> Result<()> {
     tests.iter().try_for_each(|test| (test.image)().map(drop))
 }

@@ -7,10 +7,10 @@ use tare_qemu::{Key, target, with_key};
 /// is part of the disk image.
 pub const DEMO: &str = include_str!("../../qemu/src/default-user-data.toml");
 
-/// A machine without containers, for tests that ask nothing of them: the engine takes half of a boot.
+/// A machine without containers, for tests that do not need them: the engine takes half of a boot.
 pub const NO_ENGINE: &str = "services.apps.enabled = false\nservices.engine.enabled = false\n";
 
-/// `toml` with the key that [`tare_qemu::Vm::ssh`] uses among its keys.
+/// `toml` with the key that [`tare_qemu::Vm::ssh`] uses added to its keys.
 ///
 /// # Errors
 /// No key can be made, or `toml` is not TOML.

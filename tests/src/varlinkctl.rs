@@ -13,16 +13,16 @@ use tare_qemu::{Vm, secs, target};
 
 use crate::Scratch;
 
-/// trixie's `varlinkctl` (257) with what it is linked to. Debian 12 has none.
+/// trixie's `varlinkctl` (257) with the libraries it needs. Debian 12 does not have it.
 const PACKAGES: &[&str] = &["systemd"];
-/// Wanted by maintainer scripts, and by what is not run here.
+/// Needed only by maintainer scripts and by programs not run here.
 const ASSUMED: &[&str] = &["debconf", "mount"];
-/// Where the machine has its socket, as a session of the ssh service sees it.
+/// Path of the machine's socket in a session of the ssh service.
 const SOCKET: &str = "/run/tare/tare.sock";
-/// Until ssh has brought the socket here.
+/// Timeout for ssh to forward the socket.
 const FORWARD: Duration = secs(20);
 
-/// The machine's control socket on this side, and a client for it.
+/// The machine's control socket, forwarded to this host, and a client for it.
 #[derive(Debug)]
 pub struct Varlinkctl {
     folder: Scratch,
@@ -33,7 +33,7 @@ impl Varlinkctl {
     /// Unpacks the client and forwards the socket of `vm`.
     ///
     /// # Errors
-    /// The packages cannot be had, or ssh does not forward.
+    /// The packages cannot be downloaded, or ssh does not forward.
     pub fn at(vm: &Vm) -> Result<Self> {
         let folder = Scratch::new("varlinkctl")?;
         Progress::new(&target().join("log")).stage("varlinkctl", |stage| {
@@ -49,13 +49,13 @@ impl Varlinkctl {
         Ok(Self { folder, forward })
     }
 
-    /// The socket on this side.
+    /// The forwarded socket on this host.
     #[must_use]
     pub fn socket(&self) -> PathBuf {
         self.folder.path().join("tare.sock")
     }
 
-    /// What `varlinkctl` writes with `arguments`, the socket's path on this side in place of the machine's.
+    /// The output of `varlinkctl` with `arguments`, in which the forwarded socket's path replaces the machine's.
     ///
     /// # Errors
     /// It fails.
@@ -69,7 +69,7 @@ impl Varlinkctl {
         Ok(String::from_utf8(output.stdout)?)
     }
 
-    /// What it writes while `work` is done, after which it is ended.
+    /// Its output while `work` runs, after which it is stopped.
     ///
     /// # Errors
     /// It does not start, or `work` fails.
@@ -107,7 +107,7 @@ impl Varlinkctl {
 
 impl Drop for Varlinkctl {
     fn drop(&mut self) {
-        // It may have ended with its machine.
+        // ssh may have exited with its machine.
         let _ = self.forward.kill();
         let _ = self.forward.wait();
         let _ = fs::remove_dir_all(self.folder.path());
@@ -125,7 +125,7 @@ fn forward(vm: &Vm, socket: &Path) -> Result<Child> {
         .spawn()
         .context("start ssh")?;
     let deadline = Instant::now() + vm.scaled(FORWARD);
-    // ssh tells nobody when it listens.
+    // ssh does not report when it listens.
     while !socket.exists() {
         if let Some(status) = ssh.try_wait()? {
             bail!("ssh does not forward: {status}");

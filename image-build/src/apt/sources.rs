@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use self::parse::Source;
 use crate::digest;
 
-/// The release that Tare is made of.
+/// The release that Tare is built from.
 const SUITE: &str = "trixie";
 
 /// Names that a Debian machine's own sources give its release, besides its code name.
@@ -29,7 +29,7 @@ const DEBIAN_SUITES: &[&str] = &[
 /// Debian's release keys, from the package debian-archive-keyring. Debian 12's has trixie's too.
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
-/// The two archives that a stable release is spread over.
+/// The two archives of a stable release.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Mirrors {
     pub(super) main: String,
@@ -37,7 +37,7 @@ pub(super) struct Mirrors {
 }
 
 impl Mirrors {
-    /// The layout that mirrors share: `…/debian` beside `…/debian-security`.
+    /// The layout that mirrors share: `…/debian` next to `…/debian-security`.
     fn beside(main: &str) -> Self {
         let main = main.trim_end_matches('/');
         Self {
@@ -50,7 +50,7 @@ impl Mirrors {
 /// The URI of a `…/debian`, to be used instead of the machine's own.
 const SETTING: &str = "TARE_MIRROR";
 
-/// The setting `TARE_MIRROR`, else the machine's own apt sources.
+/// The setting `TARE_MIRROR`, otherwise the machine's own apt sources.
 pub(super) fn mirrors() -> Result<Mirrors> {
     if let Ok(mirror) = env::var(SETTING) {
         return Ok(Mirrors::beside(&mirror));
@@ -69,7 +69,8 @@ fn of_debian(sources: &[Source]) -> Option<Mirrors> {
         let found = sources.iter().find(|source| {
             let suite = source.suite.strip_suffix(suffix);
             suite.is_some_and(|suite| DEBIAN_SUITES.contains(&suite))
-                // Others name their suites after Debian's releases, but not their components.
+                // Other archives name their suites after Debian's releases, but not their
+                // components.
                 && source.components.contains(&"main".to_owned())
                 && !source.uri.starts_with("cdrom:")
         });
@@ -96,7 +97,7 @@ pub(super) fn list(mirrors: &Mirrors) -> String {
     .concat()
 }
 
-/// Names the state of the archives in `lists`: a hash over their signed release files.
+/// Identifies the state of the archives in `lists`: a hash over their signed release files.
 pub(super) fn lists_id(lists: &Path) -> Result<String> {
     let mut releases = Vec::new();
     for entry in fs::read_dir(lists).with_context(|| format!("read {}", lists.display()))? {

@@ -6,11 +6,11 @@ use anyhow::{Context, Result};
 
 use super::Deb;
 
-/// Lines `'URI' NAME_VERSION_ARCH.deb SIZE SHA256:HASH`, sorted by package; other lines are apt's
-/// talk. `debs` is the folder that the files will be in.
+/// Lines `'URI' NAME_VERSION_ARCH.deb SIZE SHA256:HASH`, sorted by package; other lines are
+/// messages of apt. `debs` is the folder that the files will be in.
 ///
 /// # Errors
-/// Quotes the first line that starts like such a line and does not go on like one.
+/// Quotes the first line that starts like such a line but does not continue like one.
 pub(super) fn parse(output: &str, debs: &Path) -> Result<Vec<Deb>> {
     let lines = output.lines().filter(|line| line.starts_with('\''));
     let mut parsed = lines
@@ -28,7 +28,7 @@ fn deb(line: &str, debs: &Path) -> Option<Deb> {
     let mut parts = file.strip_suffix(".deb")?.split('_');
     Some(Deb {
         package: parts.next()?.to_owned(),
-        // A colon cannot stand in a file name everywhere, so apt writes it like this.
+        // Not every file system allows a colon in a file name, so apt writes it like this.
         version: parts.next()?.replace("%3a", ":"),
         architecture: parts.next()?.to_owned(),
         sha256: sha256.to_owned(),

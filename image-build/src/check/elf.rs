@@ -1,5 +1,5 @@
-//! How our own programs are linked: static, at an address that nobody knows beforehand, and with nothing left that could
-//! be written where calls are looked up.
+//! How our own programs are linked: statically, at an unpredictable address, and with the tables that calls go
+//! through read-only.
 
 use anyhow::{Result, ensure};
 use object::LittleEndian as LE;
@@ -12,7 +12,7 @@ use object::read::elf::{Dyn, FileHeader, ProgramHeader};
 /// Checks that `bytes` are a static PIE with full RELRO.
 ///
 /// # Errors
-/// The first of it that they are not.
+/// The first of these properties that is missing.
 pub(super) fn check(bytes: &[u8]) -> Result<()> {
     let header = FileHeader64::<LE>::parse(bytes)?;
     let segments = header.program_headers(LE, bytes)?;
@@ -30,7 +30,7 @@ pub(super) fn check(bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// Whether all that is looked up is looked up before it runs, and then read-only.
+/// Whether all symbols are resolved before the program runs, after which their table is read-only.
 fn binds_now(segments: &[ProgramHeader64<LE>], bytes: &[u8]) -> Result<bool> {
     for segment in segments {
         if let Some(entries) = segment.dynamic(LE, bytes)? {
@@ -59,7 +59,7 @@ mod tests {
 
     type Header = FileHeader64<LE>;
 
-    /// This program, which is linked as those in the image.
+    /// This program, which is linked like those in the image.
     fn own() -> Vec<u8> {
         std::fs::read("/proc/self/exe").unwrap()
     }
@@ -71,7 +71,7 @@ mod tests {
         bytes
     }
 
-    /// This program with another type of segment where one is `from`.
+    /// This program with a segment of type `from` changed to type `to`.
     fn with(from: ProgramType, to: ProgramType) -> Vec<u8> {
         let mut bytes = own();
         let segments = Header::parse(&*bytes).unwrap();

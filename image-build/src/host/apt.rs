@@ -1,10 +1,10 @@
-//! The apt command lines, as pure data, and what is read from apt's own configuration.
+//! The apt command lines, as pure data, and the parsing of apt's own configuration.
 
 use std::path::Path;
 
-/// Packages taken from the backports suite where the distribution's own are too old.
+/// Packages taken from the backports suite if the distribution's own are too old.
 ///
-/// QEMU 7.2 (Debian 12) emulates `cmpxchg16b` wrongly, and is slower; backports has 10.
+/// QEMU 7.2 (Debian 12) emulates `cmpxchg16b` incorrectly, and is slower; backports has 10.
 const BACKPORTED: &[&str] = &["qemu-system-x86", "qemu-utils"];
 
 /// Debian's release key, as the package debian-archive-keyring (priority required) installs it.
@@ -79,14 +79,14 @@ pub(crate) fn private_options(root: &Path) -> Vec<String> {
 
 /// `apt-get update`
 pub(crate) fn update(options: &[String]) -> Vec<String> {
-    // A mirror that is between two states fails once and works the next time.
+    // A mirror that is just being updated fails once and works the next time.
     let mut argv = strings(&["apt-get", "-o", "Acquire::Retries=3"]);
     argv.extend_from_slice(options);
     argv.push("update".to_owned());
     argv
 }
 
-/// `apt-get install --yes PACKAGES`, preferring `target_release` where one is given.
+/// `apt-get install --yes PACKAGES`, preferring `target_release` if one is given.
 pub(crate) fn install(
     options: &[String],
     target_release: Option<&str>,

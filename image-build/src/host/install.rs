@@ -13,7 +13,7 @@ use crate::progress::Stage;
 /// The only Debian release whose QEMU is too old for us and that has a newer one in backports.
 const RELEASE_WITH_OLD_QEMU: &str = "bookworm";
 
-/// How apt gets its rights.
+/// How apt gets root privileges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Privilege {
     Root,
@@ -30,7 +30,7 @@ pub(super) fn unlock_sudo() -> Result<bool> {
     Ok(Command::new("sudo").arg("--validate").status()?.success())
 }
 
-/// Installs `packages`, QEMU from backports where the host's own is too old.
+/// Installs `packages`, QEMU from backports if the host's own is too old.
 ///
 /// # Errors
 /// apt's failure, with the stage's log.
@@ -47,8 +47,8 @@ pub(super) fn install(packages: &[&str], privilege: Privilege, stage: &Stage) ->
     run(&apt::install(&[], None, &own), privilege, stage)
 }
 
-/// Tries backports; `false` means that the distribution's own will have to do: another release,
-/// a mirror without backports, or one that cannot be reached.
+/// Tries backports; `false` means that the distribution's own packages must do: another release, a
+/// mirror without backports, or one that cannot be reached.
 fn install_backported(packages: &[&str], privilege: Privilege, stage: &Stage) -> bool {
     let Some(codename) = codename().filter(|name| name == RELEASE_WITH_OLD_QEMU) else {
         return false;
@@ -96,7 +96,7 @@ impl PrivateApt {
 
 impl Drop for PrivateApt {
     fn drop(&mut self) {
-        // Left to the system's cleaner of temporary files if root owns what apt wrote.
+        // If root owns what apt wrote, it is left to the system's clean-up of temporary files.
         let _ = fs::remove_dir_all(&self.root);
     }
 }
@@ -104,7 +104,7 @@ impl Drop for PrivateApt {
 fn write_lists(root: &Path, list: &str) -> Result<()> {
     fs::create_dir_all(root.join("lists/partial"))?;
     fs::write(root.join("sources.list"), list)?;
-    // apt fetches as the user _apt, who must get in.
+    // apt fetches as the user _apt, which needs access.
     fs::set_permissions(root, fs::Permissions::from_mode(0o755))?;
     Ok(())
 }
@@ -123,7 +123,7 @@ fn backports_list(codename: &str, stage: &Stage) -> Result<String> {
 }
 
 fn run(argv: &[String], privilege: Privilege, stage: &Stage) -> Result<()> {
-    // env, because sudo drops variables of its caller.
+    // Through env, because sudo drops its caller's variables.
     let environment = ["env", "DEBIAN_FRONTEND=noninteractive"].map(str::to_owned);
     let mut words = environment.iter().chain(argv);
     let mut cmd = match privilege {

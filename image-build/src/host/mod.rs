@@ -1,4 +1,4 @@
-//! The building machine: which tools a build needs, and how they get there.
+//! The building machine: which tools a build needs, and how they are installed.
 
 mod apt;
 mod install;
@@ -12,8 +12,8 @@ use crate::progress::Progress;
 use install::Privilege;
 pub use tools::{Group, find_command};
 
-/// Sees to it that the tools of `groups` are on this machine: looks first, installs with apt as
-/// root or, after a yes on the terminal (`assume_yes` is one), through sudo.
+/// Makes sure that the tools of `groups` are on this machine. Missing ones are installed with apt,
+/// as root or, after a yes on the terminal (`assume_yes` is one), through sudo.
 ///
 /// # Errors
 /// Names the exact apt line if tools are missing and may not be installed, and apt's log if apt
@@ -37,7 +37,7 @@ pub fn ensure(groups: &[Group], assume_yes: bool, progress: &Progress) -> Result
     Ok(())
 }
 
-/// By which right packages may be installed here.
+/// The privilege with which packages may be installed here.
 fn privilege(missing: &[&str], assume_yes: bool) -> Result<Privilege> {
     let wanted = format!(
         "these packages are needed and not installed: {}\n  {}",

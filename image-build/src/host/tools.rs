@@ -1,4 +1,4 @@
-//! Which tools each kind of work needs, how their presence is seen, and which Debian package has them.
+//! Which tools each kind of work needs, how their presence is detected, and which Debian package has them.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ pub enum Group {
     Bench,
 }
 
-/// How one sees that a tool is there.
+/// How the presence of a tool is detected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Probe {
     /// A program on the search path, or in an `sbin` that a user's path leaves out.
@@ -61,7 +61,7 @@ const KERNEL: &[Tool] = &[
     command("zstd", "zstd"),
 ];
 
-// What shows in the image's bytes is not here: the build brings its own (crate::tools).
+// Tools that affect the image's bytes are not listed: the build brings its own (crate::tools).
 const IMAGE: &[Tool] = &[command("qemu-img", "qemu-utils")];
 
 const QEMU: &[Tool] = &[
@@ -69,7 +69,7 @@ const QEMU: &[Tool] = &[
     command("qemu-img", "qemu-utils"),
     file("/usr/share/OVMF/OVMF_CODE_4M.fd", "ovmf"),
     command("ssh", "openssh-client"),
-    // NoCloud seeds, and a look into the disk of a machine that is off.
+    // For NoCloud seeds, and to inspect the disk of a machine that is off.
     command("mkfs.vfat", "dosfstools"),
     command("mcopy", "mtools"),
     command("xorriso", "xorriso"),
@@ -93,7 +93,7 @@ impl Group {
     }
 }
 
-/// The packages of those tools that `is_present` does not see, sorted, each once.
+/// The packages of those tools that `is_present` does not find, sorted, each once.
 pub(crate) fn missing_packages(
     groups: &[Group],
     is_present: impl Fn(Probe) -> bool,
@@ -106,7 +106,7 @@ pub(crate) fn missing_packages(
     packages
 }
 
-/// Looks on this machine.
+/// Whether this machine has the tool.
 pub(crate) fn is_present(probe: Probe) -> bool {
     match probe {
         Probe::Command(name) => find_command(name).is_some(),

@@ -1,5 +1,5 @@
-//! Did every request take? Kconfig drops without a word what it does not know, what depends on
-//! something that is off, and what another option overrides.
+//! Checks that every request took effect. Kconfig silently drops options that it does not know, that depend on
+//! something that is off, or that another option overrides.
 
 use std::collections::BTreeMap;
 
@@ -12,10 +12,10 @@ use super::fragment::{Request, Value, setting};
 pub(super) struct DotConfig(BTreeMap<String, Value>);
 
 impl DotConfig {
-    /// Reads what Kconfig wrote.
+    /// Parses what Kconfig wrote.
     ///
     /// # Errors
-    /// A line that is no option: this is not a `.config`.
+    /// If a line is not an option: then this is not a `.config`.
     pub(super) fn parse(text: &str) -> Result<Self> {
         let mut options = BTreeMap::new();
         for line in text.lines() {
@@ -34,7 +34,7 @@ impl DotConfig {
 /// Compares `config` with `requests`.
 ///
 /// # Errors
-/// Lists everything that differs: where it was asked for, what was asked, what came.
+/// Lists every difference: where the option was requested, the requested value, and the actual one.
 pub(super) fn check(requests: &[Request], config: &DotConfig) -> Result<()> {
     let differences: Vec<_> = requests
         .iter()
@@ -49,8 +49,8 @@ pub(super) fn check(requests: &[Request], config: &DotConfig) -> Result<()> {
     Ok(())
 }
 
-/// Options of the families `never_off` (name prefixes) that Kconfig knows and no request names. A security update of the
-/// source brings such ones.
+/// Options of the families `never_off` (name prefixes) that Kconfig knows and no request names. A security update of
+/// the source may add such options.
 pub(super) fn unnamed(
     requests: &[Request],
     never_off: &[String],

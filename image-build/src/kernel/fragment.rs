@@ -1,4 +1,4 @@
-//! Kconfig fragments: what we ask of the kernel, one option a line.
+//! Kconfig fragments: the options that we request, one per line.
 
 use std::fmt;
 
@@ -40,12 +40,12 @@ impl fmt::Display for Value {
     }
 }
 
-/// A line of a fragment: `CONFIG_option=value`, and where it stands.
+/// A line of a fragment: `CONFIG_option=value`, and its location.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Request {
     /// Without `CONFIG_`.
     pub(super) option: String,
-    /// What it shall be.
+    /// The requested value.
     pub(super) value: Value,
     /// `FILE:LINE`, the line counted from 1.
     pub(super) place: String,
@@ -53,7 +53,7 @@ pub(super) struct Request {
 
 /// Reads the fragment `text` of the file `name`, in order.
 ///
-/// `# CONFIG_X is not set` says the same as `CONFIG_X=n`: that is how `.config` spells it, from
+/// `# CONFIG_X is not set` means the same as `CONFIG_X=n`: it is the spelling of `.config`, from
 /// which people copy.
 ///
 /// # Errors

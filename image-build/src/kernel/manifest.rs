@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::fragment::{self, Request};
 use super::merge::merge;
 
-/// File name of the manifest, beside the fragments that it names.
+/// File name of the manifest, next to the fragments that it names.
 const MANIFEST: &str = "kernel.toml";
 
 /// What kind of machine a kernel is for.
@@ -20,29 +20,29 @@ pub enum Platform {
     /// Virtual machines and clouds.
     #[default]
     Vm,
-    /// Those, and servers and edge boxes.
+    /// The same, and servers and edge boxes.
     Metal,
 }
 
-/// What `kernel.toml` says.
+/// The content of `kernel.toml`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct Manifest {
     /// Debian's source package of the kernel, such as `linux-source-6.12`.
     pub(super) source: String,
-    /// What options have that no fragment names.
+    /// The values of options that no fragment names.
     pub(super) base: Base,
     /// Families of options, by prefix, none of which may be off unless a fragment says so.
     #[serde(default)]
     pub(super) never_off: Vec<String>,
-    /// About how many lines a full compile prints: the length of the progress bar, nothing else.
+    /// About how many lines a full compile prints; only sets the length of the progress bar.
     pub(super) compile_steps: Steps,
     /// In the order in which they are merged.
     #[serde(rename = "fragment")]
     pub(super) fragments: Vec<Fragment>,
 }
 
-/// Lines of a compile for each platform.
+/// The lines that a compile prints, for each platform.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Steps {
@@ -51,7 +51,7 @@ pub(super) struct Steps {
 }
 
 impl Steps {
-    /// Those of `platform`.
+    /// The value for `platform`.
     pub(super) fn of(self, platform: Platform) -> u64 {
         match platform {
             Platform::Vm => self.vm,
@@ -64,9 +64,9 @@ impl Steps {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Base {
-    /// Everything that is not asked for is off.
+    /// Everything that is not requested is off.
     AllNoConfig,
-    /// Everything that is not asked for has Kconfig's default.
+    /// Everything that is not requested has Kconfig's default.
     AllDefConfig,
 }
 
@@ -86,10 +86,10 @@ impl Base {
 pub(super) struct Fragment {
     /// Relative to the manifest.
     pub(super) file: String,
-    /// For people.
+    /// For human readers.
     #[serde(rename = "purpose")]
     _purpose: String,
-    /// The only platform that it is for; all, where none is named.
+    /// The only platform that it is for; all platforms if none is named.
     only_for: Option<Platform>,
 }
 

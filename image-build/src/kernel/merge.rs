@@ -1,4 +1,4 @@
-//! Several fragments become one.
+//! Merges several fragments into one.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;

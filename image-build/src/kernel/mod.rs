@@ -1,7 +1,7 @@
 //! The kernel: Debian's source package, compiled with the options of `kernel-config/`, once.
 //!
-//! Result folders live in the cache under the hash of everything that shapes them, and appear there
-//! whole or not at all. A kernel whose inputs did not change is never built again.
+//! Result folders are kept in the cache under the hash of everything that affects them, and appear there atomically.
+//! A kernel whose inputs have not changed is never rebuilt.
 
 mod check;
 mod fragment;
@@ -22,7 +22,7 @@ use crate::apt::{Apt, Deb};
 use crate::progress::{Progress, Stage};
 use crate::{cache, digest};
 
-/// Changed whenever the code of this module makes another kernel from the same inputs.
+/// Changed whenever the code of this module makes a different kernel from the same inputs.
 const BUILDER: &str = "1";
 
 /// A built kernel in the cache.
@@ -34,7 +34,7 @@ pub struct Kernel {
     pub modules: PathBuf,
     /// The complete `.config`.
     pub config: PathBuf,
-    /// What `uname -r` says.
+    /// The output of `uname -r`.
     pub version: String,
     /// The source package it was made from.
     pub source: Deb,
@@ -44,8 +44,8 @@ pub struct Kernel {
 /// `cache`.
 ///
 /// # Errors
-/// An unreadable or contradictory description, no source package, requested options that did not
-/// take, or the compiler's failure.
+/// An unreadable or contradictory description, no source package, requested options that did not take effect, or the
+/// compiler's failure.
 pub fn build(
     description: &Path,
     platform: Platform,
@@ -66,7 +66,7 @@ pub fn build(
 }
 
 /// Options in the finished configuration `config` (the text of a `.config`) that may not be off unless a fragment of
-/// `description` says so, and that none names. The build has switched them on.
+/// `description` says so, and that no fragment names. The build has switched them on.
 ///
 /// # Errors
 /// An unreadable or contradictory description, or `config` is not a `.config`.
@@ -96,7 +96,7 @@ impl Kernel {
 }
 
 fn fetch(package: &str, cache: &Path, stage: &Stage) -> Result<Deb> {
-    // What it depends on (binutils, xz-utils) unpacks and compiles it: the machine has these.
+    // Its dependencies (binutils, xz-utils) unpack and compile it; this machine has them.
     let assumed = ["binutils", "xz-utils"].map(str::to_owned);
     let debs = Apt::open(cache, stage)?.download(&[package.to_owned()], &assumed)?;
     let source = debs.into_iter().find(|deb| deb.package == package);

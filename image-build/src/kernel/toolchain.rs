@@ -1,4 +1,4 @@
-//! The compiler and linker that make the kernel, as far as they are an input.
+//! The compiler and linker that build the kernel, as an input.
 
 use std::process::Command;
 
@@ -6,10 +6,10 @@ use anyhow::{Context, Result};
 
 use crate::progress::Stage;
 
-/// First lines of what compiler and linker say about themselves.
+/// The first lines of the `--version` output of compiler and linker.
 ///
 /// # Errors
-/// One of them is not installed.
+/// If one of them is not installed.
 pub(super) fn versions(stage: &Stage) -> Result<String> {
     let lines = ["gcc", "ld"].map(|tool| {
         let output = stage.output(Command::new(tool).arg("--version"))?;

@@ -1,7 +1,6 @@
 //! A kernel source tree while it is being built: unpacked, configured, compiled, installed.
-//!
-//! Everything runs inside the tree with relative paths and an empty environment, so that neither
-//! where it lies nor who builds shows in the result.
+//! Everything runs inside the tree with relative paths and an empty environment, so that neither the tree's location
+//! nor the user who builds it affects the result.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,7 +22,7 @@ const REQUESTS: &str = "tare.config";
 #[derive(Debug)]
 pub(super) struct Tree {
     folder: PathBuf,
-    /// The day of the source package, which stands in the kernel's version string.
+    /// The day of the source package, which is part of the kernel's version string.
     date: String,
 }
 
@@ -31,7 +30,7 @@ impl Tree {
     /// Unpacks the source package `deb`, named `package`, into the empty folder `work`.
     ///
     /// # Errors
-    /// A command's failure, or a package that is not the one promised or does not hold the expected archive.
+    /// A command's failure, or a package that fails verification or lacks the expected archive.
     pub(super) fn unpack(deb: &Deb, work: &Path, stage: &Stage) -> Result<Self> {
         deb.verify()?;
         let (contents, folder) = (work.join("package"), work.join("source"));
@@ -55,11 +54,11 @@ impl Tree {
         Ok(Self { folder, date })
     }
 
-    /// Writes `.config` from the base and the fragments, and checks that every request took. Options of the families
-    /// that are never off are switched on where no fragment names them, with a warning.
+    /// Writes `.config` from the base and the fragments, and checks that every request took effect. Options of the
+    /// families that are never off are switched on if no fragment names them, with a warning.
     ///
     /// # Errors
-    /// Lists the requests that did not.
+    /// Lists the requests that did not take effect.
     pub(super) fn configure(&self, recipe: &Recipe, stage: &Stage) -> Result<()> {
         let base = recipe.manifest.base.target();
         let mut requests = render(&recipe.requests);
@@ -119,7 +118,7 @@ impl Tree {
 
     fn install_modules(&self, root: &Path, release: &str, stage: &Stage) -> Result<()> {
         fs::create_dir_all(root.join("usr/lib/modules"))?;
-        // make installs below /lib; depmod looks there or below /usr/lib, as its distribution has it.
+        // make installs below /lib; depmod looks there or below /usr/lib, depending on the distribution.
         let lib = root.join("lib");
         std::os::unix::fs::symlink("usr/lib", &lib)?;
         let path = format!("INSTALL_MOD_PATH={}", root.display());
@@ -160,7 +159,7 @@ impl Tree {
     }
 }
 
-/// `  CC [M]  fs/fuse/dev.o` is a step; warnings and what make says about itself are not.
+/// `  CC [M]  fs/fuse/dev.o` is a step; warnings and make's own messages are not.
 fn is_step(line: &str) -> bool {
     let tool = line
         .strip_prefix("  ")

@@ -1,10 +1,10 @@
-//! What Debian's maintainer scripts would have done, done from the tree alone.
+//! Does what Debian's maintainer scripts would have done, using only the tree.
 
 use anyhow::Result;
 
 use super::tree::{Kind, Node, Tree};
 
-/// Links that `update-alternatives` would make: the first candidate that is there wins.
+/// Links that `update-alternatives` would make: the first candidate that exists wins.
 const ALTERNATIVES: &[(&str, &[&str])] = &[
     ("usr/bin/awk", &["usr/bin/gawk", "usr/bin/mawk"]),
     (
@@ -74,12 +74,12 @@ const PAM: &[(&str, &str)] = &[
     ),
 ];
 
-/// Names come from files, then DNS; a service that finds no such file would not use DNS at all.
+/// Names come from files, then DNS; a service without this file would not use DNS at all.
 const NSSWITCH: &str = "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\n\
     networks: files\nprotocols: files\nservices: files\nethers: files\nrpc: files\n";
 
-/// Where PID 1 writes what services should know of the host; services with the host's network see
-/// it at `/run/host`.
+/// The files in which PID 1 describes the host to services; services with the host's network see
+/// them in `/run/host`.
 const HOST_FACTS: &[&str] = &["hostname", "hosts", "machine-id", "resolv.conf"];
 
 /// The folders and links that a root filesystem starts with.
@@ -152,7 +152,8 @@ fn pam(tree: &mut Tree) {
     }
 }
 
-/// Joins the trusted certificates to the one file that everything reads (`update-ca-certificates`).
+/// Joins the trusted certificates into the one file that all programs read
+/// (`update-ca-certificates`).
 fn certificates(tree: &mut Tree) -> Result<()> {
     const SOURCE: &str = "usr/share/ca-certificates";
     let mut bundle = Vec::new();
@@ -172,7 +173,7 @@ fn certificates(tree: &mut Tree) -> Result<()> {
     Ok(())
 }
 
-/// Points the files that describe the host at what PID 1 writes.
+/// Links the files that describe the host to those that PID 1 writes.
 pub(crate) fn link_host_facts(tree: &mut Tree) {
     for name in HOST_FACTS {
         tree.put(

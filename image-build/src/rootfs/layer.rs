@@ -1,7 +1,7 @@
 //! A Debian package as a layer of a root filesystem: its files, without its maintainer scripts.
 //!
-//! Each package is unpacked once into the cache: its `data.tar` plain, beside an index of where in it
-//! each file's bytes are and what they hash to. Assembling a tree from layers then reads indexes only.
+//! Each package is unpacked once into the cache: its `data.tar`, uncompressed, and an index with the position and
+//! hash of each file's bytes. Assembling a tree from layers then reads indexes only.
 
 use std::fs::{self, File};
 use std::io::{BufReader, Read};
@@ -55,7 +55,7 @@ impl Layer {
     /// Opens the package's layer in `cache`, which is made from the `.deb` if it is not there.
     ///
     /// # Errors
-    /// The `.deb` is not what the package lists promised, or cannot be unpacked.
+    /// If the `.deb` does not match the package lists, or cannot be unpacked.
     pub(crate) fn open(cache: &Path, deb: &Deb, stage: &Stage) -> Result<Self> {
         let folder = cache.join("layers").join(&deb.sha256);
         let index = folder.join("index.json");
@@ -94,7 +94,7 @@ impl Layer {
     }
 }
 
-/// Writes the layer to a folder of its own and moves that into place when it is complete.
+/// Writes the layer to a temporary folder and moves that into place when it is complete.
 fn unpack(deb: &Deb, folder: &Path, stage: &Stage) -> Result<()> {
     deb.verify()?;
     let partial = PathBuf::from(format!("{}.{}", folder.display(), std::process::id()));
@@ -147,7 +147,7 @@ fn index_entry<R: Read>(entry: &mut tar::Entry<'_, R>, before: &[Entry]) -> Resu
     }))
 }
 
-/// A hard link is the file it names, which stands before it in the archive.
+/// A hard link is the file it names, which comes before it in the archive.
 fn linked(target: &str, before: &[Entry]) -> Result<EntryKind> {
     let same = |path: &str| path.trim_start_matches("./") == target.trim_start_matches("./");
     let found = before.iter().find(|entry| same(&entry.path));

@@ -1,7 +1,7 @@
 //! `/etc/ld.so.cache`, by which the dynamic linker finds libraries without searching.
 //!
-//! trixie's own `ldconfig` makes it: from a folder with the tree's libraries only, and with the tree's
-//! name for root, which needs no rights.
+//! trixie's own `ldconfig` makes it, with a folder that has only the tree's libraries as its root, which needs no
+//! privileges.
 
 use std::fs;
 use std::path::Path;

@@ -1,5 +1,4 @@
-//! What goes with our own commands: completions for the shell and manual pages, from the definitions that
-//! the command itself is made of.
+//! Shell completions and manual pages of our own commands, generated from the definitions of the commands themselves.
 
 use std::io;
 
@@ -12,11 +11,11 @@ use super::tree::Tree;
 
 /// The package of the one command that people type.
 const PACKAGE: &str = "tare-cli";
-/// Where bash's completions and manual pages are, everywhere (`bash-completion`, `hier(7)`).
+/// The standard locations of bash's completions and of manual pages (`bash-completion`, `hier(7)`).
 const COMPLETIONS: &str = "usr/share/bash-completion/completions";
 const PAGES: &str = "usr/share/man/man1";
 
-/// Adds what goes with the command of `package`, if it has something.
+/// Adds the completions and manual pages of the command of `package`, if it has one.
 pub(super) fn add(package: &str, tree: &mut Tree) -> io::Result<()> {
     if package != PACKAGE {
         return Ok(());

@@ -1,5 +1,5 @@
-//! A file tree as data: what will be in the image, with owners and modes, without a file on disk.
-//! So no build step needs root, and the order of everything is the order of names.
+//! A file tree as data: the contents of the image, with owners and modes, without a file on disk. So no build step
+//! needs root, and everything is in the order of names.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -74,7 +74,7 @@ impl Content {
         }
     }
 
-    /// The whole of the file `path`, which must stay as it is until the image is written.
+    /// The whole of the file `path`, which must not change until the image is written.
     pub(crate) fn of_file(path: &Path) -> Result<Self> {
         let size = fs::metadata(path)
             .with_context(|| format!("read {}", path.display()))?
@@ -136,12 +136,12 @@ impl Node {
     }
 }
 
-/// Nodes by path, `etc/passwd` without a leading slash; parents stand before their children.
+/// Nodes by path, `etc/passwd` without a leading slash; parents come before their children.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Tree(BTreeMap<String, Node>);
 
 impl Tree {
-    /// Puts `node` at `path` (absolute or not), with the folders above it, in place of what was there.
+    /// Puts `node` at `path` (absolute or not), with the folders above it, and replaces what was there.
     pub(crate) fn put(&mut self, path: &str, node: Node) {
         let path = canonical(path);
         if path.is_empty() {
@@ -196,7 +196,7 @@ impl Tree {
         self.0.remove(&path);
     }
 
-    /// Removes every node that `unwanted` says yes to, folders with their content.
+    /// Removes every node for which `unwanted` is true, folders with their content.
     pub(crate) fn remove_all(&mut self, unwanted: impl Fn(&str, &Node) -> bool) {
         let paths: Vec<String> = self
             .iter()
@@ -229,13 +229,13 @@ impl Tree {
     pub(crate) fn graft(&mut self, path: &str, other: &Tree) {
         self.ensure_directory(path, 0o755);
         for (below, node) in other.iter() {
-            // Not `put`: below `path` there is a root of its own, with its own `/usr` merge.
+            // Not `put`: below `path` there is a separate root, with its own `/usr` merge.
             self.0.insert(format!("{path}/{below}"), node.clone());
         }
     }
 
-    /// Lays the folder `overlay` of the source tree over this tree. A file that replaces another keeps
-    /// its owner and mode; others are root's and 0755 or 0644, whatever the checkout's umask was.
+    /// Lays the folder `overlay` of the source tree over this tree. A file that replaces another gets the old one's
+    /// owner and mode; others are root's and 0755 or 0644, whatever the checkout's umask was.
     pub(crate) fn lay_over(&mut self, overlay: &Path) -> Result<()> {
         for (path, below) in files_below(overlay)? {
             let meta = fs::symlink_metadata(&path)?;

@@ -1,11 +1,11 @@
-//! What a package has for machines that are not this one: documentation, other init systems,
+//! What a package contains for other machines than this one: documentation, other init systems,
 //! package managers, translations.
 
 use super::tree::{Node, Tree};
 
 /// Whole folders and files that no service needs.
 const UNWANTED: &[&str] = &[
-    // For people.
+    // For human readers.
     "usr/share/apport",
     "usr/share/bash-completion",
     "usr/share/bug",
@@ -83,8 +83,8 @@ fn is_other_locale(path: &str, _: &Node) -> bool {
     below.is_some_and(|name| !name.contains('/')) && path != LOCALE
 }
 
-/// Takes away the bits by which a file gives its caller another's rights. Services get no new
-/// privileges in any case (`no_new_privs`); so that no file needs trust, none asks for it.
+/// Removes the bits with which a file runs with the rights of its owner or group. Services get no
+/// new privileges in any case (`no_new_privs`), but this way no file has to be trusted.
 pub(crate) fn disarm(tree: &mut Tree) {
     for node in tree.nodes_mut().filter(|node| !node.is_directory()) {
         node.mode &= !0o6000;

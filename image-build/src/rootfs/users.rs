@@ -1,5 +1,5 @@
-//! The users and groups of a root filesystem: a small base, and what packages ask for by
-//! `sysusers.d(5)`, as systemd-sysusers would make them.
+//! The users and groups of a root filesystem: a small base, and those that packages request in `sysusers.d(5)`, as
+//! systemd-sysusers would make them.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -21,7 +21,7 @@ const SCRIPTED: &[(&str, &str)] = &[
     ("usr/sbin/dockerd", "g docker -"),
 ];
 
-/// Where ids that packages leave open are: Debian's range for system users.
+/// The range for ids that packages leave open: Debian's for system users.
 const DYNAMIC: std::ops::Range<u32> = 100..1000;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,10 +41,10 @@ struct Accounts {
     members: BTreeMap<String, Vec<String>>,
 }
 
-/// Writes `/etc/passwd`, `group` and `shadow`: nobody has a password.
+/// Writes `/etc/passwd`, `group` and `shadow`; no user has a password.
 ///
 /// # Errors
-/// Quotes a line of sysusers.d that is not understood.
+/// Quotes a line of sysusers.d that cannot be parsed.
 pub(crate) fn write(tree: &mut Tree) -> Result<()> {
     let mut accounts = Accounts::default();
     accounts.add_all(BASE)?;
@@ -151,7 +151,7 @@ impl Accounts {
         Ok(())
     }
 
-    /// A group's name or number where one is given, else the user's own group, which is made.
+    /// The group given by name or number, otherwise the user's own group, which is created.
     fn primary_group(&mut self, user: &str, uid: Option<&str>, group: &str) -> Result<u32> {
         if let Ok(gid) = group.parse() {
             return Ok(gid);
@@ -220,8 +220,8 @@ fn words(line: &str) -> Vec<String> {
         .collect()
 }
 
-/// An id that follows from the name, so that it is the same in every root filesystem and every
-/// release: files on the state partition belong to it. The next free one where two names collide.
+/// An id derived from the name, so that it is the same in every root filesystem and every release: files on the state
+/// partition belong to it. The next free one if two names collide.
 fn dynamic_id(name: &str, taken: impl Fn(u32) -> bool) -> u32 {
     // FNV-1a, 32 bits.
     let hash = name.bytes().fold(0x811c_9dc5_u32, |hash, byte| {

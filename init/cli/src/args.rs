@@ -1,4 +1,4 @@
-//! What can be typed. Completions and manual pages are made of the same definitions.
+//! Command-line arguments. Completions and manual pages are generated from the same definitions.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;

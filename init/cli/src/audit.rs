@@ -20,7 +20,7 @@ pub(crate) fn audit(context: &Context, name: Option<&str>) -> Result<(), Failed>
     })
 }
 
-/// A row a service, the most exposed first.
+/// One row per service, the most exposed first.
 pub(crate) fn overview(audits: &AuditServices, style: Style) -> String {
     let head = [
         ("SERVICE", Align::Left),
@@ -74,13 +74,13 @@ fn score(score: u32) -> Cell {
     Cell::new(score.to_string(), look)
 }
 
-/// What it shares with the host; all services share its clocks.
+/// The namespaces it shares with the host, without `time`, which all services share.
 fn shared(rights: &Rights) -> Vec<&str> {
     let names = rights.host_namespaces.iter().map(String::as_str);
     names.filter(|name| *name != "time").collect()
 }
 
-/// All that is known of one service.
+/// All that is known about one service.
 pub(crate) fn details(audit: &Audit, style: Style) -> String {
     let name = style.paint(Look::Bold, &audit.name);
     let Some(rights) = &audit.rights else {
@@ -160,7 +160,7 @@ fn facts(rights: &Rights) -> Vec<(&'static str, String)> {
     facts
 }
 
-/// Capabilities without what all their names begin with.
+/// Capabilities without the prefix of their names.
 fn names(set: &[String]) -> String {
     let names = set.iter().map(|name| name.trim_start_matches("CAP_"));
     names.collect::<Vec<_>>().join(" ")

@@ -9,7 +9,7 @@ use crate::table::{Align, Cell, table};
 use crate::units::seconds;
 use tare_control::{GetBootTimeline, Span, SpanKind};
 
-/// `tare boot analyze`: each part with its beginning and length, and what the machine waited for.
+/// `tare boot analyze`: each part with its beginning and duration, and what the machine waited for.
 pub(crate) fn analyze(timeline: &GetBootTimeline, style: Style) -> String {
     let head = [
         ("PART", Align::Left),
@@ -55,10 +55,10 @@ fn length(span: &Span) -> Option<u64> {
     Some(span.ended?.saturating_sub(span.began))
 }
 
-/// What the machine waited for: the last that had to end before it was ready, what that waited for longest,
-/// and so on to the beginning.
+/// What the machine waited for: the last part that had to end before it was ready, the one that this part waited for
+/// longest, and so on back to the beginning.
 fn critical_chain(timeline: &GetBootTimeline) -> Vec<&Span> {
-    // What began on demand when it was ready already is not among them.
+    // Services started on demand after the machine was ready do not count.
     let ready_at = timeline.ready_at.unwrap_or(u64::MAX);
     let awaited = |span: &&Span| span.required && span.began <= ready_at;
     let required = timeline.spans.iter().filter(awaited);

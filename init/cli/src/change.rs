@@ -9,7 +9,7 @@ use tare_control::{
     CallError, Client, Event, EventKind, ListServices, Method, Monitor, Nothing, Replies, State,
 };
 
-/// What is wanted of a service.
+/// The requested change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wish {
     Start,
@@ -17,14 +17,14 @@ pub(crate) enum Wish {
     Restart,
 }
 
-/// What has become of it.
+/// Its outcome.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 struct Outcome {
     service: String,
     state: State,
 }
 
-/// Does it and, unless told not to, waits for what comes of it.
+/// Makes the change and, unless told not to, waits for its outcome.
 pub(crate) fn change(context: &Context, change: &Change, wish: Wish) -> Result<(), Failed> {
     let name = || change.name.clone();
     let method = match wish {
@@ -36,7 +36,7 @@ pub(crate) fn change(context: &Context, change: &Change, wish: Wish) -> Result<(
         let done: Nothing = context.call(&method)?;
         return context.show(&done, |_, _| String::new());
     }
-    // Before the call, so that nothing of what follows it is missed.
+    // Before the call, so that no event after it is missed.
     let mut events = monitor(context)?;
     let mut client = context.connect()?;
     let before = state(&mut client, &change.name)?;
@@ -51,7 +51,7 @@ pub(crate) fn change(context: &Context, change: &Change, wish: Wish) -> Result<(
     })
 }
 
-/// Events from the moment on when this returns.
+/// The events from the moment this returns.
 fn monitor(context: &Context) -> Result<Replies<Monitor>, Failed> {
     let mut events = context
         .connect()?
@@ -69,8 +69,8 @@ fn state(client: &mut Client, name: &str) -> Result<State, Failed> {
     found.map(|service| service.state).ok_or_else(gone)
 }
 
-/// The state that the service comes to, beginning with `state`, unless somebody changes it again. `started` says
-/// whether the run that is waited for has begun before the first of `events`.
+/// The state that the service reaches, starting from `state`, unless it is changed again. `started` says whether the
+/// awaited run began before the first of `events`.
 fn settle(
     mut state: State,
     mut started: bool,
@@ -97,7 +97,7 @@ fn settle(
     Ok(state)
 }
 
-/// Whether nothing more comes of the wish. Who is told to stop may have been about to do something else.
+/// Whether the outcome is final. A service that is told to stop may have been in transition to another state.
 fn is_final(state: State, wish: Wish) -> bool {
     match wish {
         Wish::Start | Wish::Restart => state.is_settled(),
@@ -112,8 +112,8 @@ fn after(state: State, event: &Event, name: &str) -> State {
     }
 }
 
-/// Whether a run of the service has ended and it waits for its next time; or to be started again at once, if
-/// that run is not the one that is waited for.
+/// Whether a run of the service has ended and the service waits for its next run, or for an immediate restart if that
+/// run is not the awaited one.
 fn has_run(event: &Event, name: &str) -> bool {
     let states = (event.old_state, event.new_state);
     let waits = states == (Some(State::Stopping), Some(State::Waiting));
@@ -141,7 +141,7 @@ fn late(change: &Change, state: State) -> Failed {
     ))
 }
 
-/// Whether that is what was wanted.
+/// Checks that `state` is what was requested.
 fn judge(name: &str, state: State, wish: Wish) -> Result<(), Failed> {
     let runs_or_ran = matches!(state, State::Ready | State::Done | State::Degraded);
     let good = match wish {

@@ -6,7 +6,7 @@ use crate::style::{Look, Style};
 use std::io::{self, Write};
 use tare_control::{Event, EventKind, Method, Monitor, State};
 
-/// Shows what has happened, and with `follow` what does.
+/// Shows past events and, with `follow`, new ones.
 pub(crate) fn events(context: &Context, follow: bool) -> Result<(), Failed> {
     let recent = Some(true);
     let events = context
@@ -23,7 +23,7 @@ pub(crate) fn events(context: &Context, follow: bool) -> Result<(), Failed> {
     Ok(())
 }
 
-/// One line an event, also as JSON, so that a reader sees each when it comes.
+/// Writes one line per event, also as JSON, so that a reader sees each as it arrives.
 fn write(context: &Context, event: &Event) -> Result<(), Failed> {
     let text = match context.json {
         true => serde_json::to_string(event).map_err(io::Error::from)? + "\n",

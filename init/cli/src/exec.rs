@@ -6,7 +6,7 @@ use std::io::{stderr, stdin, stdout};
 use std::os::fd::AsFd;
 use tare_control::{ExecInService, Method};
 
-/// Runs `command` in the container of service `name`, on our own input and output.
+/// Runs `command` in the container of service `name`, with our own standard streams.
 pub(crate) fn exec(
     context: &Context,
     name: &str,
@@ -27,7 +27,7 @@ pub(crate) fn exec(
     }
 }
 
-/// As a shell tells it: 128 and the number of the signal that ended it (POSIX, 2.8.2).
+/// The exit status as in a shell: 128 plus the number of the signal that ended it (POSIX, 2.8.2).
 fn status(ended: ExecInService) -> u8 {
     let of_signal = |signal: i32| 128 + (signal & 0x7f);
     let status = ended.status.or(ended.signal.map(of_signal)).unwrap_or(1);

@@ -1,4 +1,4 @@
-//! How the command ends when it does not succeed.
+//! How the command ends on failure.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -6,19 +6,19 @@ use std::process::ExitCode;
 use tare_control::{CallError, Failure};
 use thiserror::Error;
 
-/// Why the command has not succeeded.
+/// Why the command failed.
 #[derive(Debug, Error)]
 pub enum Failed {
-    /// PID 1 has no answer.
+    /// The call to PID 1 failed.
     #[error(transparent)]
     Call(#[from] CallError),
-    /// What was wanted did not come about.
+    /// The requested outcome did not come about.
     #[error("{0}")]
     NotSo(String),
-    /// The machine is not ready; the status has said so.
+    /// The machine is not ready; the output has said so.
     #[error("")]
     NotReady,
-    /// The program that was run has ended so; it has said why itself.
+    /// The exit status of the program that was run; it has given the reason itself.
     #[error("")]
     Program(u8),
     /// The log cannot be read.
@@ -35,7 +35,7 @@ pub enum Failed {
 }
 
 impl Failed {
-    /// The exit status, as `tare --help` lists them.
+    /// The exit status, as listed in `tare --help`.
     #[must_use]
     pub fn status(&self) -> u8 {
         match self {
@@ -51,19 +51,19 @@ impl Failed {
             Self::Call(_) => 3,
             Self::NotReady => 5,
             Self::Program(status) => *status,
-            // Whoever read it has seen enough.
+            // The reader has seen enough.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
             Self::Output(_) => 1,
         }
     }
 
-    /// Tells it, and how the process is to end.
+    /// Reports the failure and returns the exit code.
     #[must_use]
     pub fn report(&self) -> ExitCode {
         let status = self.status();
         let text = self.to_string();
         if status != 0 && !text.is_empty() {
-            // Nobody is left to be told that this cannot be written.
+            // A failure to write this cannot be reported.
             let _ = writeln!(io::stderr(), "tare: {text}");
         }
         ExitCode::from(status)

@@ -1,6 +1,6 @@
-//! What every command shows of one fixed machine.
+//! The output of every command for one fixed machine.
 //!
-//! `TARE_GOLDEN=write cargo test -p tare-cli` writes the files anew.
+//! `TARE_GOLDEN=write cargo test -p tare-cli` rewrites the files.
 
 use crate::style::Style;
 use crate::{audit, boot, events, list, show, status};
@@ -15,7 +15,7 @@ use tare_control::{
 const PLAIN: Style = Style { colors: false };
 const SECOND: u64 = 1_000_000;
 
-/// `got` is what the golden file `name` holds.
+/// Checks that `got` equals the golden file `name`.
 pub(crate) fn check(name: &str, got: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("src/golden")

@@ -1,7 +1,7 @@
 //! The `tare` command.
 //!
-//! It asks PID 1 over the control socket and shows the answer: as text for people, or with `--json` as it
-//! came. What is shown is made by pure functions of an answer; golden files hold what they make.
+//! It calls PID 1 over the control socket and shows the reply, as text or, with `--json`, unchanged. Pure functions
+//! of a reply make the output; golden files hold it.
 
 #![forbid(unsafe_code)]
 

@@ -43,7 +43,7 @@ fn row(service: &Service, now: u64) -> [Cell; 7] {
     ]
 }
 
-/// What it says of itself; where it says nothing and does not run, how it ended.
+/// Its status text. If that is empty and the service does not run, how it ended.
 fn note(service: &Service) -> String {
     let exit = service.last_exit.as_ref().filter(|_| service.pid.is_none());
     match exit {

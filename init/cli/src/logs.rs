@@ -1,4 +1,4 @@
-//! `tare logs`: what the log's files say, and what waits in memory for room on the disk.
+//! `tare logs`: the log's files, and the lines that wait in memory for room on the disk.
 
 use crate::Failed;
 use crate::args::Lines;
@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 use tare_control::{CallError, Failure, Method, ShowService};
 use tare_log::{Filter, Reader, Record};
 
-/// Where the services that have this command see the log, and what waits for it.
+/// Where services that have this command see the log, and the lines that wait for it.
 const FOLDER: &str = "/var/log/tare";
 const STATE: &str = "/run/log";
-/// With what following begins.
+/// How many lines following begins with.
 const RECENT: usize = 10;
 
-/// Shows what `services` said, all of them if none is named.
+/// Shows the log of `services`, or of all if none is named.
 pub(crate) fn logs(context: &Context, lines: &Lines, services: &[String]) -> Result<(), Failed> {
     let folder = lines.folder.as_deref().unwrap_or(Path::new(FOLDER));
     let unreadable = |source| Failed::Log {
@@ -35,7 +35,7 @@ pub(crate) fn logs(context: &Context, lines: &Lines, services: &[String]) -> Res
             Some(failed) if !lines.follow => return Err(failed),
             Some(failed) if !told_unreadable => {
                 told_unreadable = true;
-                // Nobody is left to be told that this cannot be written.
+                // A failure to write this cannot be reported.
                 let _ = writeln!(io::stderr(), "tare: {failed}");
             }
             _ if !lines.follow => return Ok(()),
@@ -45,7 +45,8 @@ pub(crate) fn logs(context: &Context, lines: &Lines, services: &[String]) -> Res
     }
 }
 
-/// Shows what service `name` said. PID 1 is asked whether there is one, but if it has no answer the log has.
+/// Shows the log of service `name`. PID 1 is asked whether the service exists; if it does not reply, the log is read
+/// anyway.
 pub(crate) fn of_service(context: &Context, name: &str, lines: &Lines) -> Result<(), Failed> {
     let name = name.to_owned();
     let service = context.call::<ShowService>(&Method::ShowService { name: name.clone() });
@@ -64,7 +65,7 @@ fn open(folder: &Path, lines: &Lines, services: &[String]) -> io::Result<Reader>
         boot: lines.boot.clone(),
         grep: lines.grep.clone(),
     };
-    // What waits does so for this machine's log.
+    // Waiting lines belong to this machine's log.
     let state = lines.folder.is_none().then(|| PathBuf::from(STATE));
     let mut reader = Reader::with_memory(folder, state.as_deref(), &filter)?;
     if lines.follow {
@@ -89,7 +90,7 @@ fn shown(record: &Record<'_>, context: &Context) -> String {
     }
 }
 
-/// A record as a line for people.
+/// A record as a line of text.
 fn line(record: &Record<'_>, style: Style) -> String {
     let look = match record.priority.number() {
         0..=3 => Look::Bad,
@@ -99,17 +100,17 @@ fn line(record: &Record<'_>, style: Style) -> String {
     };
     let time = style.paint(Look::Dim, record.wall);
     let service = style.paint(Look::Bold, record.service);
-    // The rest is escaped in the files already; these mean something to terminals, too (ECMA-48, C1).
+    // Other control characters are already escaped in the files; these also control terminals (ECMA-48, C1).
     let control = |character: char| character.is_control() && character != '\t';
     let text = record.text().replace(control, "\u{fffd}");
     format!("{time} {service}: {}\n", style.paint(look, &text))
 }
 
-/// Tells once of each number of lines that are lost and that no line tells of yet.
+/// Reports each number of lost lines once, unless a line already reports them.
 fn tell_lost(reader: &Reader, told: &mut u64) {
     let lost = reader.lost();
     if lost > *told {
-        // Nobody is left to be told that this cannot be written.
+        // A failure to write this cannot be reported.
         let _ = writeln!(
             io::stderr(),
             "tare: {lost} lines are lost: the disk takes none, and memory is full"

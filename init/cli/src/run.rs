@@ -1,4 +1,4 @@
-//! From what was typed to what is done.
+//! From arguments to actions.
 
 use crate::args::{Arguments, BootCommand, Command, ServiceCommand};
 use crate::change::Wish;
@@ -23,12 +23,12 @@ impl Context {
         Ok(Client::connect(&self.socket)?)
     }
 
-    /// The answer to one call.
+    /// The reply to one call.
     pub(crate) fn call<T: DeserializeOwned>(&self, method: &Method) -> Result<T, Failed> {
         Ok(self.connect()?.call(method)?)
     }
 
-    /// Shows `answer` as JSON or as `text` makes it.
+    /// Shows `answer` as JSON, or as formatted by `text`.
     pub(crate) fn show<T: Serialize>(
         &self,
         answer: &T,
@@ -42,16 +42,16 @@ impl Context {
     }
 }
 
-/// JSON as people can read it, too.
+/// JSON with indentation, for people.
 pub(crate) fn json(value: &impl Serialize) -> Result<String, Failed> {
     let text = serde_json::to_string_pretty(value).map_err(io::Error::from)?;
     Ok(text + "\n")
 }
 
-/// Does what was typed.
+/// Runs the command.
 ///
 /// # Errors
-/// Why it has not come about.
+/// Why it failed.
 pub fn run(arguments: &Arguments) -> Result<(), Failed> {
     let global = &arguments.global;
     let context = Context {
@@ -113,11 +113,11 @@ fn end(context: &Context, method: &Method) -> Result<(), Failed> {
     context.show(&done, |_, _| String::new())
 }
 
-/// Two versions: this command's, and that of the system whose PID 1 answers.
+/// Two versions: that of this command and that of the system whose PID 1 replies.
 #[derive(Debug, Serialize)]
 struct Versions {
     command: &'static str,
-    /// None where PID 1 does not answer.
+    /// `None` if PID 1 does not reply.
     system: Option<String>,
     kernel: Option<String>,
 }

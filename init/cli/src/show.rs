@@ -64,7 +64,7 @@ fn facts(shown: &ShowService) -> Vec<(&'static str, String)> {
     known.filter(|(_, value)| !value.is_empty()).collect()
 }
 
-/// Every value that has parts no more, by its dotted key; what is absent or empty is left out.
+/// All values that are not tables, by dotted key. Absent and empty ones are left out.
 fn leaves(value: &Value) -> Vec<(String, String)> {
     let Value::Object(map) = value else {
         return Vec::new();

@@ -1,10 +1,10 @@
-//! Colours, where they are wanted.
+//! Colours, if wanted.
 
 use crate::args::Color;
 use std::io::{IsTerminal, stdout};
 use tare_control::{Health, State};
 
-/// A way to show a word (ECMA-48, SGR).
+/// How a word is shown (ECMA-48, SGR).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Look {
     Plain,
@@ -15,14 +15,14 @@ pub(crate) enum Look {
     Bad,
 }
 
-/// Whether looks are shown.
+/// Whether colours are used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Style {
     pub(crate) colors: bool,
 }
 
 impl Style {
-    /// What `wanted` means here: <https://no-color.org>.
+    /// Resolves `wanted` for this output (<https://no-color.org>).
     pub(crate) fn of(wanted: Color) -> Self {
         let unset = |name: &str| std::env::var_os(name).is_none_or(|value| value.is_empty());
         let capable = || std::env::var_os("TERM").is_some_and(|term| term != "dumb");
@@ -34,7 +34,7 @@ impl Style {
         Self { colors }
     }
 
-    /// `text`, shown so.
+    /// `text` with this look.
     pub(crate) fn paint(self, look: Look, text: &str) -> String {
         let code = match look {
             _ if !self.colors || text.is_empty() => return text.to_owned(),

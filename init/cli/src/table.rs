@@ -18,7 +18,7 @@ impl Cell {
         Self(text.into(), look)
     }
 
-    /// A figure, or a dash where there is none.
+    /// A figure, or a dash if there is none.
     pub(crate) fn or_dash(text: Option<String>) -> Self {
         match text {
             Some(text) => text.into(),
@@ -37,7 +37,7 @@ impl<T: Into<String>> From<T> for Cell {
     }
 }
 
-/// A table with a head, its columns as wide as they must be and two blanks apart.
+/// A table with a header. Columns are as wide as needed and two spaces apart.
 pub(crate) fn table<const N: usize>(
     head: [(&str, Align); N],
     rows: Vec<[Cell; N]>,

@@ -25,19 +25,19 @@ enum Order {
     Restarts,
 }
 
-/// One look at the machine.
+/// One sample of the machine.
 #[derive(Debug, Clone)]
 struct Sight {
     machine: GetStatus,
     services: Vec<Service>,
 }
 
-/// A service in a look, with what it used since the one before.
+/// A service in a sample, with what it has used since the previous one.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 struct Row {
     service: String,
     state: tare_control::State,
-    /// Of one processor, in percent; none at the first look.
+    /// In percent of one processor; `None` in the first sample.
     cpu_percent: Option<f64>,
     memory: Option<u64>,
     tasks: Option<u64>,
@@ -59,7 +59,7 @@ fn look(client: &mut Client) -> Result<Sight, Failed> {
     Ok(Sight { machine, services })
 }
 
-/// One look after the other as text, or as a line of JSON each.
+/// Prints one sample after the other, as text or as one line of JSON each.
 fn print(context: &Context, mut client: Client, delay: Duration, count: u32) -> Result<(), Failed> {
     let mut before = None;
     for n in 0..count {
@@ -133,7 +133,7 @@ fn rows(now: &Sight, before: Option<&Sight>, order: Order) -> Vec<Row> {
     rows
 }
 
-/// The largest first, and by name where they are as large.
+/// Sorts the largest first, and equal ones by name.
 fn sort(rows: &mut [Row], order: Order) {
     let tenths = |row: &Row| row.cpu_percent.map(|percent| (percent * 10.0) as u64);
     match order {

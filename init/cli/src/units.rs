@@ -1,4 +1,4 @@
-//! Times and sizes as people read them.
+//! Times and sizes for people.
 
 /// A size with three digits: `12.3 MiB`.
 pub(crate) fn bytes(bytes: u64) -> String {
@@ -37,7 +37,7 @@ pub(crate) fn seconds(micros: u64) -> String {
     format!("{:.3} s", micros as f64 / 1e6)
 }
 
-/// What a service said as one line that a terminal only shows: without control characters.
+/// A service's text as one line that is safe to show on a terminal: without control characters.
 pub(crate) fn harmless(text: &str) -> String {
     let shown = |c: char| if c.is_control() { '\u{fffd}' } else { c };
     text.chars().map(shown).collect()

@@ -1,4 +1,4 @@
-//! Spans of time as people write them: `100ms`, `30s`, `5min`, `1h`.
+//! Time spans as people write them: `100ms`, `30s`, `5min`, `1h`.
 
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use std::time::Duration;
 #[serde(try_from = "String", into = "String")]
 pub struct Span(pub Duration);
 
-/// Units from the largest down, each with its length in milliseconds.
+/// Units, largest first, each with its length in milliseconds.
 const UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("min", 60_000), ("s", 1_000), ("ms", 1)];
 
 impl Span {

@@ -4,11 +4,12 @@ use crate::{Machine, Service};
 use toml::Value;
 
 impl Service {
-    /// Whether it runs where `machine` is the configuration: it is not disabled, and what it is for is configured.
+    /// Whether the service runs on a machine with the configuration `machine`: it is enabled, and its `enabled-with`
+    /// key is set.
     #[must_use]
     pub fn runs_on(&self, machine: &Machine) -> bool {
         let configured = |key: &String| {
-            // Every configuration can be written down; one that could not would be none.
+            // Serializing a configuration cannot fail. If it did, the key would count as not set.
             let whole = Value::try_from(machine).ok();
             whole.is_some_and(|whole| {
                 key.split('.')

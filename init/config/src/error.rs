@@ -1,11 +1,11 @@
-//! One kind of error for every text we read: where, what, and what instead.
+//! The one error type for all text that is parsed: where, what, and what instead.
 
 use std::fmt;
 
-/// A place in a source: line and column, both from 1.
+/// A position in a source. Lines and columns start at 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Location {
-    /// What was read, in a word: `user-data`, `ssh/service.toml`.
+    /// The name of what was read, as in `user-data` or `ssh/service.toml`.
     pub source: String,
     /// Line, from 1.
     pub line: usize,
@@ -14,7 +14,7 @@ pub struct Location {
 }
 
 impl Location {
-    /// The place of byte `offset` of `text`.
+    /// The location of byte `offset` in `text`.
     #[must_use]
     pub fn of(source: &str, text: &str, offset: usize) -> Self {
         let mut end = offset.min(text.len());
@@ -37,7 +37,7 @@ impl fmt::Display for Location {
     }
 }
 
-/// Why a text was refused. It is refused whole.
+/// Why a text was rejected. It is rejected as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{location}: {message}")]
 pub struct ConfigError {
@@ -47,7 +47,7 @@ pub struct ConfigError {
     pub message: String,
 }
 
-/// The sentence about a name that is not one of `known`, with the nearest if one is near.
+/// The message about a name that is not in `known`, with the nearest known name if one is close.
 pub(crate) fn unknown(noun: &str, name: &str, known: &[&str]) -> String {
     match nearest(name, known) {
         Some(near) => format!("unknown {noun} `{name}`, did you mean `{near}`?"),
@@ -55,7 +55,7 @@ pub(crate) fn unknown(noun: &str, name: &str, known: &[&str]) -> String {
     }
 }
 
-/// The name of `known` within a third of the longer name's length, the nearest first.
+/// The nearest name in `known`, if its distance is at most a third of the longer name's length.
 fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     let near = |candidate: &&str| {
         let distance = distance(name, candidate);
@@ -67,7 +67,7 @@ fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     scored.min().map(|(_, candidate)| candidate)
 }
 
-/// Levenshtein's distance, in bytes.
+/// Levenshtein distance, in bytes.
 fn distance(a: &str, b: &str) -> usize {
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.bytes().enumerate() {

@@ -1,4 +1,5 @@
-//! Layers of configuration: each is checked alone, then with those it is laid over, and refused whole.
+//! Configuration layers. Each is checked on its own and then merged with those below it. A bad layer is rejected as a
+//! whole.
 
 use crate::error::{ConfigError, Location, unknown};
 use crate::machine::Machine;
@@ -8,10 +9,10 @@ use std::collections::BTreeMap;
 use toml::de::DeTable;
 use toml::{Table, Value};
 
-/// A source of configuration that has been checked.
+/// A configuration source that has been checked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Layer {
-    /// What it is called in messages: `image`, `fw_cfg`, `nocloud`.
+    /// Its name in messages: `image`, `fw_cfg`, `nocloud`.
     pub source: String,
     table: Table,
 }
@@ -20,7 +21,7 @@ impl Layer {
     /// Checks `bytes` as configuration for a machine whose image has `services`.
     ///
     /// # Errors
-    /// The first thing wrong with it; nothing of it may be used then.
+    /// The first error in it. Nothing of the layer may be used then.
     pub fn parse(source: &str, bytes: &[u8], services: &[&str]) -> Result<Self, ConfigError> {
         let text = decode(source, bytes)?;
         let located = |error: toml::de::Error| locate(source, text, &error);
@@ -37,10 +38,11 @@ impl Layer {
 /// Which layer set a key, by the key's dotted path.
 pub type Origins = BTreeMap<String, String>;
 
-/// Merges `layers`, the later over the earlier: tables are merged, anything else replaces.
+/// Merges `layers`, later ones over earlier ones. Tables are merged, any other value is replaced.
 ///
 /// # Errors
-/// If layers that are right alone are wrong together: why the last does not go with those before, which do.
+/// If individually valid layers conflict when merged: why the last one does not fit those before it, which fit each
+/// other.
 pub fn merge(layers: &[Layer]) -> Result<(Machine, Origins), String> {
     let mut merged = Table::new();
     let mut origins = Origins::new();
@@ -53,7 +55,7 @@ pub fn merge(layers: &[Layer]) -> Result<(Machine, Origins), String> {
     Ok((machine, origins))
 }
 
-/// Merged layers have no lines; the key stands in what the error says of itself.
+/// Merged layers have no line numbers; the text of the error names the key.
 fn conflict(layers: &[Layer], error: &toml::de::Error) -> String {
     let names: Vec<&str> = layers.iter().map(|layer| layer.source.as_str()).collect();
     let (last, before) = names.split_last().unwrap_or((&"", &[]));
@@ -85,7 +87,7 @@ fn overlay(under: &mut Table, over: &Table, source: &str, prefix: &str, origins:
     }
 }
 
-/// Checks the names that are keys: services must be the image's, apps and links well-formed.
+/// Checks names that are used as keys: services must be in the image, names of apps and links must be well-formed.
 fn check_names(source: &str, text: &str, services: &[&str]) -> Result<(), ConfigError> {
     let Ok(document) = DeTable::parse(text) else {
         return Ok(());
@@ -101,7 +103,7 @@ fn check_names(source: &str, text: &str, services: &[&str]) -> Result<(), Config
     check_keys(source, text, table, &["network", "interfaces"], &link_name)
 }
 
-/// A service can only wait for one that is there.
+/// A service can only wait for services in the image.
 fn check_conditions(
     source: &str,
     text: &str,

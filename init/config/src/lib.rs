@@ -1,7 +1,7 @@
-//! The TOML schema of Tare: what a service is, what a machine's configuration is.
+//! Tare's TOML schema: services and the configuration of a machine.
 //!
-//! Everything here is pure: text in, types or a located error out. Nothing reads a file,
-//! nothing knows the kernel. Strings become types once, in this crate.
+//! Everything here is pure: text in, types or a located error out. Nothing reads a file or depends on the kernel.
+//! Strings become types once, in this crate.
 
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,4 @@
-//! A machine's configuration: what user-data may say.
+//! A machine's configuration: what user-data may set.
 
 mod access;
 mod control;
@@ -24,9 +24,9 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Machine {
-    /// The machine's name; absent: what DHCP says, else `tare`.
+    /// The machine's name. If absent, the one DHCP sends, otherwise `tare`.
     pub hostname: Option<Hostname>,
-    /// Public keys that may log in by ssh.
+    /// Public keys that may log in over ssh.
     pub ssh_authorized_keys: AuthorizedKeys,
     /// Links, addresses, resolvers.
     pub network: Network,
@@ -34,15 +34,15 @@ pub struct Machine {
     pub time: Time,
     /// The hardware watchdog.
     pub watchdog: Watchdog,
-    /// Who may ask what runs.
+    /// Access to the control socket.
     pub control: Control,
-    /// Figures for monitoring.
+    /// Metrics for monitoring.
     pub metrics: Metrics,
-    /// What the log keeps, and whom it tells.
+    /// What the log keeps and where it is forwarded.
     pub log: Log,
     /// Changes to the image's services, by name.
     pub services: BTreeMap<String, Override>,
-    /// Apps by name, each a Compose specification spelled in TOML.
+    /// Apps by name, each a Compose specification written in TOML.
     pub apps: BTreeMap<String, toml::Table>,
 }
 
@@ -50,7 +50,7 @@ pub struct Machine {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Time {
-    /// NTP servers, names or addresses; empty: those DHCP names, else Debian's pool.
+    /// NTP servers, by name or address. If empty, those DHCP names, otherwise Debian's pool.
     pub servers: Vec<ServerName>,
 }
 

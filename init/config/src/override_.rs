@@ -1,7 +1,7 @@
-//! What user-data may change of a service that the image brings.
+//! What user-data may change about a service of the image.
 //!
-//! Rights are not among it: namespaces, capabilities and mounts belong to the image, which is
-//! verified; configuration is not.
+//! Rights are excluded: namespaces, capabilities and mounts belong to the image, which is verified. Configuration is
+//! not.
 
 use crate::Bytes;
 use crate::Span;
@@ -12,7 +12,7 @@ use crate::service::{
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Changes to one service; what is absent stays.
+/// Changes to one service. Absent keys leave the image's value.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Override {
@@ -23,9 +23,9 @@ pub struct Override {
     pub environment: BTreeMap<String, String>,
     /// The program.
     pub process: ProcessOverride,
-    /// Its life.
+    /// Its lifecycle.
     pub lifecycle: LifecycleOverride,
-    /// Its limits.
+    /// Its resource limits.
     pub resources: ResourcesOverride,
 }
 
@@ -46,11 +46,11 @@ pub struct LifecycleOverride {
     pub start: Option<Start>,
     /// When a periodic service runs.
     pub schedule: Option<Schedule>,
-    /// What it waits for, in place of the image's.
+    /// What it waits for, in place of the image's conditions.
     pub after: Option<Vec<Condition>>,
-    /// How long it may take to be ready or done.
+    /// How long it may take to become ready or done.
     pub start_timeout: Option<Span>,
-    /// How it is known to be well.
+    /// Its health check.
     pub health: Option<Health>,
     /// Changes to `[lifecycle.restart]`.
     pub restart: RestartOverride,
@@ -62,11 +62,11 @@ pub struct LifecycleOverride {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct RestartOverride {
-    /// Whether it is started again.
+    /// Whether it is restarted.
     pub policy: Option<RestartPolicy>,
-    /// How long to wait before.
+    /// How long to wait before a restart.
     pub backoff: Option<Backoff>,
-    /// After a run of this length the next backoff is the least again.
+    /// After a run of this length the next backoff is the minimum again.
     pub stable: Option<Span>,
     /// How often it may be started.
     pub limit: Option<Limit>,
@@ -76,7 +76,7 @@ pub struct RestartOverride {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct StopOverride {
-    /// What it is sent first.
+    /// The signal sent first.
     pub signal: Option<StopSignal>,
     /// How long it has before its cgroup is killed.
     pub grace: Option<Span>,

@@ -1,7 +1,7 @@
 //! A service: its image, process, sandbox, mounts, lifecycle and resources.
 //!
-//! One schema for the baked services (`system-services/NAME/service.toml`) and, in part
-//! ([`crate::Override`]), for what user-data may change of them.
+//! One schema for the built-in services (`system-services/NAME/service.toml`) and, in part ([`crate::Override`]), for
+//! what user-data may change about them.
 
 mod check;
 mod condition;
@@ -33,50 +33,50 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Service {
-    /// One line for people.
+    /// A one-line description.
     pub description: String,
     /// False keeps the service from ever starting.
     #[serde(default = "yes")]
     pub enabled: bool,
-    /// A key of the machine's configuration, dotted, without which the service does not start.
+    /// Dotted key of the machine's configuration. The service does not start unless it is set.
     #[serde(default)]
     pub enabled_with: Option<String>,
     /// What its root filesystem is made of.
     #[serde(default)]
     pub image: Image,
-    /// What runs in it.
+    /// The program that runs in it.
     pub process: Process,
-    /// Environment of the process, added to `PATH`.
+    /// Environment of the process, in addition to `PATH`, `HOME` and what its lifecycle needs (`NOTIFY_SOCKET`).
     #[serde(default, deserialize_with = "program::environment")]
     pub environment: BTreeMap<String, String>,
-    /// What separates it from the host; everything not named is closed.
+    /// What isolates it from the host. Everything not named is denied.
     #[serde(default)]
     pub sandbox: Sandbox,
-    /// What it sees beyond its root filesystem.
+    /// Mounts in addition to its root filesystem.
     #[serde(default)]
     pub mounts: Vec<Mount>,
-    /// Sockets that PID 1 holds for it, its descriptors from 3 up.
+    /// Sockets that PID 1 holds for it and passes as descriptors 3 and up.
     #[serde(default)]
     pub sockets: Vec<Socket>,
-    /// When it starts, is ready, restarts and stops.
+    /// When it starts, becomes ready, restarts and stops.
     #[serde(default)]
     pub lifecycle: Lifecycle,
-    /// Its limits.
+    /// Its resource limits.
     #[serde(default)]
     pub resources: Resources,
 }
 
-/// What a service's root filesystem is made of; read by the image builder only.
+/// What a service's root filesystem is made of. Only the image builder reads this.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Image {
-    /// Debian binary packages; apt adds what they depend on.
+    /// Debian binary packages; apt adds their dependencies.
     pub packages: Vec<String>,
-    /// Packages that apt is told are there already, so that they and what only they need stay out.
+    /// Packages that apt treats as installed, so that they and the dependencies that only they need are left out.
     pub assume_installed: Vec<String>,
     /// Binaries of this workspace, placed in `/usr/bin`.
     pub binaries: Vec<String>,
-    /// Take the root filesystem of this other service instead.
+    /// Use the root filesystem of this other service instead.
     pub from: Option<String>,
     /// Absolute paths (files or whole directories) left out of the root filesystem.
     pub remove: Vec<String>,
@@ -89,19 +89,19 @@ pub struct Process {
     /// Program (absolute path) and its arguments.
     #[serde(deserialize_with = "program::args")]
     pub args: Vec<String>,
-    /// A user of the root filesystem's `/etc/passwd`.
+    /// A user in the root filesystem's `/etc/passwd`.
     #[serde(default = "root")]
     pub user: String,
-    /// Where the process starts.
+    /// The directory that the process starts in.
     #[serde(default = "slash")]
     pub working_directory: String,
-    /// Capabilities it keeps, in every set but ambient where it is root; ambient too where it is not.
+    /// Capabilities it keeps: as root, bounding, permitted and effective; as any other user, inheritable and ambient too.
     #[serde(default)]
     pub capabilities: Vec<Capability>,
     /// Top-level sections of the machine's configuration it may read, as `/run/config/SECTION.json`.
     #[serde(default)]
     pub config: Vec<String>,
-    /// Whether it finds a socket for `syslog(3)` at `/dev/log`; its standard output and error need none.
+    /// Whether it has a `syslog(3)` socket at `/dev/log`. Standard output and error need none.
     #[serde(default)]
     pub log_socket: bool,
     /// True for the service that receives the output of all others on descriptor 3.
@@ -109,16 +109,16 @@ pub struct Process {
     pub collects_output: bool,
 }
 
-/// Limits of a service, in cgroup v2's words.
+/// Resource limits of a service, in cgroup v2's terms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Resources {
-    /// `memory.max`; absent: none.
+    /// `memory.max`. If absent, there is no limit.
     #[serde(deserialize_with = "range::memory_max")]
     pub memory_max: Option<Bytes>,
-    /// `memory.min`: what reclaim leaves it.
+    /// `memory.min`: memory protected from reclaim.
     pub memory_min: Option<Bytes>,
-    /// `pids.max`; 0: none.
+    /// `pids.max`; 0 means no limit.
     #[serde(deserialize_with = "range::pids_max")]
     pub pids_max: u32,
     /// `cpu.weight`; the kernel's default is 100.

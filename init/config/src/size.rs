@@ -1,4 +1,4 @@
-//! Amounts of memory and disk as people write them: `64MiB`, `1GiB`.
+//! Memory and disk sizes as people write them: `64MiB`, `1GiB`.
 
 use serde::{Deserialize, Serialize};
 

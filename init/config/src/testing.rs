@@ -1,6 +1,6 @@
-//! What tests of several modules need.
+//! Helpers for the tests of several modules.
 
-/// The examples of `page` whose fence ends with `kind`.
+/// The code blocks of `page` whose opening fence ends with `kind`.
 pub(crate) fn examples<'a>(page: &'a str, kind: &str) -> Vec<&'a str> {
     let fence = format!("```{kind}\n");
     let blocks = page.split(&*fence).skip(1);

@@ -1,12 +1,12 @@
-//! From bytes to a type, with an error that says where.
+//! Parses bytes into types. Errors say where.
 
 use crate::error::{ConfigError, Location, unknown};
 use serde::de::DeserializeOwned;
 
-/// The longest text we read as configuration, in bytes. PID 1 holds it in memory.
+/// The longest configuration text accepted, in bytes. PID 1 holds it in memory.
 pub const MAX_BYTES: usize = 1 << 20;
 
-/// Reads `bytes` from `source` as TOML of the form `T`.
+/// Parses `bytes` from `source` as a TOML `T`.
 ///
 /// # Errors
 /// The first place where it is too long, not UTF-8, not TOML, or not a `T`.
@@ -15,7 +15,7 @@ pub fn parse<T: DeserializeOwned>(source: &str, bytes: &[u8]) -> Result<T, Confi
     toml::from_str(text).map_err(|error| locate(source, text, &error))
 }
 
-/// `bytes` as text of a bearable length.
+/// `bytes` as text, if it is UTF-8 and not too long.
 pub(crate) fn decode<'a>(source: &str, bytes: &'a [u8]) -> Result<&'a str, ConfigError> {
     let refuse = |offset: usize, message: String| {
         let before = String::from_utf8_lossy(&bytes[..offset]);
@@ -37,7 +37,7 @@ pub(crate) fn decode<'a>(source: &str, bytes: &'a [u8]) -> Result<&'a str, Confi
     })
 }
 
-/// The TOML library's error in our words and with our places.
+/// The TOML library's error with our wording and locations.
 pub(crate) fn locate(source: &str, text: &str, error: &toml::de::Error) -> ConfigError {
     let offset = error.span().map_or(0, |span| span.start);
     ConfigError {
@@ -46,8 +46,7 @@ pub(crate) fn locate(source: &str, text: &str, error: &toml::de::Error) -> Confi
     }
 }
 
-/// Serde names every known key when it meets an unknown one (`serde::de::Error::unknown_field`);
-/// we name the nearest.
+/// Serde lists every known key when it meets an unknown one (`serde::de::Error::unknown_field`); we name the nearest.
 pub(crate) fn reword(message: &str) -> String {
     let sentence = message.lines().collect::<Vec<_>>().join(", ");
     for (prefix, noun) in [("unknown field `", "key"), ("unknown variant `", "value")] {
@@ -63,7 +62,7 @@ pub(crate) fn reword(message: &str) -> String {
     sentence
 }
 
-/// Checks that `name` may name a service, an app, a volume: it becomes a folder and a cgroup.
+/// Checks that `name` is valid for a service, an app or a volume: it becomes the name of a directory and a cgroup.
 pub(crate) fn name(name: &str) -> Result<(), String> {
     let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     let starts = name.starts_with(|c: char| c.is_ascii_lowercase());

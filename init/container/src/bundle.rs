@@ -13,15 +13,15 @@ const MAX_CONFIG: u64 = 256 << 10;
 /// `BPF_MAXINSNS` (linux/bpf_common.h) instructions of 8 bytes.
 const MAX_FILTER: u64 = 4096 * 8;
 
-/// An OCI bundle: `config.json` beside the `rootfs` it describes, and `seccomp.bpf`, the profile in
-/// that file as the kernel takes it.
+/// An OCI bundle: `config.json` beside the `rootfs` it describes, and `seccomp.bpf`, the profile in that file in the
+/// kernel's format.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Bundle {
     /// The directory that holds all three, absolute.
     pub path: PathBuf,
-    /// What runs, and where; but for its seccomp profile, which is the filter.
+    /// What runs, and where, without the seccomp profile, which `filter` replaces.
     pub spec: Spec,
-    /// The program for `seccomp(2)`; none for a service that is unconfined.
+    /// The program for `seccomp(2)`; `None` for an unconfined service.
     pub filter: Option<Vec<u8>>,
 }
 
@@ -41,7 +41,7 @@ pub enum BundleError {
     TooLong {
         /// The file.
         path: PathBuf,
-        /// What we would read, in bytes.
+        /// The limit in bytes.
         limit: u64,
     },
     /// `config.json` is not a runtime spec.
@@ -55,7 +55,7 @@ pub enum BundleError {
     /// There is no spec for the service.
     #[error(transparent)]
     Compile(#[from] CompileError),
-    /// `seccomp.bpf` is not a whole number of instructions, or none.
+    /// `seccomp.bpf` is empty or not a whole number of instructions.
     #[error("parse {path}: not an array of BPF instructions")]
     Filter {
         /// The file.
@@ -67,18 +67,18 @@ impl Bundle {
     /// Reads the bundle at `path`.
     ///
     /// # Errors
-    /// The first file that is missing, too long, or not what it should be. `seccomp.bpf` must be
-    /// there if the spec names a profile: nothing starts without the filter it asked for.
+    /// The first file that is missing, too long or invalid. `seccomp.bpf` must exist if the spec names a profile:
+    /// nothing starts without the filter it asked for.
     pub fn load(path: &Path) -> Result<Self, BundleError> {
         Self::with_spec(path, read_spec(path.join("config.json"))?)
     }
 
-    /// The bundle at `path` of service `name`, with the spec that follows from `service`: what
-    /// `config.json` says too, unless the machine's configuration changed the service.
+    /// The bundle at `path` of service `name`, with the spec compiled from `service`. It equals `config.json` unless
+    /// the machine's configuration changed the service.
     ///
     /// # Errors
-    /// As [`load`](Self::load), for `rootfs/etc/passwd` in place of `config.json`, which need not be
-    /// there; and when there is no spec for the service.
+    /// Like [`load`](Self::load), with `rootfs/etc/passwd`, which may be missing, in place of `config.json`; and if
+    /// there is no spec for the service.
     pub fn of(path: &Path, name: &str, service: &Service) -> Result<Self, BundleError> {
         let users = read_users(path.join("rootfs/etc/passwd"))?;
         Self::with_spec(path, compile(name, service, &users)?)
@@ -88,7 +88,7 @@ impl Bundle {
         let linux = spec.linux().as_ref();
         let confined = linux.is_some_and(|linux| linux.seccomp().is_some());
         let filter = confined.then(|| read_filter(path.join("seccomp.bpf")));
-        // The filter says the same in a twentieth of the memory.
+        // The filter takes a twentieth of the memory for the same rules.
         if let Some(linux) = spec.linux_mut() {
             linux.set_seccomp(None);
         }
@@ -105,7 +105,7 @@ fn read_spec(path: PathBuf) -> Result<Spec, BundleError> {
     serde_json::from_slice(&json).map_err(|source| BundleError::Parse { path, source })
 }
 
-/// A root filesystem of one static program has no users but root.
+/// The root filesystem of a single static program has no users except root.
 fn read_users(path: PathBuf) -> Result<Users, BundleError> {
     if !path.exists() {
         return Ok(Users::parse(""));
@@ -142,7 +142,7 @@ mod tests {
     use crate::compile::{Users, compile, to_json};
     use std::fs;
 
-    /// A bundle of a service that is confined, with one file changed or, without contents, removed.
+    /// Loads the bundle of a confined service with one file changed or, without `contents`, removed.
     fn load(test: &str, file: &str, contents: Option<&[u8]>) -> Result<Bundle, String> {
         let path = std::env::temp_dir().join(format!("tare-{test}-{}", std::process::id()));
         let service = "description = 'a'\n[process]\nargs = ['/a']";

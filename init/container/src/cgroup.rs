@@ -1,7 +1,7 @@
 //! The cgroup tree (v2, `Documentation/admin-guide/cgroup-v2.rst`).
 //!
-//! `/init` holds PID 1, `/services/NAME` a service each, `/containers/user/ID` a container of the engine each, and
-//! `/containers/shims` their shims. Inner cgroups hold no process of their own, which their controllers require.
+//! `/init` holds PID 1, each `/services/NAME` a service, each `/containers/user/ID` a container of the engine, and
+//! `/containers/shims` their shims. Inner cgroups hold no processes of their own, as their controllers require.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -10,12 +10,12 @@ use thiserror::Error;
 
 /// Where PID 1 mounts the tree.
 pub const ROOT: &str = "/sys/fs/cgroup";
-/// Below [`ROOT`]: what the engine makes its containers in (`cgroup-parent` in its `daemon.json`).
+/// Below [`ROOT`]: where the engine creates its containers (`cgroup-parent` in its `daemon.json`).
 pub const CONTAINERS: &str = "containers/user";
-/// The controllers whose files we write or whose figures are asked for.
+/// The controllers whose files are written or whose statistics are read.
 const CONTROLLERS: [&str; 4] = ["cpu", "io", "memory", "pids"];
 
-/// Why a cgroup is not as it should be.
+/// Why a cgroup operation failed.
 #[derive(Debug, Error)]
 #[error("{operation} {path}: {source}")]
 pub struct CgroupError {
@@ -27,8 +27,8 @@ pub struct CgroupError {
     pub source: io::Error,
 }
 
-/// Makes the tree and moves this process into `/init`: once, at boot, after cgroup2 is mounted on
-/// [`ROOT`] and before the first launch. It may be done again.
+/// Creates the tree and moves this process into `/init`. Called once at boot, after cgroup2 is mounted on [`ROOT`]
+/// and before the first launch. It may be called again.
 ///
 /// # Errors
 /// The first step that failed. Controllers that the kernel lacks are left out.
@@ -53,7 +53,7 @@ fn to_enable(available: &str) -> String {
     wanted.map(|controller| format!("+{controller} ")).collect()
 }
 
-/// Makes the cgroup at `path` if it is not there, and writes `files` in it.
+/// Creates the cgroup at `path` if it does not exist, and writes `files` in it.
 pub(crate) fn create_with(path: &Path, files: &[(&str, &str)]) -> Result<File, CgroupError> {
     create(path)?;
     for (file, value) in files {

@@ -14,7 +14,7 @@ use oci_spec::runtime::{Root, Spec};
 use tare_config::Service;
 use thiserror::Error;
 
-/// The version of the runtime spec whose features we use: the one that every `runc` 1.1 knows.
+/// The version of the runtime spec whose features we use, which every `runc` 1.1 supports.
 const OCI_VERSION: &str = "1.0.2";
 
 /// Why a service cannot become a container.
@@ -30,10 +30,10 @@ pub enum CompileError {
     },
 }
 
-/// The OCI runtime spec of service `name`, whose root filesystem knows `users`.
+/// The OCI runtime spec of service `name`, whose root filesystem has `users`.
 ///
 /// # Errors
-/// When the service names a user that `users` does not have.
+/// If the service names a user that `users` does not have.
 pub fn compile(name: &str, service: &Service, users: &Users) -> Result<Spec, CompileError> {
     let user = find_user(name, service, users)?;
     let mut root = Root::default();

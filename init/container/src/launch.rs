@@ -1,7 +1,7 @@
 //! Bundle -> running container: one `clone3`, then mounts, `pivot_root`, rights, `execve`.
 //!
-//! PID 1 has one thread. That is what makes it sound to run ordinary Rust code in the child, which is
-//! a `fork(2)` of it in new namespaces; see [`launch`].
+//! PID 1 has one thread, so it is sound to run ordinary Rust code in the child, a `fork(2)` of PID 1 in new
+//! namespaces; see [`launch`].
 
 mod child;
 mod devices;
@@ -30,10 +30,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use thiserror::Error;
 
-/// What a container gets from who launches it, beyond what its bundle says.
+/// What the launching process gives a container in addition to its bundle.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Launch<'a> {
-    /// Its descriptors 0, 1 and 2; `/dev/null` in place of those that are none.
+    /// Its descriptors 0, 1 and 2; `/dev/null` for each `None`.
     pub stdio: [Option<BorrowedFd<'a>>; 3],
     /// Its descriptors from 3 up.
     pub descriptors: &'a [BorrowedFd<'a>],
@@ -41,29 +41,29 @@ pub struct Launch<'a> {
     pub arguments: &'a [String],
     /// Added to its environment, each `KEY=VALUE`.
     pub environment: &'a [String],
-    /// Variables whose value is its process id as it sees it itself (`LISTEN_PID`, `WATCHDOG_PID`).
+    /// Variables set to its process id in its own pid namespace (`LISTEN_PID`, `WATCHDOG_PID`).
     pub pid_variables: &'a [&'a str],
 }
 
 /// Why a container did not start: operation, operand and cause.
 #[derive(Debug, Error)]
 pub enum LaunchError {
-    /// The spec asks for what we do not do, or lacks what we need.
+    /// The spec asks for something unsupported, or lacks something required.
     #[error("spec: {why}")]
     Spec {
-        /// What is wrong, for a person.
+        /// What is wrong, in words.
         why: String,
     },
-    /// This process has more than one thread, so that a copy of it could find locks taken for ever.
+    /// This process has more than one thread, so a copy of it could inherit locks that are never released.
     #[error("launch: more than one thread: {source}")]
     Threads {
-        /// What the kernel says to that.
+        /// The kernel's error.
         source: Errno,
     },
-    /// Its cgroup could not be made.
+    /// Its cgroup could not be created.
     #[error(transparent)]
     Cgroup(#[from] CgroupError),
-    /// There could be no process.
+    /// The process could not be created.
     #[error("clone3 into {cgroup}: {source}")]
     Clone {
         /// The cgroup it was for.
@@ -79,7 +79,7 @@ pub enum LaunchError {
         /// Why.
         source: Errno,
     },
-    /// The child has not become the program in time, and was killed.
+    /// The child did not become the program in time and was killed.
     #[error("start {cgroup}: not done after {after:?}, killed")]
     Late {
         /// Its cgroup.
@@ -97,12 +97,12 @@ pub enum LaunchError {
 
 /// Starts the container of `bundle` and waits until its program runs, at most for `deadline`.
 ///
-/// The caller has one thread (which is checked), has called [`cgroup::prepare`], and has made the host's side of every
-/// bind mount. It ignores no signal but `SIGPIPE` (Rust's runtime does), and reaps the child, also
-/// where this fails.
+/// The caller has one thread (this is checked), has called [`cgroup::prepare`] and has created the host's side of
+/// every bind mount. It ignores no signal except `SIGPIPE` (as Rust's runtime does), and reaps the child even if this
+/// fails.
 ///
 /// # Errors
-/// The first step that failed. The cgroup stays.
+/// The first step that failed. The cgroup remains.
 pub fn launch(
     bundle: &Bundle,
     options: &Launch<'_>,
@@ -111,8 +111,8 @@ pub fn launch(
     start(bundle, options)?.wait(deadline)
 }
 
-/// As [`launch`], without the wait: whether the program runs is told by [`Starting`], which PID 1 can
-/// poll while others start.
+/// Like [`launch`], without the wait. [`Starting`] reports whether the program runs; PID 1 can poll it while others
+/// start.
 ///
 /// # Errors
 /// What the parent can see: the spec, the cgroup, `clone3`.
@@ -128,8 +128,8 @@ pub fn start(bundle: &Bundle, options: &Launch<'_>) -> Result<Starting, LaunchEr
     })
 }
 
-/// Leaving the group of threads does nothing for who is alone in it, and is refused to all others
-/// (unshare(2), `CLONE_THREAD`): the cheapest way to ask.
+/// Leaving the thread group does nothing in a single-threaded process and fails in all others (unshare(2),
+/// `CLONE_THREAD`). This is the cheapest check.
 fn have_one_thread() -> Result<(), LaunchError> {
     nix::sched::unshare(CloneFlags::CLONE_THREAD).map_err(|source| LaunchError::Threads { source })
 }
@@ -143,7 +143,7 @@ fn clone(plan: &Plan, options: &Launch<'_>, group: &File, path: &Path) -> nix::R
     let descriptors = Descriptors::of(options);
     let (report, reporter) = report_pipe(descriptors.end())?;
     let namespaces = u64::from(plan.namespaces.bits() as u32);
-    // SAFETY: `start` has made sure that this process has one thread, and none was made since.
+    // SAFETY: `start` has checked that this process has one thread, and none was created since.
     match unsafe { sys::clone3(namespaces, group.as_fd()) }? {
         Cloned::Parent { child, pidfd } => Ok(Starting {
             running: Running {
@@ -162,8 +162,8 @@ fn clone(plan: &Plan, options: &Launch<'_>, group: &File, path: &Path) -> nix::R
     }
 }
 
-/// A pipe whose writing end is at least `lowest`, where the child's own descriptors cannot replace it.
-/// It does not block, so that the parent can poll it and then read.
+/// A pipe whose write end is at least `lowest`, so that the child's own descriptors cannot replace it. It is
+/// non-blocking, so that the parent can poll it and then read.
 fn report_pipe(lowest: RawFd) -> nix::Result<(OwnedFd, OwnedFd)> {
     let (report, reporter) = nix::unistd::pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
     Ok((report, sys::duplicate_above(reporter.as_fd(), lowest)?))

@@ -1,8 +1,8 @@
-//! Where the host keeps what services see, and where they see it.
+//! Where the host keeps what services see, and where services see it.
 //!
-//! PID 1 makes these directories before it launches a service; [`crate::compile`] only names them.
+//! PID 1 creates these directories before it launches a service; [`crate::compile`] only names them.
 
-/// Facts about the machine that are no secrets (`resolv.conf`, `hostname`, …), rendered by PID 1.
+/// Non-secret facts about the machine (`resolv.conf`, `hostname`, …), rendered by PID 1.
 pub const HOST_FACTS: &str = "/run/tare/host";
 /// Where a service that shares the host's network sees [`HOST_FACTS`].
 pub const HOST_FACTS_INSIDE: &str = "/run/host";
@@ -10,15 +10,15 @@ pub const HOST_FACTS_INSIDE: &str = "/run/host";
 pub const CONFIG_INSIDE: &str = "/run/config";
 /// Where a service sees its [`notify`].
 pub const NOTIFY_INSIDE: &str = "/run/notify";
-/// `NOTIFY_SOCKET` of every service that tells when it is ready (`sd_notify(3)`).
+/// `NOTIFY_SOCKET` of every service that uses it (`sd_notify(3)`).
 pub const NOTIFY_SOCKET_INSIDE: &str = "/run/notify/notify.sock";
-/// Sections of the configuration, one folder a service.
+/// Configuration sections, one directory per service.
 pub const CONFIGS: &str = "/run/tare/config";
-/// Notify sockets, one folder a service.
+/// Notify sockets, one directory per service.
 pub const NOTIFIES: &str = "/run/tare/notify";
 /// Directories that services share until power off.
 pub const SHARES: &str = "/run/tare/shared";
-/// The socket behind `/dev/log`, in a directory for whoever asks for it.
+/// The socket behind `/dev/log`, in a directory for the services that ask for it.
 pub const LOG_SOCKET: &str = "/run/tare/shared/log/dev-log";
 /// Where a service sees it.
 pub const LOG_SOCKET_INSIDE: &str = "/dev/log";

@@ -17,18 +17,18 @@ use tare_config::service::SeccompProfile;
 /// A system call: its number and its name.
 type Call = (u32, &'static str);
 
-/// A test of the low 32 bits of a call's first argument; the kernel ignores the others where we test.
+/// A test of the low 32 bits of a call's first argument; for the calls tested, the kernel ignores the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Test {
     /// Less than this.
     Below(u32),
-    /// This.
+    /// Equal to this.
     Equal(u32),
-    /// None of these bits.
+    /// None of these bits is set.
     Clear(u32),
 }
 
-/// What happens to a call of the profile; to all others, `EPERM`.
+/// What happens to a call of the profile. All other known calls fail with `EPERM`; newer ones fail with `ENOSYS`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
     Allow,
@@ -43,7 +43,7 @@ enum Verdict {
 pub struct Profile(BTreeMap<u32, (&'static str, Verdict)>);
 
 impl Profile {
-    /// The profile of `service`; none if it is unconfined.
+    /// The profile of `service`; `None` if it is unconfined.
     #[must_use]
     pub fn of(service: &Service) -> Option<Self> {
         let capabilities = service.process.capabilities.iter();
@@ -78,8 +78,8 @@ impl Profile {
         self.0.insert(number, (name, verdict));
     }
 
-    /// The program for `seccomp(2)`: an array of `struct sock_filter` in the machine's byte order,
-    /// what a bundle keeps in `seccomp.bpf`.
+    /// The program for `seccomp(2)`: an array of `struct sock_filter` in the machine's byte order, as stored in a
+    /// bundle's `seccomp.bpf`.
     #[must_use]
     pub fn program(&self) -> Vec<u8> {
         bpf::assemble(
@@ -89,7 +89,7 @@ impl Profile {
         )
     }
 
-    /// The same in the runtime spec's words (config-linux.md, "Seccomp").
+    /// The same in the runtime spec's terms (config-linux.md, "Seccomp").
     #[must_use]
     pub fn oci(&self) -> LinuxSeccomp {
         let mut seccomp = LinuxSeccomp::default();
@@ -101,7 +101,7 @@ impl Profile {
         seccomp
     }
 
-    /// One entry for all that is simply allowed, then one for each test: entries of one name are
+    /// One entry for all calls that are always allowed, then one for each test. Entries with the same name are
     /// alternatives.
     fn oci_syscalls(&self) -> Vec<LinuxSyscall> {
         let allowed = self
@@ -141,11 +141,11 @@ fn tested(name: &str, test: Test) -> LinuxSyscall {
     let argument = match test {
         Test::Below(limit) => argument.op(ScmpCmpLt).value(limit),
         Test::Equal(value) => argument.op(ScmpCmpEq).value(value),
-        // The value is the mask, the second value what must be left.
+        // The first value is the mask, the second the required result.
         Test::Clear(mask) => argument.op(ScmpCmpMaskedEq).value(mask).value_two(0_u64),
     };
     let mut entry = entry(&[name], LinuxSeccompAction::ScmpActAllow);
-    // No field is required, so building cannot fail; there are no setters to do without.
+    // No field is required, so building cannot fail. The type has no setters to use instead.
     entry.set_args(Some(vec![argument.build().unwrap_or_default()]));
     entry
 }

@@ -1,26 +1,26 @@
 //! System calls of our kernel that `nix` does not wrap. The only unsafe code of this crate.
 //!
-//! Each wrapper is as safe as the call: arguments live until it returns, results are checked, and
-//! descriptors that the kernel makes are owned by who gets them.
+//! Each wrapper is as safe as the call: arguments live until it returns, results are checked, and the caller owns the
+//! descriptors that the kernel creates.
 
 use libc::{c_int, c_long, c_uint, c_ulong, clone_args, mount_attr};
 use nix::errno::Errno;
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
-/// What `clone3` returns in either process.
+/// What `clone3` returns in each process.
 pub(crate) enum Cloned {
-    /// In the parent: the child, by its id and by a descriptor.
+    /// In the parent: the child's process id and pidfd.
     Parent { child: i32, pidfd: OwnedFd },
     /// In the child.
     Child,
 }
 
-/// `fork(2)` with namespaces, straight into `cgroup`.
+/// `fork(2)` with namespaces, directly into `cgroup`.
 ///
 /// # Safety
-/// The caller's process has one thread, so that the child finds no lock taken for ever (the
-/// allocator's first of all), and may go on with ordinary Rust code.
+/// The caller's process has one thread, so that the child inherits no lock that is never released (above all the
+/// allocator's) and may continue with ordinary Rust code.
 pub(crate) unsafe fn clone3(flags: u64, cgroup: BorrowedFd<'_>) -> nix::Result<Cloned> {
     let mut pidfd: RawFd = -1;
     // `try_from` cannot fail: descriptors are not negative.
@@ -31,25 +31,25 @@ pub(crate) unsafe fn clone3(flags: u64, cgroup: BorrowedFd<'_>) -> nix::Result<C
     args.pidfd = &raw mut pidfd as u64;
     args.exit_signal = libc::SIGCHLD as u64;
     args.cgroup = cgroup;
-    // SAFETY: `args` is as long as said, and `pidfd` outlives the call. No stack is given, so the
-    // child goes on with its own copy of ours. That this is sound is the caller's promise.
+    // SAFETY: the size given for `args` is correct, and `pidfd` outlives the call. No stack is given, so the child
+    // continues on its own copy of ours. The caller guarantees that this is sound.
     let child = unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<clone_args>()) };
     let child = i32::try_from(Errno::result(child)?).map_err(|_| Errno::EOVERFLOW)?;
     if child == 0 {
         return Ok(Cloned::Child);
     }
-    // SAFETY: in the parent the kernel has stored a new descriptor, which nobody else owns.
+    // SAFETY: in the parent the kernel has stored a new descriptor, which nothing else owns.
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
     Ok(Cloned::Parent { child, pidfd })
 }
 
-/// A pidfd and the cgroup, and no handler of ours: one that ran in the child would write into pipes
-/// that the parent reads (Linux 5.7; libc has these as negative numbers).
+/// A pidfd, the cgroup, and none of our signal handlers: one that ran in the child would write into pipes that the
+/// parent reads (Linux 5.7; libc defines these as negative numbers).
 const CLONE_ALWAYS: u64 = libc::CLONE_PIDFD as u64 | CLONE_INTO_CGROUP | CLONE_CLEAR_SIGHAND;
 const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
-/// A copy of the mount at `path`, attached nowhere; with `recursive`, of those below it too.
+/// A detached copy of the mount at `path` and, if `recursive`, of the mounts below it.
 pub(crate) fn open_tree(path: &CStr, recursive: bool) -> nix::Result<OwnedFd> {
     let recursively = if recursive { libc::AT_RECURSIVE } else { 0 };
     let flags = libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC | recursively as c_uint;
@@ -58,7 +58,7 @@ pub(crate) fn open_tree(path: &CStr, recursive: bool) -> nix::Result<OwnedFd> {
     owned(fd)
 }
 
-/// Attaches a mount from [`open_tree`] on `target`, which is not followed if it is a symbolic link.
+/// Attaches a mount from [`open_tree`] to `target`. A symbolic link there is not followed.
 pub(crate) fn move_mount(tree: BorrowedFd<'_>, target: &CStr) -> nix::Result<()> {
     // SAFETY: both paths are C strings that outlive the call.
     let result = unsafe {
@@ -74,7 +74,7 @@ pub(crate) fn move_mount(tree: BorrowedFd<'_>, target: &CStr) -> nix::Result<()>
     done(result)
 }
 
-/// Sets attributes and, if not 0, the propagation of the mount `tree` and all below it.
+/// Sets attributes and, if not 0, the propagation of the mount `tree` and all mounts below it.
 pub(crate) fn set_tree_attributes(
     tree: BorrowedFd<'_>,
     attributes: u64,
@@ -102,7 +102,7 @@ fn mount_setattr(
         propagation,
         userns_fd: 0,
     };
-    // SAFETY: `path` is a C string and `attr` is as long as said; both outlive the call.
+    // SAFETY: `path` is a C string, and the size given for `attr` is correct; both outlive the call.
     let result = unsafe {
         libc::syscall(
             libc::SYS_mount_setattr,
@@ -116,7 +116,7 @@ fn mount_setattr(
     done(result)
 }
 
-/// Sets the three sets of the thread (`capset(2)`), bit N for capability N.
+/// Sets the thread's three capability sets (`capset(2)`), bit N for capability N.
 pub(crate) fn set_capabilities(
     effective: u64,
     permitted: u64,
@@ -133,7 +133,7 @@ pub(crate) fn set_capabilities(
     done(unsafe { libc::syscall(libc::SYS_capset, &raw const header, &raw const data) })
 }
 
-/// Takes `capability` from the bounding set.
+/// Removes `capability` from the bounding set.
 pub(crate) fn drop_bounding(capability: u32) -> nix::Result<()> {
     prctl(libc::PR_CAPBSET_DROP, c_ulong::from(capability), 0)
 }
@@ -151,7 +151,7 @@ fn prctl(option: c_int, second: c_ulong, third: c_ulong) -> nix::Result<()> {
     }))
 }
 
-/// Loads a filter, an array of `struct sock_filter`, for this thread and what it executes.
+/// Loads a filter, an array of `struct sock_filter`, for this thread and the programs it executes.
 pub(crate) fn load_filter(filter: &[u8]) -> nix::Result<()> {
     let instructions = filter.len() / size_of::<libc::sock_filter>();
     let program = libc::sock_fprog {
@@ -171,15 +171,15 @@ pub(crate) fn duplicate_above(fd: BorrowedFd<'_>, lowest: RawFd) -> nix::Result<
     owned(c_long::from(copy))
 }
 
-/// Makes `number` a copy of `fd` that survives `execve`, whatever it was before. Only for a process
-/// that is about to execute: who owned `number` does not know.
+/// Makes `number` a copy of `fd` that survives `execve`, whatever it was before. Only for a process that is about to
+/// execute: the owner of `number` does not know.
 pub(crate) fn duplicate_to(fd: RawFd, number: RawFd) -> nix::Result<()> {
     // SAFETY: `dup2` takes numbers only.
     done(c_long::from(unsafe { libc::dup2(fd, number) }))
 }
 
-/// Closes every descriptor from `first` up to, but without, `end`. Only for a process that is about to execute: who owned
-/// them does not know.
+/// Closes every descriptor from `first` up to but excluding `end`. Only for a process that is about to execute: their
+/// owners do not know.
 pub(crate) fn close_from_until(first: RawFd, end: RawFd) -> nix::Result<()> {
     if first >= end {
         return Ok(());
@@ -204,13 +204,13 @@ pub(crate) fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: c_int) -> nix::Re
     })
 }
 
-/// Ends the process at once, without the parent's exit handlers.
+/// Ends the process at once, without running the parent's exit handlers.
 pub(crate) fn exit_now(status: c_int) -> ! {
     // SAFETY: `_exit` takes a number and does not return.
     unsafe { libc::_exit(status) }
 }
 
-/// Puts the default disposition of `signal` back.
+/// Restores the default disposition of `signal`.
 pub(crate) fn reset_signal(signal: nix::sys::signal::Signal) -> nix::Result<()> {
     use nix::sys::signal::{SigHandler, signal as set};
     // SAFETY: the default disposition runs no code of ours.
@@ -220,7 +220,7 @@ pub(crate) fn reset_signal(signal: nix::sys::signal::Signal) -> nix::Result<()> 
 fn owned(fd: c_long) -> nix::Result<OwnedFd> {
     let fd = Errno::result(fd)?;
     let fd = RawFd::try_from(fd).map_err(|_| Errno::EOVERFLOW)?;
-    // SAFETY: the call that returned it made this descriptor, and nobody else owns it.
+    // SAFETY: the call that returned this descriptor created it, and nothing else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 

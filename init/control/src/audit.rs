@@ -4,16 +4,16 @@ use crate::wire::wire;
 
 wire! {
     CustomType:
-    /// The capabilities of a process by their kernel names, in their sets (`capabilities(7)`).
+    /// The capability sets of a process, by kernel names (`capabilities(7)`).
     #[derive(Default)]
     pub struct Capabilities {
-        /// What the kernel asks for.
+        /// What the kernel checks.
         pub effective: Vec<String>,
         /// What it may make effective.
         pub permitted: Vec<String>,
         /// What its children may get from a file.
         pub inheritable: Vec<String>,
-        /// Beyond which nothing goes.
+        /// The upper limit of all sets.
         pub bounding: Vec<String>,
         /// What its children have.
         pub ambient: Vec<String>,
@@ -26,26 +26,26 @@ wire! {
         pub target: String,
         /// The file system's type.
         pub fstype: String,
-        /// What of that file system is mounted there.
+        /// The part of that file system that is mounted there.
         pub root: String,
     }
 
     CustomType:
-    /// Limits of a service, from its cgroup; none is no limit.
+    /// Limits of a service, from its cgroup; `None` means no limit.
     #[derive(Copy)]
     pub struct Limits {
-        /// Bytes.
+        /// In bytes.
         pub memory_max: Option<u64>,
-        /// Bytes that reclaim leaves it.
+        /// Bytes protected from reclaim.
         pub memory_min: u64,
-        /// Threads.
+        /// Number of threads.
         pub pids_max: Option<u64>,
         /// 1 to 10000.
         pub cpu_weight: u64,
     }
 
     CustomType:
-    /// What a service may do, as the kernel tells it of its main process.
+    /// What a service may do, as the kernel reports it for its main process.
     pub struct Rights {
         /// Its user, as the host sees it.
         pub uid: u32,
@@ -55,7 +55,7 @@ wire! {
         pub groups: Vec<u32>,
         /// Its capabilities.
         pub capabilities: Capabilities,
-        /// Whether setuid programs give it nothing.
+        /// Whether setuid programs grant it nothing.
         pub no_new_privileges: bool,
         /// `disabled`, `strict` or `filter`.
         pub seccomp: String,
@@ -76,18 +76,18 @@ wire! {
     pub struct Audit {
         /// The service.
         pub name: String,
-        /// None while it does not run.
+        /// `None` while it does not run.
         pub rights: Option<Rights>,
         /// 0 to 100.
         pub score: Option<u32>,
-        /// What the score is made of, the heaviest first.
+        /// The parts of the score, largest first.
         pub reasons: Vec<String>,
     }
 
     Type:
     /// The reply to `AuditServices`.
     pub struct AuditServices {
-        /// By name.
+        /// Sorted by name.
         pub services: Vec<Audit>,
     }
 }

@@ -1,16 +1,16 @@
-//! What may be called.
+//! The methods that can be called.
 
 use crate::{Failure, INTERFACE, VARLINK_INTERFACE};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// A call as it comes in: any method with any parameters.
+/// A call as received: any method with any parameters.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct RawCall {
-    /// With the interface's name in front.
+    /// Prefixed with the interface's name.
     pub method: String,
-    /// None are as good as `{}`.
+    /// `None` is the same as `{}`.
     #[serde(default)]
     pub parameters: Option<Value>,
 }
@@ -22,10 +22,10 @@ pub enum Call {
     GetInfo,
     /// `org.varlink.service.GetInterfaceDescription`.
     GetInterfaceDescription {
-        /// Of which interface.
+        /// The interface.
         interface: String,
     },
-    /// One of our own.
+    /// One of our own methods.
     Control(Method),
 }
 
@@ -33,13 +33,13 @@ pub enum Call {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "method", content = "parameters")]
 pub enum Method {
-    /// How the machine is.
+    /// Returns the status of the machine.
     #[serde(rename = "org.tare.Control.GetStatus")]
     GetStatus {},
-    /// All services.
+    /// Lists all services.
     #[serde(rename = "org.tare.Control.ListServices")]
     ListServices {},
-    /// One service.
+    /// Shows one service.
     #[serde(rename = "org.tare.Control.ShowService")]
     ShowService {
         /// Which.
@@ -63,7 +63,7 @@ pub enum Method {
         /// Which.
         name: String,
     },
-    /// Runs a program in a service's container; the call brings its three descriptors.
+    /// Runs a program in a service's container; the call passes its three descriptors.
     #[serde(rename = "org.tare.Control.ExecInService")]
     ExecInService {
         /// Which service.
@@ -73,19 +73,19 @@ pub enum Method {
         /// Added to the environment, each `KEY=VALUE`.
         environment: Option<Vec<String>>,
     },
-    /// What services may do.
+    /// Shows what services may do.
     #[serde(rename = "org.tare.Control.AuditServices")]
     AuditServices {
-        /// Which; none: all.
+        /// Which service; `None` means all.
         name: Option<String>,
     },
-    /// How the boot went.
+    /// Shows how the boot went.
     #[serde(rename = "org.tare.Control.GetBootTimeline")]
     GetBootTimeline {},
-    /// Events from now on; called with `more`.
+    /// Sends events from now on; called with `more`.
     #[serde(rename = "org.tare.Control.Monitor")]
     Monitor {
-        /// First those that have been.
+        /// Whether to send past events first.
         recent: Option<bool>,
     },
     /// Powers the machine off.
@@ -97,7 +97,7 @@ pub enum Method {
 }
 
 impl Method {
-    /// Whether it tells nothing that `others = "status"` does not allow.
+    /// Whether `others = "status"` allows it.
     #[must_use]
     pub fn is_status(&self) -> bool {
         matches!(self, Self::GetStatus {} | Self::ListServices {})
@@ -179,7 +179,7 @@ fn exec(parameters: &mut Parameters) -> Result<Method, Failure> {
     })
 }
 
-/// The parameters of a call that were not taken yet.
+/// The parameters of a call that have not been taken yet.
 struct Parameters(Map<String, Value>);
 
 impl Parameters {
@@ -191,13 +191,13 @@ impl Parameters {
         }
     }
 
-    /// The parameter of that name; one that is not there is `null`.
+    /// The parameter of that name; a missing one is `null`.
     fn take<T: DeserializeOwned>(&mut self, name: &str) -> Result<T, Failure> {
         let value = self.0.remove(name).unwrap_or_default();
         serde_json::from_value(value).map_err(|_| invalid(name))
     }
 
-    /// Nothing is left: a caller that says more than is understood would think it was heard.
+    /// Checks that nothing is left: otherwise a caller would think that an unknown parameter had been understood.
     fn end(self) -> Result<(), Failure> {
         match self.0.keys().next() {
             Some(name) => Err(invalid(name)),

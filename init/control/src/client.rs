@@ -1,4 +1,4 @@
-//! The calling end: a command waits for one answer at a time, so it may block.
+//! The client. A command waits for one reply at a time, so it may block.
 
 use crate::{Failure, Method};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
@@ -14,15 +14,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use thiserror::Error;
 
-/// How long one answer may take. PID 1 answers in milliseconds, on a machine under load later.
+/// How long one reply may take. PID 1 replies in milliseconds, later on a machine under load.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// The longest answer we read, in bytes: a thousand services make half a megabyte.
+/// The longest reply accepted, in bytes. A thousand services take half a megabyte.
 const MAX_REPLY: u64 = 16 << 20;
 
-/// Why a call has no answer.
+/// Why a call has no result.
 #[derive(Debug, Error)]
 pub enum CallError {
-    /// The socket is not there or takes no connections.
+    /// The socket does not exist or does not accept connections.
     #[error("connect to {path}: {source}")]
     Connect {
         /// Where the socket should be.
@@ -33,7 +33,7 @@ pub enum CallError {
     /// The connection broke.
     #[error("talk to PID 1: {0}")]
     Talk(#[from] io::Error),
-    /// The answer is none.
+    /// The reply is not valid.
     #[error("invalid reply from PID 1: {0}")]
     Nonsense(#[from] serde_json::Error),
     /// The call was refused.
@@ -82,19 +82,19 @@ impl Client {
         })
     }
 
-    /// Calls `method` and waits for its answer.
+    /// Calls `method` and waits for its reply.
     ///
     /// # Errors
-    /// Every one but [`CallError::Connect`].
+    /// Every one except [`CallError::Connect`].
     pub fn call<T: DeserializeOwned>(&mut self, method: &Method) -> Result<T, CallError> {
         self.send(method, false)?;
         Ok(serde_json::from_value(self.receive()?.parameters)?)
     }
 
-    /// Calls `method` for as many answers as come; their iterator waits for each as long as it takes.
+    /// Calls `method` with `more`. The iterator over its replies waits for each without a time limit.
     ///
     /// # Errors
-    /// Every one but [`CallError::Connect`].
+    /// Every one except [`CallError::Connect`].
     pub fn call_more<T: DeserializeOwned>(
         mut self,
         method: &Method,
@@ -107,10 +107,10 @@ impl Client {
         })
     }
 
-    /// Calls `method` with three descriptors and waits for its answer, however long that takes.
+    /// Calls `method` with three descriptors and waits for its reply, however long that takes.
     ///
     /// # Errors
-    /// Every one but [`CallError::Connect`].
+    /// Every one except [`CallError::Connect`].
     pub fn call_with<T: DeserializeOwned>(
         &mut self,
         method: &Method,
@@ -161,21 +161,21 @@ fn refusal(error: String, parameters: Value) -> CallError {
     serde_json::from_value(whole).map_or(CallError::Unknown(error), CallError::Refused)
 }
 
-/// The answers to a call with `more`.
+/// The replies to a call with `more`.
 #[derive(Debug)]
 pub struct Replies<T> {
-    /// None after the last.
+    /// `None` after the last one.
     client: Option<Client>,
     of: PhantomData<T>,
 }
 
 impl<T> Replies<T> {
-    /// Waits for the next answer at most so long: then it is an error of kind `WouldBlock` or `TimedOut`.
+    /// Limits the wait for the next reply. After that it is an error of kind `WouldBlock` or `TimedOut`.
     ///
     /// # Errors
     /// The system's.
     pub fn wait_at_most(&self, patience: Duration) -> Result<(), CallError> {
-        // A timeout of zero would be none at all.
+        // The standard library refuses a timeout of zero, which would mean none.
         let patience = patience.max(Duration::from_millis(1));
         match &self.client {
             Some(client) => Ok(client.0.get_ref().set_read_timeout(Some(patience))?),

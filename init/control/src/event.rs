@@ -1,4 +1,4 @@
-//! What happens.
+//! Events.
 
 use crate::State;
 use crate::wire::wire;
@@ -8,9 +8,9 @@ wire! {
     /// What an event is about.
     #[derive(Copy)]
     pub enum EventKind {
-        /// From now on no event is missed; those before it have been.
+        /// Events before this one are past; from now on none is missed.
         Begin,
-        /// A service came into another state.
+        /// A service changed its state.
         Service,
         /// All required services are ready.
         Ready,
@@ -25,22 +25,22 @@ wire! {
     pub struct Event {
         /// Microseconds since the kernel started.
         pub time: u64,
-        /// What it is about.
+        /// What kind of event it is.
         pub kind: EventKind,
-        /// Which service, where it is about one.
+        /// The service, if the event is about one.
         pub service: Option<String>,
         /// Its state before.
         pub old_state: Option<State>,
         /// Its state now.
         pub new_state: Option<State>,
-        /// For people.
+        /// Text for people.
         pub text: String,
     }
 
     Type:
     /// A reply to `Monitor`.
     pub struct Monitor {
-        /// What happened.
+        /// The event.
         pub event: Event,
     }
 }

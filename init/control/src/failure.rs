@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// Why a call is refused, as varlink's errors.
+/// Why a call is refused, as varlink errors.
 #[derive(Debug, Clone, PartialEq, Eq, Error, Serialize, Deserialize)]
 #[serde(tag = "error", content = "parameters")]
 pub enum Failure {
@@ -14,7 +14,7 @@ pub enum Failure {
         /// The name.
         name: String,
     },
-    /// The service does not run.
+    /// The service is not running.
     #[error("{name} does not run")]
     #[serde(rename = "org.tare.Control.ServiceNotRunning")]
     ServiceNotRunning {
@@ -32,7 +32,7 @@ pub enum Failure {
     #[error("the machine is about to end")]
     #[serde(rename = "org.tare.Control.MachineEnding")]
     MachineEnding {},
-    /// The caller may not.
+    /// The caller lacks permission.
     #[error("permission denied: only root and the group `tare` may")]
     #[serde(rename = "org.varlink.service.PermissionDenied")]
     PermissionDenied {},
@@ -59,7 +59,7 @@ pub enum Failure {
         /// Its name.
         parameter: String,
     },
-    /// The method replies more than once, and the caller did not say that it takes that.
+    /// The method replies more than once, and the caller did not set `more`.
     #[error("the call has to be made with `more`")]
     #[serde(rename = "org.varlink.service.ExpectedMore")]
     ExpectedMore {},

@@ -35,17 +35,17 @@ pub const DESCRIPTION: &str = include_str!("org.tare.Control.varlink");
 pub const VARLINK_INTERFACE: &str = "org.varlink.service";
 /// Its description (<https://varlink.org/Service>).
 pub const VARLINK_DESCRIPTION: &str = include_str!("org.varlink.service.varlink");
-/// Where a service that may speak to PID 1 finds its socket.
+/// The path of the socket in a service that may talk to PID 1.
 pub const SOCKET: &str = "/run/tare/tare.sock";
-/// The directory that PID 1 shares with such services under this name.
+/// The name of the directory that PID 1 shares with those services.
 pub const SHARE: &str = "control";
-/// The directory with a socket of the same kind that tells how things are and changes nothing.
+/// The same for a socket of the same kind that only reports the status and changes nothing.
 pub const STATUS_SHARE: &str = "status";
 /// The socket's name there.
 pub const SOCKET_NAME: &str = "tare.sock";
-/// The group whose members may change what they like: `tare`.
+/// The group whose members may call every method: `tare`.
 pub const GROUP: u32 = 988;
-/// The longest message, in bytes, its end not counted.
+/// The longest message in bytes, without its terminator.
 pub const MAX_MESSAGE: usize = 64 << 10;
 
 #[cfg(test)]

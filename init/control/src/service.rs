@@ -1,27 +1,27 @@
-//! The services and how they are.
+//! The services and their states.
 
 use crate::wire::wire;
 
 wire! {
     CustomType:
-    /// Where a service is in its life.
+    /// The state of a service.
     #[derive(Copy)]
     pub enum State {
-        /// It waits for what it starts after.
+        /// It waits for its conditions.
         Waiting,
-        /// It runs, and does not answer yet.
+        /// It runs but does not answer yet.
         Starting,
         /// It runs and answers.
         Ready,
-        /// It runs, and its health checks fail.
+        /// It runs but its health checks fail.
         Degraded,
-        /// It was told to end.
+        /// It was told to stop.
         Stopping,
-        /// It ended, and is started again after a while.
+        /// It ended and is restarted after a while.
         BackingOff,
-        /// It ended badly, for good.
+        /// It failed and is not restarted.
         Failed,
-        /// It ended well, for good.
+        /// It succeeded and is not restarted.
         Done,
         /// It ended because it was told to.
         Stopped,
@@ -30,13 +30,13 @@ wire! {
     CustomType:
     /// A service.
     pub struct Service {
-        /// What it is called.
+        /// Its name.
         pub name: String,
-        /// One line for people.
+        /// A one-line description.
         pub description: String,
-        /// Where it is in its life.
+        /// Its state.
         pub state: State,
-        /// When it came there: microseconds since the kernel started.
+        /// When it entered that state, in microseconds since the kernel started.
         pub since: u64,
         /// Whether a boot without it is a bad boot.
         pub required: bool,
@@ -44,13 +44,13 @@ wire! {
         pub starts: u64,
         /// Its main process, while it runs.
         pub pid: Option<i32>,
-        /// Bytes of memory of all its processes.
+        /// Memory of all its processes, in bytes.
         pub memory: Option<u64>,
-        /// Microseconds of processor time of all its runs.
+        /// CPU time of all its runs, in microseconds.
         pub cpu: Option<u64>,
         /// How many threads it has.
         pub tasks: Option<u64>,
-        /// What it last said of itself.
+        /// Its latest status text.
         pub text: String,
         /// How its last run ended.
         pub last_exit: Option<String>,
@@ -59,7 +59,7 @@ wire! {
     CustomType:
     /// What a service starts after.
     pub struct Dependency {
-        /// As it is written.
+        /// As written.
         pub condition: String,
         /// Whether it holds now.
         pub holds: bool,
@@ -76,7 +76,7 @@ wire! {
     /// The reply to `ExecInService`.
     #[derive(Copy)]
     pub struct ExecInService {
-        /// Its exit status; none where a signal ended it.
+        /// Its exit status; `None` if a signal ended it.
         pub status: Option<i32>,
         /// The number of that signal.
         pub signal: Option<i32>,
@@ -85,17 +85,17 @@ wire! {
     Type:
     /// The reply to `ShowService`.
     pub struct ShowService {
-        /// How it is.
+        /// Its state.
         pub service: Service,
         /// What it starts after.
         pub after: Vec<Dependency>,
-        /// Its description in force.
+        /// Its effective description.
         pub configuration: serde_json::Value,
     }
 }
 
 impl State {
-    /// All of them, in the order of a life.
+    /// All states, in the order of the lifecycle.
     pub const ALL: [Self; 9] = [
         Self::Waiting,
         Self::Starting,
@@ -108,7 +108,7 @@ impl State {
         Self::Stopped,
     ];
 
-    /// What people read; a varlink name may not have a dash, so that on the socket `backing-off` is
+    /// The word that people read. A varlink name may not contain a dash, so on the socket `backing-off` is
     /// `backing_off`.
     #[must_use]
     pub fn word(self) -> &'static str {
@@ -125,13 +125,13 @@ impl State {
         }
     }
 
-    /// The state of that [`word`](Self::word).
+    /// The state with that [`word`](Self::word).
     #[must_use]
     pub fn of_word(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.word() == word)
     }
 
-    /// Whether it will stay there unless somebody does something.
+    /// Whether nothing is under way: a command that waits for the service may answer.
     #[must_use]
     pub fn is_settled(self) -> bool {
         !matches!(self, Self::Waiting | Self::Starting | Self::Stopping)

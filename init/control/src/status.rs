@@ -1,17 +1,17 @@
-//! How the machine is.
+//! The status of the machine.
 
 use crate::wire::wire;
 
 wire! {
     CustomType:
-    /// How the machine is.
+    /// The health of the machine.
     #[derive(Copy)]
     pub enum Health {
         /// Not every required service has been ready yet.
         Starting,
         /// All is well.
         Ready,
-        /// Something is not.
+        /// Something is wrong.
         Degraded,
         /// It is about to power off or to reboot.
         Ending,
@@ -22,7 +22,7 @@ wire! {
     pub struct Address {
         /// The link that has it, by its kernel name.
         pub link: String,
-        /// With the length of its network's prefix.
+        /// With its prefix length.
         pub address: String,
     }
 
@@ -32,19 +32,19 @@ wire! {
     pub struct Memory {
         /// All that the kernel manages.
         pub total: u64,
-        /// What programs can still have without swapping.
+        /// What programs can still allocate without swapping.
         pub available: u64,
     }
 
     CustomType:
-    /// The file system of the state, in bytes.
+    /// The state file system, in bytes.
     #[derive(Copy)]
     pub struct Disk {
-        /// All of it.
+        /// Its total size.
         pub size: u64,
         /// What services can still write.
         pub available: u64,
-        /// Whether it is memory, and gone at power off.
+        /// Whether it is in memory and lost at power off.
         pub volatile: bool,
     }
 
@@ -63,25 +63,25 @@ wire! {
         pub boot_id: String,
         /// The partition that the system runs from.
         pub slot: Option<String>,
-        /// In a word.
+        /// Its health.
         pub health: Health,
         /// Why it is not ready, one line each.
         pub problems: Vec<String>,
         /// Microseconds since the kernel started.
         pub uptime: u64,
-        /// When all required services were ready first, likewise.
+        /// When all required services were first ready, likewise.
         pub ready_at: Option<u64>,
-        /// Of all links but loopback.
+        /// Of all links except loopback.
         pub addresses: Vec<Address>,
         /// The machine's memory.
         pub memory: Memory,
-        /// None before it is mounted.
+        /// `None` before it is mounted.
         pub state: Option<Disk>,
     }
 }
 
 impl Health {
-    /// What people read.
+    /// The word that people read.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! The interface's description and its types say the same.
+//! Checks that the interface's description and its types agree.
 
 use crate::*;
 use zlink_core::idl::{self, Interface, Type as IdlType};
@@ -8,7 +8,7 @@ fn described() -> Interface<'static> {
     Interface::try_from(DESCRIPTION).unwrap()
 }
 
-/// A description without its comments, each of which ends with its line.
+/// A description without its comments, which extend to the end of the line.
 fn bare(text: impl std::fmt::Display) -> String {
     let text = text.to_string();
     let uncommented = |(n, part): (usize, &str)| match (n, part.split_once('\n')) {

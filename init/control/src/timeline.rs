@@ -4,7 +4,7 @@ use crate::wire::wire;
 
 wire! {
     CustomType:
-    /// What a span of the boot was.
+    /// The kind of a span.
     #[derive(Copy)]
     pub enum SpanKind {
         /// Work of the kernel or of PID 1.
@@ -18,13 +18,13 @@ wire! {
     pub struct Span {
         /// The service's name, or that of the stage.
         pub name: String,
-        /// What it was.
+        /// Its kind.
         pub kind: SpanKind,
-        /// Whether the machine is not ready before it has ended.
+        /// Whether the machine becomes ready only after it has ended.
         pub required: bool,
         /// When it began.
         pub began: u64,
-        /// When it ended; none while it goes on.
+        /// When it ended; `None` while it lasts.
         pub ended: Option<u64>,
         /// The spans whose end it waited for.
         pub after: Vec<String>,
@@ -33,11 +33,11 @@ wire! {
     Type:
     /// The reply to `GetBootTimeline`.
     pub struct GetBootTimeline {
-        /// In the order of beginnings.
+        /// Sorted by their beginning.
         pub spans: Vec<Span>,
         /// When all required services were ready.
         pub ready_at: Option<u64>,
-        /// How long the firmware ran before the boot loader; none where neither said so.
+        /// How long the firmware ran before the boot loader; `None` if neither reported it.
         pub firmware: Option<u64>,
         /// How long the boot loader ran before the kernel.
         pub loader: Option<u64>,

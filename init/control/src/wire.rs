@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// A type of the interface with the traits that every one has. In tests it can tell its own description.
+/// Defines a type of the interface with the common traits. In tests it can describe itself.
 macro_rules! wire {
     ($($description:ident: $item:item)*) => {$(
         #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

@@ -1,6 +1,6 @@
-//! From what PID 1's loop tells to the whole reply.
+//! Completes the responses of PID 1's loop to whole replies.
 
-use super::question::Told;
+use super::request::Response;
 use super::{audit, machine, usage};
 use crate::supervisor::ServiceStatus;
 use crate::supervisor::reap::Outcome;
@@ -14,7 +14,7 @@ use tare_control::{
 };
 use tokio::task::yield_now;
 
-/// So long the kernel is asked before PID 1 looks at what else there is to do.
+/// The time budget for asking the kernel before PID 1 goes back to its loop.
 const TURN: Duration = Duration::from_millis(20);
 
 /// The parameters of a reply.
@@ -32,7 +32,7 @@ pub(super) enum Answer {
     Outcome(ExecInService),
 }
 
-/// Who answers (`org.varlink.service.GetInfo`).
+/// The server that answers (`org.varlink.service.GetInfo`).
 #[derive(Debug, Serialize)]
 pub(super) struct Info {
     vendor: &'static str,
@@ -71,29 +71,31 @@ pub(super) fn outcome(outcome: Outcome) -> Answer {
 }
 
 /// Adds what the kernel knows.
-pub(super) async fn complete(told: Told) -> Answer {
+pub(super) async fn complete(told: Response) -> Answer {
     match told {
-        Told::Nothing | Told::Events(..) | Told::Program(_) => Answer::Nothing(Nothing {}),
-        Told::Status(known) => Answer::Status(machine::status(known)),
-        Told::Timeline(timeline) => Answer::Timeline(machine::boot_loader(timeline)),
-        Told::Service(status, configuration) => Answer::Service(Box::new(ShowService {
+        Response::Nothing | Response::Events(..) | Response::Program(_) => {
+            Answer::Nothing(Nothing {})
+        }
+        Response::Status(known) => Answer::Status(machine::status(known)),
+        Response::Timeline(timeline) => Answer::Timeline(machine::boot_loader(timeline)),
+        Response::Service(status, configuration) => Answer::Service(Box::new(ShowService {
             after: dependencies(&status),
             service: service(*status),
             configuration,
         })),
-        Told::Services(statuses) => {
+        Response::Services(statuses) => {
             let services = in_turns(statuses, service).await;
             Answer::Services(ListServices { services })
         }
-        Told::Processes(processes) => {
+        Response::Processes(processes) => {
             let services = in_turns(processes, audit::audit).await;
             Answer::Audits(AuditServices { services })
         }
     }
 }
 
-/// What `make` makes of each. The loop has a turn now and then: who asks about a thousand services holds up nobody, and
-/// waits for few turns of a loop that has much to do.
+/// Applies `make` to each, and yields to the loop after each [`TURN`]: a call about a thousand services delays no
+/// other, and waits for few turns of a busy loop.
 async fn in_turns<T, R>(all: Vec<T>, make: impl Fn(T) -> R) -> Vec<R> {
     let (mut made, mut begun) = (Vec::with_capacity(all.len()), Instant::now());
     for one in all {
@@ -120,7 +122,7 @@ fn service(status: ServiceStatus) -> Service {
     Service {
         name: status.name,
         description: status.description,
-        // The supervisor's words are those of the interface.
+        // The supervisor's names of states are those of the interface.
         state: State::of_word(status.state).unwrap_or(State::Waiting),
         since: micros(status.since),
         required: status.required,

@@ -1,10 +1,10 @@
-//! What a service may do, as the kernel tells it of its main process (`proc_pid_status(5)`,
+//! What a service may do, as the kernel reports it for its main process (`proc_pid_status(5)`,
 //! `proc_pid_mountinfo(5)`, `namespaces(7)`).
 
 mod mounts;
 mod status;
 
-use super::question::Process;
+use super::request::Process;
 use super::score;
 use std::fs;
 use std::io;
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use tare_container::cgroup;
 use tare_control::{Audit, Limits, Rights};
 
-/// Every kind of namespace that 6.12 has, but for those that only children of a process will have.
+/// Every kind of namespace that 6.12 has, except those that apply only to future children of a process.
 const NAMESPACES: [&str; 8] = ["cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts"];
 
 /// Reads what `process` may do.
@@ -33,7 +33,7 @@ pub(super) fn audit(process: Process) -> Audit {
 }
 
 /// # Errors
-/// The process has ended, or is another service's by now.
+/// The process has ended, or its pid belongs to another service by now.
 fn rights(process: &Path, group: &Path) -> io::Result<Rights> {
     let read = |file: &str| fs::read_to_string(process.join(file));
     let mut rights = status::rights(&read("status")?);
@@ -42,7 +42,7 @@ fn rights(process: &Path, group: &Path) -> io::Result<Rights> {
     (rights.writable_root, rights.writable_mounts) = (mounts.root, mounts.others);
     rights.oom_score_adj = read("oom_score_adj")?.trim().parse().unwrap_or(0);
     rights.limits = limits(group);
-    // Last: whose process it was until here.
+    // Checked last: the process was the service's until here.
     match belongs_to(&read("cgroup")?, group) {
         true => Ok(rights),
         false => Err(io::ErrorKind::NotFound.into()),
@@ -56,7 +56,7 @@ fn belongs_to(membership: &str, group: &Path) -> bool {
     absolute.is_some_and(|path| path.starts_with(group))
 }
 
-/// The namespaces of `process` that are ours.
+/// The namespaces that `process` shares with us.
 fn shared_namespaces(process: &Path) -> Vec<String> {
     let is_ours = |name: &&str| {
         let theirs = fs::read_link(process.join("ns").join(name));
@@ -69,7 +69,7 @@ fn shared_namespaces(process: &Path) -> Vec<String> {
 
 fn limits(group: &Path) -> Limits {
     let read = |file: &str| fs::read_to_string(group.join(file)).unwrap_or_default();
-    // `max` is no number, and no limit.
+    // `max` is not a number, and means no limit.
     let number = |file: &str| read(file).trim().parse().ok();
     Limits {
         memory_max: number("memory.max"),
@@ -118,7 +118,7 @@ mod tests {
             reasons: Vec::new(),
         };
         assert_eq!(audit(process(None)), want);
-        // A process, but of no service.
+        // A process that belongs to no service.
         let ours = i32::try_from(std::process::id()).unwrap();
         assert_eq!(audit(process(Some(ours))), want);
     }

@@ -1,13 +1,14 @@
 //! One connection: calls and their replies, in order.
 
 use super::answer::{self, Answer};
+use super::limit::Admission;
 use super::message::{Message, Reply};
 use super::peer::{Peer, Rights};
-use super::question::{Question, Told};
-use super::seats::Seat;
+use super::request::{Request, Response};
 use super::stream::{Incoming, Outgoing, split};
 use crate::clock::since_boot;
-use crate::supervisor::{Ended, Event};
+use crate::event::{Event, UnitEvent};
+use crate::supervisor::Ended;
 use crate::timeline::micros;
 use serde::Serialize;
 use std::cell::Cell;
@@ -24,20 +25,20 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
-/// The least time between two calls of somebody without rights.
+/// The least time between two calls of an unprivileged peer.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// A connection and who is at its other end.
+/// A connection and its peer.
 pub(super) struct Conversation {
     read: Incoming,
-    talk: Talk,
+    session: Session,
 }
 
-/// Events that have been, and those to come.
+/// Past events, and those to come.
 type Events = (Vec<control::Event>, Receiver<control::Event>);
 
-/// All of a conversation but what comes in.
-struct Talk {
+/// All of a conversation except its input.
+struct Session {
     write: Outgoing,
     peer: Peer,
     others: Rc<Cell<Others>>,
@@ -53,22 +54,22 @@ impl Conversation {
     ) -> Self {
         let takes_descriptors = peer.rights(others.get()) == Rights::Everything;
         let (read, write) = split(stream, takes_descriptors);
-        let talk = Talk {
+        let session = Session {
             write,
             peer,
             others,
             events,
         };
-        Self { read, talk }
+        Self { read, session }
     }
 
-    /// Answers one call after the other until the peer is gone or breaks the rules: varlink has no
-    /// error for what is no message.
-    pub(super) async fn hold(mut self, seat: &Seat) {
+    /// Answers one call after the other until the peer is gone or breaks the protocol: varlink has no error for
+    /// something that is not a message.
+    pub(super) async fn hold(mut self, admission: &Admission) {
         self.pause().await;
         while let Ok((call, descriptors)) = self.read.receive().await {
-            seat.set_busy(true);
-            let lasting = match self.talk.answer(call, descriptors).await {
+            admission.set_busy(true);
+            let lasting = match self.session.answer(call, descriptors).await {
                 Ok(lasting) => lasting,
                 Err(error) => return log::debug!("control socket: {error}"),
             };
@@ -77,19 +78,20 @@ impl Conversation {
                     return;
                 }
             }
-            seat.set_busy(false);
+            admission.set_busy(false);
             self.pause().await;
         }
     }
 
-    /// Before every call of somebody without rights, the first one, too: connecting again is no way around it.
+    /// Waits before every call of an unprivileged peer, including the first, so that reconnecting does not avoid the
+    /// wait.
     async fn pause(&self) {
-        if self.talk.rights() != Rights::Everything {
+        if self.session.rights() != Rights::Everything {
             sleep(PAUSE).await;
         }
     }
 
-    /// Waits for what lasts; false if the peer was gone before.
+    /// Waits for a call that lasts; returns false if the peer is gone first.
     async fn stay(&mut self, lasting: Lasting) -> bool {
         match lasting {
             Lasting::Program(ended) => self.await_end(ended).await,
@@ -100,7 +102,7 @@ impl Conversation {
         }
     }
 
-    /// Replies when a program has ended; false if the peer was gone before, which ends the program.
+    /// Replies when a program has ended; returns false if the peer is gone first, which ends the program.
     async fn await_end(&mut self, ended: oneshot::Receiver<Ended>) -> bool {
         let ended = tokio::select! {
             ended = ended => Some(ended),
@@ -108,17 +110,17 @@ impl Conversation {
         };
         let Some(ended) = ended else {
             // The receiver is dropped by now.
-            let _ = self.talk.events.send(Event::ProbeLate);
+            let _ = self.session.events.send(UnitEvent::ProbeLate.into());
             return false;
         };
-        self.talk.tell_end(ended).await.is_ok()
+        self.session.tell_end(ended).await.is_ok()
     }
 
-    /// Passes events on until the peer is gone, or says something: nobody would answer it.
+    /// Forwards events until the peer is gone or sends something, which would not be answered.
     async fn tell(&mut self, events: Events) {
         tokio::select! {
             _ = self.read.receive() => {}
-            result = self.talk.tell(events) => {
+            result = self.session.tell(events) => {
                 if let Err(error) = result {
                     log::debug!("control socket: {error}");
                 }
@@ -127,12 +129,12 @@ impl Conversation {
     }
 }
 
-impl Talk {
+impl Session {
     fn rights(&self) -> Rights {
         self.peer.rights(self.others.get())
     }
 
-    /// Replies to `call`, or hands out what has to be waited for.
+    /// Replies to `call`, or returns what has to be waited for.
     async fn answer(
         &self,
         call: Message,
@@ -173,8 +175,8 @@ impl Talk {
             return Err(Failure::ExpectedMore {});
         }
         Ok(match self.ask(method, descriptors).await? {
-            Told::Events(recent, events) => Found::Lasting(Lasting::Events((recent, events))),
-            Told::Program(ended) => Found::Lasting(Lasting::Program(ended)),
+            Response::Events(recent, events) => Found::Lasting(Lasting::Events((recent, events))),
+            Response::Program(ended) => Found::Lasting(Lasting::Program(ended)),
             told => Found::answer(answer::complete(told).await),
         })
     }
@@ -187,15 +189,15 @@ impl Talk {
         }
     }
 
-    /// Asks PID 1's loop; that there is none any more is the machine's end.
-    async fn ask(&self, method: Method, descriptors: Vec<OwnedFd>) -> Result<Told, Failure> {
+    /// Asks PID 1's loop. If the loop is gone, the machine is ending.
+    async fn ask(&self, method: Method, descriptors: Vec<OwnedFd>) -> Result<Response, Failure> {
         let (answer, told) = oneshot::channel();
-        let question = Event::Asked(Question {
+        let request = Event::Control(Request {
             method,
             descriptors,
             answer,
         });
-        let asked = self.events.send(question);
+        let asked = self.events.send(request);
         asked.map_err(|_| Failure::MachineEnding {})?;
         told.await.unwrap_or(Err(Failure::MachineEnding {}))
     }
@@ -233,13 +235,13 @@ impl Talk {
     }
 }
 
-/// What a call leads to.
+/// The result of a call.
 enum Found {
     Answer(Box<Answer>),
     Lasting(Lasting),
 }
 
-/// What is waited for while the peer stays.
+/// What is waited for while the peer is connected.
 enum Lasting {
     Events(Events),
     Program(oneshot::Receiver<Ended>),
@@ -251,7 +253,7 @@ impl Found {
     }
 }
 
-/// Of the machine, or of the stream of events, as a whole.
+/// An event of the machine, or of the stream of events, as a whole.
 pub(crate) fn machine_event(kind: EventKind, text: String) -> control::Event {
     control::Event {
         time: micros(since_boot()),

@@ -1,6 +1,6 @@
 //! What the kernel and the boot loader know about the machine.
 
-use super::question::Known;
+use super::request::Snapshot;
 use crate::clock::since_boot;
 use crate::effect::files::read_bounded;
 use crate::effect::state;
@@ -14,8 +14,8 @@ use tare_control::{Disk, GetBootTimeline, GetStatus, Memory};
 const LOADER_VARIABLES: &str = "/sys/firmware/efi/efivars/Loader";
 const LOADER_VENDOR: &str = "4a67b082-0a4c-41cf-b6c7-440b29bb8c4f";
 
-/// `known` and what the kernel says.
-pub(super) fn status(known: Known) -> GetStatus {
+/// Completes `known` with what the kernel reports.
+pub(super) fn status(known: Snapshot) -> GetStatus {
     GetStatus {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         kernel: line("/proc/sys/kernel/osrelease"),
@@ -33,7 +33,7 @@ pub(super) fn status(known: Known) -> GetStatus {
     }
 }
 
-/// The text of one of the kernel's files; what cannot be read is empty.
+/// The text of one of the kernel's files; empty if it cannot be read.
 fn line(path: &str) -> String {
     let text = std::fs::read_to_string(path).unwrap_or_default();
     text.trim().to_owned()
@@ -65,7 +65,7 @@ fn disk(volatile: bool) -> Option<Disk> {
     })
 }
 
-/// `timeline` with what was before the kernel.
+/// Adds what came before the kernel to `timeline`.
 pub(super) fn boot_loader(mut timeline: GetBootTimeline) -> GetBootTimeline {
     timeline.firmware = loader_time("TimeInitUSec");
     let kernel = loader_time("TimeExecUSec");
@@ -74,13 +74,13 @@ pub(super) fn boot_loader(mut timeline: GetBootTimeline) -> GetBootTimeline {
     timeline
 }
 
-/// Microseconds since power on that the boot loader has noted under `name`.
+/// Microseconds since power on that the boot loader has recorded under `name`.
 fn loader_time(name: &str) -> Option<u64> {
     let path = format!("{LOADER_VARIABLES}{name}-{LOADER_VENDOR}");
     decimal(&read_bounded(Path::new(&path), 64).ok()?)
 }
 
-/// A number as efivarfs has it: four bytes of attributes, then UTF-16 with or without its end.
+/// Parses a number from efivarfs: four bytes of attributes, then UTF-16 with or without a terminator.
 fn decimal(variable: &[u8]) -> Option<u64> {
     let units = variable.get(4..)?.chunks_exact(2);
     let text: Vec<u16> = units

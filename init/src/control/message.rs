@@ -4,15 +4,15 @@ use serde::{Deserialize, Serialize};
 use std::ops::Not;
 use tare_control::RawCall;
 
-/// A call and how it is to be answered.
+/// A call and how to answer it.
 #[derive(Debug, Deserialize)]
 pub(super) struct Message {
     #[serde(flatten)]
     pub call: RawCall,
-    /// The peer takes several replies.
+    /// The peer accepts several replies.
     #[serde(default)]
     pub more: bool,
-    /// The peer takes none.
+    /// The peer wants no reply.
     #[serde(default)]
     pub oneway: bool,
 }
@@ -21,13 +21,13 @@ pub(super) struct Message {
 #[derive(Debug, Serialize)]
 pub(super) struct Reply<T> {
     pub parameters: T,
-    /// Others follow.
+    /// More replies follow.
     #[serde(skip_serializing_if = "Not::not")]
     pub continues: bool,
 }
 
 impl<T> Reply<T> {
-    /// The only one.
+    /// The only reply.
     pub(super) fn only(parameters: T) -> Self {
         Self {
             parameters,

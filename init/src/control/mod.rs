@@ -1,29 +1,29 @@
-//! The control socket: `org.tare.Control` for whoever may ask.
+//! The control socket: `org.tare.Control` for every peer that may use it.
 //!
-//! Every connection is a task of its own. What only the machine knows it asks by an [`Event`] of PID 1's
-//! loop; what the kernel knows it reads itself, a little at a time. Nobody can make PID 1 wait: messages
-//! have a longest length and a deadline, replies a deadline, and connections are counted.
+//! Every connection is a task of its own. It asks PID 1's loop, by an [`Event`], for what only the machine knows, and
+//! reads what the kernel knows itself, a little at a time. No peer can make PID 1 wait: messages have a maximum
+//! length and a deadline, replies have a deadline, and connections are limited.
 
 mod answer;
 mod audit;
 mod conversation;
+mod limit;
 mod machine;
 mod message;
 mod peer;
-mod question;
+mod request;
 mod score;
-mod seats;
 mod stream;
 pub(crate) mod usage;
 
-pub(crate) use question::{Known, Process, Question, Told};
+pub(crate) use request::{Process, Request, Response, Snapshot};
 
-use crate::supervisor::Event;
+use crate::event::{Event, UnitEvent};
 use conversation::Conversation;
 pub(crate) use conversation::machine_event;
+use limit::ConnectionLimit;
 use nix::unistd::{Gid, chown};
-use peer::{Entrance, Peer, Rights};
-use seats::Seats;
+use peer::{Endpoint, Peer, Rights};
 use std::cell::Cell;
 use std::fs::{self, Permissions};
 use std::io;
@@ -39,12 +39,11 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::spawn_local;
 use tokio::time::sleep;
 
-/// How many connections of those who may do everything there are at a time.
-const SEATS: usize = 32;
-/// How many of all others.
-const SEATS_OF_OTHERS: usize = 8;
-/// The first wait after a connection could not be taken, most likely because there are no descriptors left; and the
-/// longest.
+/// How many privileged connections there are at a time.
+const CONNECTIONS: usize = 32;
+/// How many unprivileged ones.
+const CONNECTIONS_OF_OTHERS: usize = 8;
+/// The first and the longest wait after a connection could not be accepted, most likely for lack of descriptors.
 const RECOVER_LEAST: Duration = Duration::from_millis(100);
 const RECOVER_MOST: Duration = Duration::from_secs(1);
 
@@ -55,10 +54,10 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    /// Opens the sockets and answers whoever connects, by asking with `events`.
+    /// Opens the sockets and answers connections, asking PID 1's loop by `events`.
     ///
     /// # Errors
-    /// If one cannot be made.
+    /// If one cannot be created.
     pub(crate) fn open(events: UnboundedSender<Event>) -> io::Result<Self> {
         let (path, listener) = bind(SHARE)?;
         chown(&path, None, Some(Gid::from_raw(GROUP)))?;
@@ -67,24 +66,24 @@ impl Control {
         let others = Rc::default();
         let control = Self { path, others };
         control.allow(Others::Nothing)?;
-        let door = Rc::new(Door::new(events, Rc::clone(&control.others)));
-        let same_door = Rc::clone(&door);
-        spawn_local(async move { door.keep(listener, Entrance::Control).await });
-        spawn_local(async move { same_door.keep(status_listener, Entrance::Status).await });
+        let ours = Rc::new(Listener::new(events, Rc::clone(&control.others)));
+        let same = Rc::clone(&ours);
+        spawn_local(async move { ours.keep(listener, Endpoint::Control).await });
+        spawn_local(async move { same.keep(status_listener, Endpoint::Status).await });
         Ok(control)
     }
 
-    /// Says what others than root and the group may do.
+    /// Sets what users other than root and the group may do.
     ///
     /// # Errors
-    /// If the socket's mode cannot be set; what is asked over it is judged in any case.
+    /// If the socket's mode cannot be set; calls are checked in any case.
     pub(crate) fn allow(&self, others: Others) -> io::Result<()> {
         self.others.set(others);
         set_mode(&self.path, mode(others))
     }
 }
 
-/// The socket that services share under `name`.
+/// Creates the socket that services share under `name`.
 fn bind(name: &str) -> io::Result<(PathBuf, UnixListener)> {
     let folder = PathBuf::from(shared(name));
     fs::create_dir_all(&folder)?;
@@ -97,7 +96,7 @@ fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
     fs::set_permissions(path, Permissions::from_mode(mode))
 }
 
-/// Whoever may write to a socket may connect to it (`unix(7)`).
+/// Connecting to a socket takes write permission (`unix(7)`).
 fn mode(others: Others) -> u32 {
     match others {
         Others::Nothing => 0o660,
@@ -105,31 +104,31 @@ fn mode(others: Others) -> u32 {
     }
 }
 
-/// Who comes in, and how many.
-struct Door {
+/// Accepts connections, within limits.
+struct Listener {
     events: UnboundedSender<Event>,
     others: Rc<Cell<Others>>,
-    privileged: Rc<Seats>,
-    unprivileged: Rc<Seats>,
+    privileged: Rc<ConnectionLimit>,
+    unprivileged: Rc<ConnectionLimit>,
 }
 
-impl Door {
+impl Listener {
     fn new(events: UnboundedSender<Event>, others: Rc<Cell<Others>>) -> Self {
         Self {
             events,
             others,
-            privileged: Seats::new(SEATS),
-            unprivileged: Seats::new(SEATS_OF_OTHERS),
+            privileged: ConnectionLimit::new(CONNECTIONS),
+            unprivileged: ConnectionLimit::new(CONNECTIONS_OF_OTHERS),
         }
     }
 
-    async fn keep(&self, listener: UnixListener, entrance: Entrance) {
+    async fn keep(&self, listener: UnixListener, endpoint: Endpoint) {
         let mut wait = RECOVER_LEAST;
         loop {
             match listener.accept().await {
                 Ok((stream, _)) => {
                     wait = RECOVER_LEAST;
-                    self.admit(stream, entrance);
+                    self.admit(stream, endpoint);
                 }
                 Err(error) => {
                     if wait == RECOVER_LEAST {
@@ -142,29 +141,29 @@ impl Door {
         }
     }
 
-    /// Talks to whoever is at the other end of `stream`; who nobody knows is not talked to.
-    fn admit(&self, stream: UnixStream, entrance: Entrance) {
-        let peer = match Peer::of(&stream, entrance) {
+    /// Serves the connection `stream`, unless the kernel cannot identify its peer.
+    fn admit(&self, stream: UnixStream, endpoint: Endpoint) {
+        let peer = match Peer::of(&stream, endpoint) {
             Ok(peer) => peer,
             Err(error) => return log::warn!("control socket: who connects: {error}"),
         };
-        self.seat(stream, peer);
+        self.serve(stream, peer);
     }
 
-    fn seat(&self, stream: UnixStream, peer: Peer) {
-        let seats = match peer.rights(self.others.get()) {
+    fn serve(&self, stream: UnixStream, peer: Peer) {
+        let limit = match peer.rights(self.others.get()) {
             Rights::Everything => &self.privileged,
             Rights::Status | Rights::Nothing => &self.unprivileged,
         };
-        let (seat, called_up) = seats.take();
+        let (admission, evicted) = limit.admit();
         let others = Rc::clone(&self.others);
         let events = self.events.clone();
         let conversation = Conversation::new(stream, peer, others, events.clone());
         spawn_local(async move {
             tokio::select! {
-                () = conversation.hold(&seat) => {}
-                // Somebody else needs the seat; a program that was waited for here ends.
-                _ = called_up => drop(events.send(Event::ProbeLate)),
+                () = conversation.hold(&admission) => {}
+                // Another connection takes its place; a program that it waited for ends.
+                _ = evicted => drop(events.send(UnitEvent::ProbeLate.into())),
             }
         });
     }

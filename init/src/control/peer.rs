@@ -1,4 +1,4 @@
-//! Who is at the other end of a connection, and what they may.
+//! The peer of a connection, and what it may do.
 
 use nix::errno::Errno;
 use nix::libc;
@@ -8,28 +8,28 @@ use tare_config::machine::Others;
 use tare_control::{GROUP, Method};
 use tokio::net::UnixStream;
 
-/// As many supplementary groups are looked at. Who has more counts as one who has none.
+/// How many supplementary groups are looked at. A peer with more counts as one with none.
 const MAX_GROUPS: usize = 256;
 
-/// Who connected, as the kernel says (`SO_PEERCRED`, `SO_PEERGROUPS`): what they were when they did.
+/// The peer's credentials from the kernel (`SO_PEERCRED`, `SO_PEERGROUPS`), as they were when it connected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Peer {
     pub(super) uid: u32,
     pub(super) gid: u32,
     pub(super) groups: Vec<u32>,
-    pub(super) entrance: Entrance,
+    pub(super) endpoint: Endpoint,
 }
 
-/// Where somebody came in.
+/// The socket that a peer connected to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Entrance {
-    /// Where it matters who they are.
+pub(super) enum Endpoint {
+    /// What a peer may do depends on its credentials.
     Control,
-    /// Where nobody may change anything, and who can reach it may see how things are.
+    /// No peer may change anything, and every peer that can reach it may read the status.
     Status,
 }
 
-/// What somebody may do.
+/// What a peer may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rights {
     Everything,
@@ -40,18 +40,18 @@ pub(super) enum Rights {
 impl Peer {
     /// # Errors
     /// The kernel's.
-    pub(super) fn of(stream: &UnixStream, entrance: Entrance) -> io::Result<Self> {
+    pub(super) fn of(stream: &UnixStream, endpoint: Endpoint) -> io::Result<Self> {
         let credentials = stream.peer_cred()?;
         Ok(Self {
             uid: credentials.uid(),
             gid: credentials.gid(),
             groups: groups(stream)?,
-            entrance,
+            endpoint,
         })
     }
 
     pub(super) fn rights(&self, others: Others) -> Rights {
-        if self.entrance == Entrance::Status {
+        if self.endpoint == Endpoint::Status {
             return Rights::Status;
         }
         if self.uid == 0 || self.gid == GROUP || self.groups.contains(&GROUP) {
@@ -106,7 +106,7 @@ mod tests {
             uid,
             gid,
             groups: groups.to_vec(),
-            entrance: Entrance::Control,
+            endpoint: Endpoint::Control,
         };
         for (peer, with_nothing, with_status) in [
             (peer(0, 0, &[]), Rights::Everything, Rights::Everything),
@@ -122,8 +122,8 @@ mod tests {
         ] {
             let got = (peer.rights(Others::Nothing), peer.rights(Others::Status));
             assert_eq!(got, (with_nothing, with_status), "{peer:?}");
-            let entrance = Entrance::Status;
-            let peer = Peer { entrance, ..peer };
+            let endpoint = Endpoint::Status;
+            let peer = Peer { endpoint, ..peer };
             assert_eq!(peer.rights(Others::Nothing), Rights::Status);
         }
     }

@@ -1,13 +1,13 @@
-//! How much a service may do, as one number: 0 is shut in completely, 100 is the host itself.
+//! How much a service may do, as one number: 0 is fully isolated, 100 is the host itself.
 //!
-//! The points are a convention, documented in `docs/tare-command.md`; their use is that a new right moves
-//! the number.
+//! The points are a convention, documented in `docs/tare-command.md`; their purpose is that a new right changes the
+//! number.
 
 use std::fmt;
 use tare_control::Rights;
 
-/// Whoever has one of these can get all others: load code into the kernel, read or write any memory,
-/// disk or process.
+/// A process with one of these can get all others: load code into the kernel, read or write any memory, disk or
+/// process.
 const AS_GOOD_AS_ROOT: [&str; 9] = [
     "CAP_BPF",
     "CAP_DAC_READ_SEARCH",
@@ -21,8 +21,7 @@ const AS_GOOD_AS_ROOT: [&str; 9] = [
 ];
 const POINTS_AS_GOOD_AS_ROOT: u32 = 5;
 
-/// Points for each namespace that is the host's. There are no clocks but the host's, so that `time` counts
-/// for nothing.
+/// Points for each namespace that is the host's. All services use the host's clocks, so `time` counts for nothing.
 const NAMESPACES: [(&str, u32); 7] = [
     ("mnt", 20),
     ("net", 5),
@@ -33,7 +32,7 @@ const NAMESPACES: [(&str, u32); 7] = [
     ("uts", 1),
 ];
 
-/// At most so many points for writable mounts, one each.
+/// The most points for writable mounts, one each.
 const MOST_MOUNTS: usize = 5;
 const MOST: u32 = 100;
 
@@ -56,7 +55,7 @@ pub(super) fn total(reasons: &[Reason]) -> u32 {
     sum.min(MOST)
 }
 
-/// What the score of `rights` is made of, the heaviest first.
+/// The parts of the score of `rights`, the heaviest first.
 pub(super) fn reasons(rights: &Rights) -> Vec<Reason> {
     let mut reasons: Vec<Reason> = capabilities(rights)
         .into_iter()
@@ -73,7 +72,7 @@ fn reason(points: u32, text: impl Into<String>) -> Reason {
     Reason { points, text }
 }
 
-/// What it has, and what a setuid program could give it.
+/// The capabilities that it has, or that a setuid program could give it.
 fn capabilities(rights: &Rights) -> Option<Reason> {
     let sets = &rights.capabilities;
     let set = match rights.no_new_privileges {

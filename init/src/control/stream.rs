@@ -15,13 +15,13 @@ use tokio::time::{Instant, timeout, timeout_at};
 /// How long the rest of a message may take once it has begun, and a reply until it is read.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
-/// As many descriptors as any call wants: standard input, output and error.
+/// The most descriptors that a call needs: standard input, output and error.
 const MAX_DESCRIPTORS: usize = 3;
 
 /// How many bytes are read at a time: most calls have fewer.
 const READ: usize = 4096;
 
-/// The two directions of `stream`. Unless `takes_descriptors`, those that come with messages are closed.
+/// The two directions of `stream`. Unless `takes_descriptors`, descriptors that come with messages are closed.
 pub(super) fn split(stream: UnixStream, takes_descriptors: bool) -> (Incoming, Outgoing) {
     let stream = Rc::new(stream);
     let incoming = Incoming {
@@ -35,26 +35,26 @@ pub(super) fn split(stream: UnixStream, takes_descriptors: bool) -> (Incoming, O
     (incoming, Outgoing(stream))
 }
 
-/// What comes in: a message has a longest length and a latest end.
+/// The input: a message has a maximum length and a deadline.
 #[derive(Debug)]
 pub(super) struct Incoming {
     stream: Rc<UnixStream>,
     takes_descriptors: bool,
     /// Messages that have not been handed out; the last one may be incomplete.
     bytes: Vec<u8>,
-    /// Where in `bytes` the first message ends, if it has.
+    /// Where in `bytes` the first message ends, if it is complete.
     end: Option<usize>,
-    /// Each with the place in `bytes` that it came with.
+    /// Each with its place in `bytes`.
     descriptors: Vec<(usize, OwnedFd)>,
-    /// When the message that has begun must have ended.
+    /// When the message that has begun must be complete.
     deadline: Option<Instant>,
 }
 
 impl Incoming {
-    /// The next message and the descriptors that came with it. May be cancelled: nothing is lost.
+    /// The next message and the descriptors that came with it. Cancel safe: nothing is lost.
     ///
     /// # Errors
-    /// The peer is gone, breaks a limit, or sends anything else.
+    /// The peer is gone, breaks a limit, or sends something that is not a message.
     pub(super) async fn receive(&mut self) -> io::Result<(Message, Vec<OwnedFd>)> {
         loop {
             if let Some(end) = self.end {
@@ -66,7 +66,7 @@ impl Incoming {
         }
     }
 
-    /// The first message, which ends at `end`.
+    /// Removes and returns the first message, which ends at `end`.
     fn take(&mut self, end: usize) -> (Vec<u8>, Vec<OwnedFd>) {
         let next = self.bytes.split_off(end + 1);
         let mut message = mem::replace(&mut self.bytes, next);
@@ -92,7 +92,7 @@ impl Incoming {
         timeout_at(deadline, self.stream.readable()).await?
     }
 
-    /// Adds what has come, if anything has.
+    /// Reads what has arrived, if anything has.
     fn read(&mut self) -> io::Result<()> {
         let mut buffer = [0; READ];
         let receive = || descriptors::receive(&*self.stream, &mut buffer);
@@ -113,8 +113,8 @@ impl Incoming {
         Ok(())
     }
 
-    /// Keeps what came with the last bytes. A read ends with what was sent with descriptors (6.12,
-    /// `unix_stream_read_generic()`), so that they belong to the message of its last byte.
+    /// Keeps the descriptors that came with the last bytes. A read ends with the bytes that were sent with
+    /// descriptors (6.12, `unix_stream_read_generic()`), so they belong to the message of its last byte.
     fn keep(&mut self, descriptors: Vec<OwnedFd>) -> io::Result<()> {
         if !self.takes_descriptors {
             descriptors::close(descriptors);
@@ -132,13 +132,13 @@ impl Incoming {
     }
 }
 
-/// What goes out.
+/// The output.
 #[derive(Debug)]
 pub(super) struct Outgoing(Rc<UnixStream>);
 
 impl Outgoing {
     /// # Errors
-    /// The peer is gone, or has not read it in time.
+    /// The peer is gone, or has not read the message in time.
     pub(super) async fn send(&self, message: &[u8]) -> io::Result<()> {
         timeout(PATIENCE, self.send_all(message)).await?
     }

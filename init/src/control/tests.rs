@@ -1,10 +1,11 @@
-//! The whole server over socket pairs: what people do, and what they should not.
+//! The whole server over socket pairs: correct use and misuse.
 
 mod exec;
 mod hostile;
 
 use super::*;
-use crate::supervisor::{Event, ServiceStatus};
+use crate::event::{Event, UnitEvent};
+use crate::supervisor::ServiceStatus;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use tare_control::{EventKind, Failure, Health, Method};
@@ -13,28 +14,28 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::{broadcast, oneshot};
 use tokio::task::LocalSet;
 
-/// Who is at the client's end.
+/// Peers at the client's end.
 const ROOT: Peer = Peer {
     uid: 0,
     gid: 0,
     groups: Vec::new(),
-    entrance: Entrance::Control,
+    endpoint: Endpoint::Control,
 };
 const SOMEBODY: Peer = Peer {
     uid: 1000,
     gid: 1000,
     groups: Vec::new(),
-    entrance: Entrance::Control,
+    endpoint: Endpoint::Control,
 };
 
-/// The server's side of a test, and how many services its machine has.
+/// The server's side of a test.
 struct Server {
-    door: Door,
+    listener: Listener,
     others: Rc<Cell<Others>>,
     listeners: broadcast::Sender<tare_control::Event>,
 }
 
-/// Runs `test` beside a machine with so many services, on a clock that moves when nobody does.
+/// Runs `test` against a machine with this many services, on a clock that advances only when all tasks are idle.
 fn with_server<F: Future<Output = ()>>(services: usize, test: impl FnOnce(Rc<Server>) -> F) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -46,9 +47,9 @@ fn with_server<F: Future<Output = ()>>(services: usize, test: impl FnOnce(Rc<Ser
         let others: Rc<Cell<Others>> = Rc::default();
         let listeners = broadcast::Sender::new(4);
         spawn_local(play_machine(inbox, services, listeners.clone()));
-        let door = Door::new(events, Rc::clone(&others));
+        let listener = Listener::new(events, Rc::clone(&others));
         test(Rc::new(Server {
-            door,
+            listener,
             others,
             listeners,
         }))
@@ -63,35 +64,35 @@ async fn play_machine(
     listeners: broadcast::Sender<tare_control::Event>,
 ) {
     while let Some(event) = inbox.recv().await {
-        let question = match event {
-            Event::Asked(question) => question,
-            // Nobody waits for a program any more, which it sees by itself here.
-            Event::ProbeLate => continue,
+        let request = match event {
+            Event::Control(request) => request,
+            // A program's caller has stopped waiting, which the program sees by itself here.
+            Event::Unit(UnitEvent::ProbeLate) => continue,
             other => panic!("the server does not send this: {other:?}"),
         };
-        let told = match question.method {
-            Method::GetStatus {} => Ok(Told::Status(known())),
-            Method::ListServices {} => Ok(Told::Services(
+        let told = match request.method {
+            Method::GetStatus {} => Ok(Response::Status(snapshot())),
+            Method::ListServices {} => Ok(Response::Services(
                 (0..services).map(|n| status(&format!("s{n}"))).collect(),
             )),
             Method::Monitor { recent } => {
                 let recent = recent.map(|_| numbered(9)).into_iter().collect();
-                Ok(Told::Events(recent, listeners.subscribe()))
+                Ok(Response::Events(recent, listeners.subscribe()))
             }
             Method::ExecInService { args, .. } => {
                 let (done, ended) = oneshot::channel();
-                spawn_local(exec::play_program(args, question.descriptors, done));
-                Ok(Told::Program(ended))
+                spawn_local(exec::play_program(args, request.descriptors, done));
+                Ok(Response::Program(ended))
             }
             Method::StopService { name } => Err(Failure::ServiceNotFound { name }),
-            _ => Ok(Told::Nothing),
+            _ => Ok(Response::Nothing),
         };
-        let _ = question.answer.send(told);
+        let _ = request.answer.send(told);
     }
 }
 
-fn known() -> Known {
-    Known {
+fn snapshot() -> Snapshot {
+    Snapshot {
         machine_id: "0123".to_owned(),
         health: Health::Ready,
         problems: vec![],
@@ -126,16 +127,16 @@ struct Client(UnixStream);
 impl Client {
     fn connect(server: &Server, peer: Peer) -> Self {
         let (ours, theirs) = UnixStream::pair().unwrap();
-        server.door.seat(theirs, peer);
+        server.listener.serve(theirs, peer);
         Self(ours)
     }
 
-    /// Sends `bytes`; a peer that is gone is no error here.
+    /// Sends `bytes`; a peer that is gone is not an error here.
     async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let _ = self.0.write_all(bytes.as_ref()).await;
     }
 
-    /// The next message; none when the connection has ended.
+    /// The next message; `None` when the connection has ended.
     async fn receive(&mut self) -> Option<Value> {
         let mut message = Vec::new();
         loop {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-/// What a service uses; what the kernel does not say is none.
+/// What a service uses; `None` if the kernel does not say.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Usage {
     /// Bytes.
@@ -14,20 +14,20 @@ pub(super) struct Usage {
     pub(super) tasks: Option<u64>,
 }
 
-/// Reads what the services of `cgroup` use.
+/// Reads what the service in `cgroup` uses.
 pub(super) fn of(cgroup: &Path) -> Usage {
     let read = |file: &str| fs::read_to_string(cgroup.join(file)).ok();
     let cached = read("memory.stat").and_then(|stat| value(&stat, "inactive_file"));
     let memory = read("memory.current").and_then(|text| text.trim().parse::<u64>().ok());
     Usage {
-        // Pages of files that nobody has used for long are given up before anybody misses them.
+        // Does not count inactive file pages: the kernel reclaims them before they are missed.
         memory: memory.map(|bytes| bytes.saturating_sub(cached.unwrap_or(0))),
         cpu: cpu(cgroup),
         tasks: read("pids.current").and_then(|text| text.trim().parse().ok()),
     }
 }
 
-/// Microseconds of a processor that `cgroup` has used.
+/// CPU time that `cgroup` has used, in microseconds.
 pub(crate) fn cpu(cgroup: &Path) -> Option<u64> {
     let stat = fs::read_to_string(cgroup.join("cpu.stat")).ok()?;
     value(&stat, "usage_usec")

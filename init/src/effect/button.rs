@@ -44,7 +44,7 @@ fn bit(words: &str, number: u16) -> bool {
 /// Returns when the power key of `device` is pressed.
 ///
 /// # Errors
-/// If the device cannot be read, as when it is unplugged.
+/// If the device cannot be read, for example because it was unplugged.
 pub(crate) async fn pressed(device: &Path) -> io::Result<()> {
     let file = fs::OpenOptions::new()
         .read(true)

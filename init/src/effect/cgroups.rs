@@ -1,4 +1,4 @@
-//! Cgroups as a whole; those of single services are the launcher's.
+//! The top-level cgroups; those of single services are the launcher's.
 
 use super::memory;
 use std::fs;
@@ -6,24 +6,24 @@ use std::io;
 use std::path::Path;
 use tare_container::cgroup::{CONTAINERS, ROOT};
 
-/// What reclaim leaves to PID 1: three times what it needs.
+/// Memory protected from reclaim for PID 1: three times what it needs.
 const INIT_MEMORY: &str = "12M";
-/// What reclaim leaves to services. Those that claim it with a `memory-min` of their own come first, the
-/// others share the rest (`memory_recursiveprot`).
+/// Memory protected from reclaim for services. Those with a `memory-min` of their own claim it first, the others
+/// share the rest (`memory_recursiveprot`).
 const SERVICES_MEMORY: &str = "48M";
-/// Containers have the kernel's 100: whoever wants to see what they do to the processors gets in.
+/// Containers have the kernel's default of 100, so that one can still log in and see what keeps the CPUs busy.
 const INIT_WEIGHT: &str = "10000";
 const SERVICES_WEIGHT: &str = "1000";
 
-/// What containers may not take of the memory: the services' own, most of it the engine's. On a small machine
-/// three quarters of all there is.
+/// The memory that containers may not take: the services' own, most of it the engine's. On a small machine, three
+/// quarters of all memory.
 const RESERVE: u64 = 192 << 20;
 
-/// Sees to it that containers cannot take everything: memory, processors, process ids.
+/// Keeps containers from taking everything: memory, CPU time, process ids.
 ///
-/// With a limit below the machine's own, what runs out of memory is the containers' cgroup, and it is in there
-/// that the kernel looks for somebody to kill. Process ids are counted without those of the containers' shims, which
-/// need some more to end a container that has taken all.
+/// With a limit below the machine's own, it is the containers' cgroup that runs out of memory, and the OOM killer
+/// picks a process in there. The limit of process ids excludes the containers' shims, which need some more to end a
+/// container that has taken all.
 ///
 /// # Errors
 /// The first file that could not be read or written.
@@ -38,7 +38,7 @@ pub(crate) fn protect() -> io::Result<()> {
     write(CONTAINERS, "pids.max", &(tasks()? / 2).to_string())
 }
 
-/// How many tasks the kernel allows in all; it follows from the size of memory.
+/// How many tasks the kernel allows in total, which depends on the size of memory.
 fn tasks() -> io::Result<u64> {
     let text = fs::read_to_string("/proc/sys/kernel/threads-max")?;
     text.trim().parse().map_err(io::Error::other)

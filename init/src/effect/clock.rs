@@ -7,7 +7,7 @@ use std::fs;
 use std::io;
 use std::time::SystemTime;
 
-/// Sets a clock that is behind the time of the image's files, as it is without a battery, to that time, so that
+/// Sets the clock to the time of the image's files if it is behind, as on a machine without a battery, so that
 /// certificates are valid. Returns whether it was set.
 ///
 /// # Errors
@@ -23,8 +23,8 @@ pub(crate) fn reach_image() -> io::Result<bool> {
     Ok(is_behind)
 }
 
-/// Whether the kernel's clock follows a time source (`adjtimex(2)`, `STA_UNSYNC`). chronyd tells the
-/// kernel when it does (`rtcsync`); the kernel takes it back when nobody corrects the clock any more.
+/// Whether the kernel's clock follows a time source (`adjtimex(2)`, `STA_UNSYNC`). chronyd tells the kernel when it
+/// does (`rtcsync`); the kernel revokes this when the clock is no longer corrected.
 pub(crate) fn is_synced() -> bool {
     // SAFETY: all zeroes is a valid `timex`; mode 0 changes nothing.
     let mut timex: libc::timex = unsafe { std::mem::zeroed() };

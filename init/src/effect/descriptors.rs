@@ -11,19 +11,19 @@ use std::io::{self, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 
-/// As many as come at a time (`SCM_MAX_FD`, include/net/scm.h).
+/// The most that can come at a time (`SCM_MAX_FD`, include/net/scm.h).
 const MAX_AT_A_TIME: usize = 253;
 
-/// Reads what has come, with its descriptors. Nobody else may read from `socket` without: what is not taken is closed
-/// by whoever reads, and see [`close`].
+/// Reads what has come, with its descriptors. All reads of `socket` must use this function: descriptors that a read
+/// does not take are closed in the context of the reader, see [`close`].
 ///
 /// # Errors
-/// `WouldBlock` where nothing has; when PID 1 may not open as many as came.
+/// `WouldBlock` if nothing has come; another one if PID 1 may not open as many descriptors as came.
 pub(crate) fn receive(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
     let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MAX_AT_A_TIME))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut slices = [IoSliceMut::new(buffer)];
-    // Without the first flag, a service that is started meanwhile would have them.
+    // Without the first flag, a service that is started meanwhile would inherit them.
     let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
     let RecvMsg { bytes, flags, .. } = recvmsg(socket, &mut slices, &mut control, flags)?;
     let mut descriptors = Vec::new();
@@ -39,9 +39,10 @@ pub(crate) fn receive(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<(usize
     Ok((bytes, descriptors))
 }
 
-/// Closes what somebody sent who is not trusted. Closing the last descriptor of a file may take long: a TCP connection lingers
-/// for as long as its owner said (`SO_LINGER`, socket(7)), a file without a name is cut. So a process of its own has them
-/// last; one that ends waits for no connection (6.12, `inet_release()`), and for nothing that PID 1 would wait for.
+/// Closes descriptors from an untrusted sender. Closing the last descriptor of a file may take long: a TCP connection
+/// lingers for as long as its owner set (`SO_LINGER`, socket(7)), an unlinked file is truncated. So a separate
+/// process closes them last. A process that exits waits for no connection (6.12, `inet_release()`), and PID 1 does
+/// not wait for it.
 pub(crate) fn close(descriptors: Vec<OwnedFd>) {
     if descriptors.is_empty() {
         return;
@@ -53,9 +54,9 @@ pub(crate) fn close(descriptors: Vec<OwnedFd>) {
 
 fn close_elsewhere(descriptors: Vec<OwnedFd>) -> nix::Result<()> {
     let (until, done) = pipe2(OFlag::O_CLOEXEC)?;
-    // The copy has PID 1's handlers, which write into pipes of PID 1's.
+    // The child inherits PID 1's signal handlers, which write into PID 1's pipes.
     let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
-    // SAFETY: the copy makes a few system calls and ends without running anybody's code.
+    // SAFETY: the child makes a few system calls and exits without running any other code.
     let side = unsafe { fork() };
     if let Ok(ForkResult::Child) = side {
         drop(done);
@@ -65,7 +66,7 @@ fn close_elsewhere(descriptors: Vec<OwnedFd>) -> nix::Result<()> {
     }
     before.thread_set_mask()?;
     side?;
-    // The copy ends when the other end of the pipe is closed, behind them.
+    // The child exits once the other end of the pipe is closed, which comes after the descriptors.
     drop(descriptors);
     drop(done);
     Ok(())
@@ -81,7 +82,7 @@ mod tests {
     use std::os::unix::net::UnixDatagram;
     use std::time::{Duration, Instant};
 
-    /// A connection whose other end takes nothing more, and which is not to be given up for a minute.
+    /// A connection whose peer reads nothing more, and which lingers for a minute when it is closed.
     fn lingering() -> (TcpStream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
@@ -105,7 +106,7 @@ mod tests {
         let rights = [ControlMessage::ScmRights(&number)];
         let text = [IoSlice::new(b"READY=1")];
         sendmsg::<()>(theirs.as_raw_fd(), &text, &rights, MsgFlags::empty(), None).unwrap();
-        // Its copy is closed first, so that it is not the last.
+        // Our own descriptor is closed first, so that it is not the last.
         drop(stream);
         let mut buffer = [0; 100];
         let begun = Instant::now();

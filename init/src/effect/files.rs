@@ -5,8 +5,8 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
-/// Reads at most `limit` bytes of `path`, and one more if there is more: a caller that checks
-/// the length sees that it was cut.
+/// Reads at most `limit` bytes of `path`, and one more if there is more, so that a caller can tell by the length that
+/// it was truncated.
 pub(crate) fn read_bounded(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?
@@ -20,7 +20,7 @@ pub(crate) fn write_atomically(path: &Path, contents: &[u8], mode: u32) -> io::R
     let temporary = path.with_extension("new");
     write_with_mode(&temporary, contents, mode)?.sync_all()?;
     fs::rename(&temporary, path)?;
-    // The name, too, or a power cut takes it back.
+    // Syncs the folder too, or a power cut may undo the rename.
     path.parent()
         .map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }
@@ -44,7 +44,7 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Makes the directory `path`, and its parents, with `mode`; one that is there is left as it is.
+/// Makes the directory `path`, and its parents, with `mode`; an existing one is left as it is.
 pub(crate) fn make_directory(path: &Path, mode: u32) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(mode).create(path)
 }

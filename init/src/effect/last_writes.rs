@@ -1,4 +1,4 @@
-//! The last writes to a disk that may take none any more.
+//! The last writes to a disk that may no longer respond.
 
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork};
@@ -6,15 +6,15 @@ use std::fs;
 use std::process::exit;
 use std::time::{Duration, Instant};
 
-/// How long the kernel may write nothing back before we go on without.
+/// How long writeback may make no progress before we give up.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Between two looks, in milliseconds.
+/// The polling interval, in milliseconds.
 const LOOK: u8 = 10;
 
-/// Does `work`, which may never come to an end, in a process of its own, and waits for it as long as the kernel has ever
-/// less to write back. Calls `each_second` meanwhile.
+/// Runs `work`, which may never finish, in a separate process, and waits for it as long as writeback makes progress.
+/// Calls `each_second` meanwhile.
 pub(crate) fn wait_for(work: impl FnOnce(), each_second: impl FnMut()) {
-    // SAFETY: PID 1 has one thread, so its copy may go on with ordinary Rust code.
+    // SAFETY: PID 1 has one thread, so the child may run ordinary Rust code.
     match unsafe { fork() } {
         Ok(ForkResult::Child) => {
             work();

@@ -1,36 +1,37 @@
-//! Limits that all processes of root share. A container's root is the host's, so that one container could use them up. What
-//! they bound is charged to the container's memory anyway.
+//! Limits that all processes of root share. A container's root is the host's, so a single container could use them
+//! up. The memory behind them is charged to the container anyway.
 
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 use std::fs;
 use std::io;
 
-/// As many open files as the kernel lets one process have (`fs.nr_open`): the 1024 that it gives its first process would do
-/// for 170 services. Services have limits of their own.
+/// The most open files that the kernel allows one process (`fs.nr_open`). The 1024 that it gives its first process
+/// suffice for 170 services. Services have limits of their own.
 const OPEN_FILES: u64 = 1 << 20;
 
-/// Files of `/proc/sys/fs`, and what is as good as no limit there.
+/// Files of `/proc/sys/fs`, and a value that is practically unlimited.
 const SHARED: [(&str, &str); 4] = [
-    // What the machine has open in all: a tenth of its memory's worth unless said otherwise (the slab `filp` is charged).
+    // Open files of the whole machine: by default a tenth of its memory's worth (the slab `filp` is charged).
     ("file-max", "9223372036854775807\n"),
-    // Descriptors in epoll instances, by user: 4 % of memory's worth (`ep_insert` charges them). PID 1 waits by epoll.
+    // Descriptors in epoll instances, per user: by default 4 % of memory's worth (`ep_insert` charges them). PID 1
+    // uses epoll.
     ("epoll/max_user_watches", "9223372036854775807\n"),
-    // By user: 128 instances, and a hundredth of memory's worth of watches. The engine watches cgroups.
+    // Per user: by default 128 instances, and a hundredth of memory's worth of watches. The engine watches cgroups.
     ("inotify/max_user_instances", "2147483647\n"),
     ("inotify/max_user_watches", "2147483647\n"),
 ];
 
-/// Lifts them, and lets this process have as many files open as there may be services.
+/// Lifts them, and this process's own limits of open files and queued signals.
 ///
 /// # Errors
-/// The kernel's first refusal; the other limits are lifted all the same.
+/// The kernel's first refusal; the other limits are lifted anyway.
 pub(crate) fn lift() -> io::Result<()> {
     let lift = |(name, value): (&str, &str)| {
         let path = format!("/proc/sys/fs/{name}");
         fs::write(&path, value)
             .map_err(|error| io::Error::new(error.kind(), format!("{path}: {error}")))
     };
-    // Queued signals are counted by user, and each process has a limit of that count.
+    // Queued signals are counted per user, but limited per process.
     let own = [
         (Resource::RLIMIT_NOFILE, OPEN_FILES),
         (Resource::RLIMIT_SIGPENDING, RLIM_INFINITY),

@@ -1,4 +1,4 @@
-//! What the kernel keeps free.
+//! The memory that the kernel keeps free, and that PID 1 locks.
 
 use nix::libc;
 use nix::sys::mman::{MlockAllFlags, mlockall};
@@ -7,8 +7,8 @@ use std::io;
 
 const RESERVE: &str = "/proc/sys/vm/min_free_kbytes";
 
-/// Gives back what the kernel keeps free for transparent huge pages, which few ask for with `madvise(2)`: up to a
-/// twentieth of a small machine's memory, and half as much again for its watermarks
+/// Releases what the kernel keeps free for transparent huge pages, which few programs request with `madvise(2)`: up
+/// to a twentieth of a small machine's memory, and half as much again for its watermarks
 /// (`set_recommended_min_free_kbytes`, mm/khugepaged.c).
 ///
 /// # Errors
@@ -22,9 +22,9 @@ pub(crate) fn shrink_reserve() -> io::Result<()> {
     Ok(())
 }
 
-/// Locks this process in memory. Pages read before its cgroup existed are charged to the root cgroup, which `memory.min`
-/// does not protect: PID 1 would wait for a thrashing disk to read them again, and die with a disk that is gone. What it
-/// maps later is locked once it is touched: the allocator asks for more than it hands out.
+/// Locks this process in memory. Pages read before its cgroup existed are charged to the root cgroup, which
+/// `memory.min` does not protect: PID 1 would wait for a thrashing disk to read them again, and die if the disk is
+/// gone. Later mappings are locked when touched, because the allocator asks for more than it hands out.
 ///
 /// # Errors
 /// The kernel's.
@@ -34,7 +34,7 @@ pub(crate) fn lock() -> io::Result<()> {
     Ok(mlockall(MlockAllFlags::MCL_FUTURE | when_touched)?)
 }
 
-/// The memory of the machine in bytes, as `/proc/meminfo` has it in its first line.
+/// The machine's memory in bytes, from the first line of `/proc/meminfo`.
 ///
 /// # Errors
 /// The file is not as expected, or cannot be read.
@@ -51,8 +51,8 @@ fn number(text: &str) -> io::Result<u64> {
         .map_err(|_| io::Error::other(format!("no number: {word:?}")))
 }
 
-/// What is enough of `total`, in KiB as all here: the kernel's own rule without huge pages
-/// (`calculate_min_free_kbytes`, mm/page_alloc.c), or a quarter of a per cent where that is more.
+/// The reserve that suffices for `total`, both in KiB: the kernel's own rule without huge pages
+/// (`calculate_min_free_kbytes`, mm/page_alloc.c), or a quarter of a per cent if that is more.
 fn reserve(total: u64) -> u64 {
     (total * 16).isqrt().max(total / 400)
 }

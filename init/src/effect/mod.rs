@@ -1,4 +1,4 @@
-//! What touches the kernel. Effects decide nothing: they do what a plan says and report.
+//! System calls. Effects decide nothing: they do what a plan says and report.
 
 pub(crate) mod button;
 pub(crate) mod cgroups;

@@ -1,5 +1,4 @@
-//! Kernel modules: `modprobe` for the kernel's own requests, cold plug for devices that were
-//! there before us.
+//! Kernel modules: `modprobe` for the kernel's own requests, cold plug for devices that were present before PID 1.
 //!
 //! A driver may take seconds to set its device up inside `finit_module(2)`, so PID 1 never loads
 //! one itself: it runs its own executable again under the name `modprobe`, as the kernel does
@@ -26,13 +25,13 @@ pub(crate) const MODPROBE: &str = "modprobe";
 /// The argument that asks for a cold plug instead of a module.
 const COLDPLUG: &str = "--coldplug";
 
-/// Starts loading what `alias` wants, in a process of its own, of which a pidfd comes back. It is reaped with the
-/// orphans.
+/// Starts loading the modules for `alias` in a separate process, and returns its pidfd. The process is reaped with
+/// the orphans.
 pub(crate) fn start_loading(alias: &str) -> io::Result<OwnedFd> {
     start(if alias.is_empty() { COLDPLUG } else { alias })
 }
 
-/// Starts loading the modules of every device that is there, as [`start_loading`] does.
+/// Starts loading the modules of every device that is present, as [`start_loading`] does.
 pub(crate) fn start_coldplug() -> io::Result<OwnedFd> {
     start(COLDPLUG)
 }
@@ -40,11 +39,11 @@ pub(crate) fn start_coldplug() -> io::Result<OwnedFd> {
 fn start(argument: &str) -> io::Result<OwnedFd> {
     let mut command = Command::new("/proc/self/exe");
     command.arg0(MODPROBE).args(["-q", "--", argument]);
-    // Nobody has reaped it yet: that is the main loop's.
+    // Its pid is still valid: only the main loop reaps.
     Ok(pidfd::open(command.spawn()?.id() as i32)?)
 }
 
-/// `modprobe -q -- NAME`: the whole life of that process.
+/// `modprobe -q -- NAME`: the main function of that process.
 pub(crate) fn modprobe(arguments: impl Iterator<Item = String>) -> ExitCode {
     let Some(wanted) = arguments.last() else {
         return ExitCode::FAILURE;
@@ -60,7 +59,7 @@ pub(crate) fn modprobe(arguments: impl Iterator<Item = String>) -> ExitCode {
     }
 }
 
-/// Loads what `aliases` want; false if there was one that could not be loaded. The others are.
+/// Loads the modules for `aliases`. Returns false if any could not be loaded; the others are.
 fn load(aliases: &BTreeSet<String>) -> io::Result<bool> {
     let folder = release_folder()?;
     let index = Index::load(&folder)?;

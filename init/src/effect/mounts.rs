@@ -20,7 +20,7 @@ pub(crate) enum MountError {
     },
 }
 
-/// Mounts the base filesystems; what boot can go on without is only reported.
+/// Mounts the base filesystems; failures of optional ones are only reported.
 ///
 /// # Errors
 /// The first required filesystem that could not be mounted.
@@ -81,8 +81,8 @@ fn make_target(target: &Path) -> Result<(), MountError> {
     })
 }
 
-/// Makes `folder` a mount of its own that is shared: what is mounted below it in a copy of it is mounted here
-/// too (`mount_namespaces(7)`). It may be one already.
+/// Makes `folder` a shared mount: what is mounted below a copy of it is mounted here too (`mount_namespaces(7)`). It
+/// may be one already.
 pub(crate) fn share(folder: &Path) -> nix::Result<()> {
     match change(None, folder, MsFlags::MS_SHARED) {
         // Not a mount yet.
@@ -102,7 +102,7 @@ fn change(source: Option<&Path>, target: &Path, flags: MsFlags) -> nix::Result<(
 /// Unmounts everything below `top`, the last mount first, and then `top`.
 ///
 /// # Errors
-/// Of `top` itself, of which [`unmount`] is the last resort: it takes along what is left below.
+/// Of `top` itself. As a last resort, [`unmount`] detaches it with everything left below.
 pub(crate) fn unmount_all(top: &Path) -> Result<(), Errno> {
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     for target in below(&mounts, top).into_iter().rev() {
@@ -122,7 +122,7 @@ fn below(mountinfo: &str, top: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Unmounts `target` now, or as soon as its last user is gone if that is not possible.
+/// Unmounts `target` now or, if it is busy, as soon as its last user is gone.
 pub(crate) fn unmount(target: &Path) -> Result<(), Errno> {
     match umount2(target, MntFlags::empty()) {
         Err(Errno::EBUSY) => umount2(target, MntFlags::MNT_DETACH),

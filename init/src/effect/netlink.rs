@@ -23,20 +23,20 @@ use tokio::sync::mpsc::UnboundedSender;
 /// The loopback link's index: the first link of every network namespace.
 const LOOPBACK: u32 = 1;
 
-/// The kernel's network, and what we have set of it.
+/// The kernel's network, and what we have set in it.
 pub(crate) struct Kernel {
     handle: Handle,
-    /// What is to be taken back once no plan names it.
+    /// Steps to revert once no plan names them.
     applied: BTreeSet<Step>,
-    /// The largest packet of each link before we changed it.
+    /// The MTU of each link before we changed it.
     mtus: BTreeMap<u32, u32>,
-    /// Sizes that a link's driver has refused, by the link.
+    /// MTUs that a link's driver has refused, by link.
     refused_mtus: BTreeSet<(u32, u32)>,
-    /// What was said of each step that failed, so that it is said once.
+    /// The last error of each failed step, so that it is logged once.
     failures: BTreeMap<Step, String>,
 }
 
-/// Everything that the kernel has, as it was asked.
+/// A snapshot of the kernel's network.
 struct Found {
     links: Vec<LinkMessage>,
     addresses: Vec<AddressMessage>,
@@ -45,7 +45,7 @@ struct Found {
 }
 
 impl Kernel {
-    /// Connects, and sends a word to `changes` whenever a link, an address or a route comes, changes or goes.
+    /// Connects, and sends to `changes` whenever a link, an address or a route is added, changed or removed.
     ///
     /// # Errors
     /// If there is no rtnetlink, or no descriptor left.
@@ -84,7 +84,7 @@ impl Kernel {
             .await
     }
 
-    /// What there is.
+    /// Reports the kernel's current network.
     ///
     /// # Errors
     /// The kernel does not answer.
@@ -98,8 +98,8 @@ impl Kernel {
         })
     }
 
-    /// Sets what of `steps` is not there, whoever took it away, and takes back what earlier ones set and these do not name.
-    /// A step that fails is reported, and is for the next call; whether none did.
+    /// Applies those of `steps` that are not in effect, and reverts earlier ones that `steps` does not contain. A
+    /// step that fails is reported and left for the next call. Returns whether none did.
     ///
     /// # Errors
     /// The kernel does not answer.
@@ -181,7 +181,7 @@ impl Kernel {
         }
     }
 
-    /// Better a link with another size than none: not every card can do every one.
+    /// A link with another MTU is better than none: not every card supports every MTU.
     async fn set_mtu(&mut self, index: u32, mtu: u32, names: &BTreeMap<u32, &str>) {
         let link = LinkUnspec::new_with_index(index).mtu(mtu).build();
         if let Err(error) = self.handle.link().set(link).execute().await {
@@ -192,7 +192,7 @@ impl Kernel {
         }
     }
 
-    /// Takes back an address, a route or a size; a link stays up.
+    /// Reverts an address, a route or an MTU; a link stays up.
     async fn unset(&mut self, step: &Step, wanted: &BTreeSet<Step>) -> Result<(), Error> {
         match step {
             Step::Up { index, .. } => {
@@ -226,7 +226,7 @@ impl Kernel {
         Ok(())
     }
 
-    /// Reports a failure that is another than the last one of this step.
+    /// Reports a failure unless it is the same as the last one of this step.
     fn note(
         &mut self,
         what: &str,
@@ -252,7 +252,7 @@ impl Found {
         self.links.iter().filter_map(name).collect()
     }
 
-    /// Whether `step` needs not be taken.
+    /// Whether `step` is already in effect.
     fn has(&self, step: &Step) -> bool {
         match step {
             Step::Up { index, mtu } => {
@@ -312,7 +312,7 @@ fn described(step: &Step, names: &BTreeMap<u32, &str>) -> String {
     }
 }
 
-/// What the kernel says, without the library's words.
+/// The kernel's error text, without the library's.
 fn why(error: &Error) -> String {
     match error {
         Error::NetlinkError(message) => message.to_io().to_string(),
@@ -320,7 +320,7 @@ fn why(error: &Error) -> String {
     }
 }
 
-/// Every address of the given links that reaches beyond the link: name and `ADDRESS/PREFIX`.
+/// Every address of the given links that is neither link-local nor loopback: name and `ADDRESS/PREFIX`.
 fn global_addresses(links: &BTreeSet<Link>, messages: &[AddressMessage]) -> Vec<(String, String)> {
     let names: BTreeMap<u32, &str> = links
         .iter()
@@ -337,15 +337,15 @@ fn global_addresses(links: &BTreeSet<Link>, messages: &[AddressMessage]) -> Vec<
     messages.iter().filter_map(global).collect()
 }
 
-/// A way out of the main table: not one that says that there is none.
+/// Whether `route` is a default route of the main table that leads somewhere: an `unreachable` one does not.
 fn is_default(route: &RouteMessage) -> bool {
     route.header.destination_prefix_length == 0
         && route.header.table == RouteHeader::RT_TABLE_MAIN
         && route.header.kind == RouteType::Unicast
 }
 
-/// The route of what has no other way, through `gateway` on the link `index`. The number is its metric, too: of two
-/// routes with the same one the second would take the place of the first (`ip-route(8)`), and the first link goes first.
+/// The default route through `gateway` on the link `index`. The index is its metric too: of two routes with the same
+/// metric, the second would replace the first (`ip-route(8)`). The link with the lowest index is preferred.
 fn default_route(index: u32, gateway: IpAddr) -> RouteMessage {
     let mut route = match gateway {
         IpAddr::V4(gateway) => RouteMessageBuilder::<Ipv4Addr>::new()
@@ -364,7 +364,7 @@ fn default_route(index: u32, gateway: IpAddr) -> RouteMessage {
     route
 }
 
-/// A route goes with its link, and may have gone with its address.
+/// Ignores what is already gone: a route goes away with its link, and perhaps with its address.
 fn gone(error: Error) -> Result<(), Error> {
     match &error {
         Error::NetlinkError(message)
@@ -380,14 +380,14 @@ fn is_change(message: &NetlinkMessage<RouteNetlinkMessage>) -> bool {
     use RouteNetlinkMessage::{DelAddress, DelLink, DelRoute, NewAddress, NewLink, NewRoute};
     matches!(
         &message.payload,
-        // One that ran over may have lost any of them.
+        // An overrun may have lost any of these.
         NetlinkPayload::InnerMessage(
             NewLink(_) | DelLink(_) | NewAddress(_) | DelAddress(_) | NewRoute(_) | DelRoute(_)
         ) | NetlinkPayload::Overrun(_)
     )
 }
 
-/// A link of Ethernet type that no software made: those name their kind in `IFLA_INFO_KIND`.
+/// An Ethernet link that is not a software device: those name their kind in `IFLA_INFO_KIND`.
 fn hardware_link(message: &LinkMessage) -> Option<Link> {
     let software = |attribute: &LinkAttribute| matches!(attribute, LinkAttribute::LinkInfo(infos) if infos.iter().any(|info| matches!(info, LinkInfo::Kind(_))));
     if message.header.link_layer_type != LinkLayerType::Ether

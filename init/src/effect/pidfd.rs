@@ -1,14 +1,14 @@
-//! A process by a descriptor, which stays that process's when its number is another one's.
+//! Descriptors of processes, which still refer to the same process when its pid is reused.
 
 use nix::errno::Errno;
 use nix::libc;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
-/// The process that has the number `pid` now (`pidfd_open(2)`); readable once it has ended.
+/// Opens the process that has `pid` now (`pidfd_open(2)`). The descriptor is readable once it has ended.
 pub(crate) fn open(pid: i32) -> nix::Result<OwnedFd> {
     // SAFETY: `pidfd_open` takes numbers only.
     let fd = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
     let fd = RawFd::try_from(fd).map_err(|_| Errno::EOVERFLOW)?;
-    // SAFETY: the call made this descriptor, and nobody else owns it.
+    // SAFETY: the call returned this descriptor, and nothing else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }

@@ -1,4 +1,4 @@
-//! The end: reboot and power off, and keys that ask for them.
+//! Reboot and power off, and the keys that ask for them.
 
 use nix::sys::reboot::{RebootMode, reboot, set_cad_enabled};
 

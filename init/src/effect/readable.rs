@@ -8,10 +8,10 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::sleep;
 
-/// Between two tries to wait for a descriptor.
+/// The wait between two tries to register a descriptor.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// `fd` in PID 1's loop.
+/// Registers `fd` with PID 1's loop.
 pub(crate) fn readable<T: AsFd + AsRawFd>(fd: T) -> io::Result<AsyncFd<T>> {
     // SAFETY: the registration owns or borrows the descriptor, which therefore stays open and the same
     // until it is dropped.
@@ -19,7 +19,7 @@ pub(crate) fn readable<T: AsFd + AsRawFd>(fd: T) -> io::Result<AsyncFd<T>> {
     registered.map_err(|error| error.into_parts().1)
 }
 
-/// Waits until `fd` is readable. If it cannot be registered, for want of memory, polls it once a second.
+/// Waits until `fd` is readable. If it cannot be registered, for lack of memory, polls it once a second.
 pub(crate) async fn until_readable(fd: OwnedFd) {
     let mut reported = false;
     loop {

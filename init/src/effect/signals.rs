@@ -1,9 +1,10 @@
-//! Signals that PID 1 has no handler for, which the kernel therefore keeps from it (`kill(2)`).
+//! Signals that PID 1 has no handler for, which the kernel therefore does not deliver to it (`kill(2)`).
 
 use nix::sys::signal::{SigHandler, Signal, signal};
 
-/// Gives up the handlers that Rust's runtime has for faults, to tell of a full stack: a signal that somebody sends would
-/// run them, and they have a stack for two or three. A fault of our own ends in the kernel's panic and a reboot.
+/// Restores the default actions of SIGSEGV and SIGBUS. Rust installs handlers to report stack overflow, and any
+/// process that may signal us could run them; their alternate stack has room for two or three. A fault of our own
+/// ends in a kernel panic and a reboot.
 ///
 /// # Errors
 /// The kernel's.

@@ -11,7 +11,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use tare_container::paths::VOLUMES;
 
-/// Memory in place of a state partition: what a machine may lose at power off.
+/// Mount options of memory in place of a state partition, for what a machine may lose at power off.
 const IN_MEMORY: &str = "mode=0755,size=40%";
 
 /// The partition called `state` on the disk that the root filesystem comes from.
@@ -31,8 +31,8 @@ pub(crate) fn system_slot() -> Option<String> {
     name(&below_root()?)
 }
 
-/// The disk that the root filesystem comes from, and each other one with a partition of the same name. Images of one version have
-/// the same identifiers, by which the kernel takes the first that it finds.
+/// The disk that the root filesystem comes from, and every other disk with a partition of the same name. Images of
+/// one version share their identifiers, and the kernel takes the first match that it finds.
 pub(crate) fn twins() -> Option<(String, Vec<String>)> {
     let root = below_root()?;
     let slot = name(&root)?;
@@ -77,8 +77,8 @@ fn name(partition: &Path) -> Option<String> {
     name.map(ToOwned::to_owned)
 }
 
-/// Mounts `partition`, or memory if there is none or it cannot be mounted: a machine without a disk still boots. Makes and
-/// reads what PID 1 keeps there.
+/// Mounts `partition`, or memory if there is none or it cannot be mounted: a machine without a disk still boots.
+/// Creates and reads what PID 1 keeps there.
 pub(crate) fn mount_and_read(partition: Option<&Path>) -> State {
     let mounted = partition.map(mount_partition);
     let volatile = !matches!(mounted, Some(Ok(())));
@@ -99,14 +99,13 @@ pub(crate) fn mount_and_read(partition: Option<&Path>) -> State {
     }
 }
 
-/// Who may use the blocks that `storage` keeps back, besides what has CAP_SYS_RESOURCE: nobody. Unless said otherwise
-/// it is root, which containers run as.
+/// The user that may use the blocks reserved by `storage`, besides processes with CAP_SYS_RESOURCE: one that does not
+/// exist. The default is root, which containers run as.
 const RESERVE_OWNER: u32 = u32::MAX - 1;
 
 /// Mounts `partition` as the state.
 ///
-/// `commit=` is left at the kernel's 5 s; a damaged file system is remounted read-only instead of
-/// being written on.
+/// `commit=` is left at the kernel's 5 s; a damaged file system is remounted read-only instead of being written to.
 fn mount_partition(partition: &Path) -> Result<(), MountError> {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOATIME;
     let source = partition.to_string_lossy();
@@ -126,7 +125,7 @@ pub(crate) fn mount_memory() {
         .unwrap_or_else(|error| log::error!("state: {error}"));
 }
 
-/// Takes [`mount_memory`] back; services that use it keep it until they end.
+/// Undoes [`mount_memory`]; services that use it keep it until they end.
 pub(crate) fn unmount_memory() {
     if let Err(error) = unmount(Path::new(STATE)) {
         log::warn!("unmount {STATE}: {error}");
@@ -142,7 +141,7 @@ pub(crate) fn prepare() {
     }
 }
 
-/// The machine's identity, made if there is none or what is there is not one.
+/// The machine's identity, created if it is missing or invalid.
 fn machine_id() -> io::Result<String> {
     let path = Path::new(MACHINE_ID);
     match read_bounded(path, 64).map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned()) {
@@ -161,7 +160,7 @@ fn is_machine_id(id: &str) -> bool {
     id.len() == 32 && id.bytes().all(digit) && id.bytes().any(|byte| byte != b'0')
 }
 
-/// A random UUID of version 4 without its dashes: the kernel makes those.
+/// A random version 4 UUID without dashes, from the kernel.
 fn new_machine_id() -> io::Result<String> {
     Ok(fs::read_to_string("/proc/sys/kernel/random/uuid")?
         .trim()

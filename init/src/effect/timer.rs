@@ -1,4 +1,4 @@
-//! Timers of the kernel (timerfd_create(2)).
+//! Kernel timers (timerfd_create(2)).
 
 use super::readable::until_readable;
 use nix::sys::time::TimeSpec;
@@ -6,15 +6,16 @@ use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFl
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-/// Is readable when the clock shows `seconds` since 1970, and when it is set.
+/// A timer that is readable when the clock shows `seconds` since 1970, or when the clock is set.
 pub(crate) fn at(seconds: i64) -> nix::Result<OwnedFd> {
     let flags = TimerSetTimeFlags::TFD_TIMER_ABSTIME | TimerSetTimeFlags::TFD_TIMER_CANCEL_ON_SET;
     timer(ClockId::CLOCK_REALTIME, TimeSpec::new(seconds, 0), flags)
 }
 
-/// As tokio's `sleep`, which wakes three times for one of 20 seconds: as often as it refines its wheel.
+/// Like tokio's `sleep`, but with a single wake-up: tokio's wakes three times in 20 seconds, as often as it refines
+/// its wheel.
 pub(crate) async fn sleep(wait: Duration) {
-    // No time at all would be no timer.
+    // Zero would disarm the timer.
     let time = wait.max(Duration::from_nanos(1)).into();
     match timer(ClockId::CLOCK_MONOTONIC, time, TimerSetTimeFlags::empty()) {
         Ok(timer) => until_readable(timer).await,

@@ -1,4 +1,4 @@
-//! Kernel uevents: which devices came, and which modules they want.
+//! Kernel uevents: which devices were added, and which modules they need.
 
 use nix::libc;
 use nix::sys::socket::{
@@ -8,17 +8,17 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use tokio::io::unix::AsyncFd;
 
-/// The multicast group on which the kernel itself speaks (`netlink(7)`, `NETLINK_KOBJECT_UEVENT`).
+/// The multicast group to which the kernel itself sends (`netlink(7)`, `NETLINK_KOBJECT_UEVENT`).
 const KERNEL_GROUP: u32 = 1;
 
-/// The kernel's own limit of one uevent (`UEVENT_BUFFER_SIZE`, 2 KiB) with its header.
+/// The kernel's own limit of one uevent (`UEVENT_BUFFER_SIZE`, 2 KiB), and its header.
 const BUFFER: usize = 4096;
 
 /// The stream of uevents.
 pub(crate) struct Uevents(AsyncFd<OwnedFd>);
 
 impl Uevents {
-    /// Starts listening; only what happens from now on is heard.
+    /// Starts listening; only events from now on are received.
     pub(crate) fn listen() -> io::Result<Self> {
         let socket = open()?;
         // SAFETY: the registration owns the socket, which therefore stays open and the same until
@@ -27,7 +27,7 @@ impl Uevents {
         Ok(Self(socket))
     }
 
-    /// The module alias of the next device that was added and names one.
+    /// Waits for the next added device with a module alias, and returns that alias.
     pub(crate) async fn next_alias(&self) -> io::Result<String> {
         let mut buffer = [0_u8; BUFFER];
         loop {
@@ -41,7 +41,7 @@ impl Uevents {
                         return Ok(alias.to_owned());
                     }
                 }
-                // The kernel's queue ran over: what was missed is found again by a cold plug.
+                // The kernel's queue overflowed: a cold plug finds what was missed.
                 Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
                     return Ok(String::new());
                 }
@@ -59,7 +59,7 @@ fn open() -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// Nothing of what is no word of the kernel's: whoever may set up the network may send to this socket, too.
+/// Drops messages not sent by the kernel: anyone with CAP_NET_ADMIN can send to this socket.
 fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result<usize> {
     let (length, sender) = recvfrom::<NetlinkAddr>(socket.as_raw_fd(), buffer)?;
     let is_kernel = sender.is_some_and(|sender| sender.pid() == 0);
@@ -81,7 +81,7 @@ mod tests {
     use nix::errno::Errno;
     use nix::sys::socket::{MsgFlags, getsockname, sendto};
 
-    /// The kernel refuses senders without rights itself.
+    /// The kernel itself refuses unprivileged senders.
     #[test]
     fn what_others_send_is_nothing() {
         let (ours, other) = (open().unwrap(), open().unwrap());
@@ -92,7 +92,7 @@ mod tests {
             sent => {
                 assert_eq!(sent, Ok(forged.len()));
                 let mut buffer = [0; BUFFER];
-                // Until it comes, the kernel's own may.
+                // The kernel's own events may arrive first.
                 while receive(&ours, &mut buffer).unwrap() > 0 {}
             }
         }

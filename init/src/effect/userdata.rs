@@ -1,4 +1,4 @@
-//! Where user-data comes from on this machine: QEMU's fw_cfg and NoCloud disks.
+//! The sources of user-data on this machine: QEMU's fw_cfg and NoCloud disks.
 
 use super::files::{read_bounded, write_atomically};
 use super::mounts::{mount, unmount};
@@ -14,8 +14,8 @@ use tare_config::MAX_BYTES;
 /// Sources from the weakest to the strongest.
 pub(crate) const SOURCES: [&str; 2] = ["nocloud", "fw_cfg"];
 
-/// What `source` holds on this machine, or why that cannot be read, if it is there. At most one byte more than [`MAX_BYTES`] is
-/// read.
+/// What `source` holds on this machine, or why it cannot be read; `None` if there is no such source. Reads at most
+/// one byte more than [`MAX_BYTES`].
 pub(crate) fn read(source: &str) -> Option<Result<Vec<u8>, String>> {
     let read = match source {
         "fw_cfg" => read_fw_cfg(),
@@ -25,7 +25,7 @@ pub(crate) fn read(source: &str) -> Option<Result<Vec<u8>, String>> {
         .transpose()
 }
 
-/// What each source held when it was last good.
+/// The last good user-data of each source.
 pub(crate) fn remembered() -> BTreeMap<String, Vec<u8>> {
     let held = |source: &str| {
         let bytes = read_bounded(&remembered_path(source), MAX_BYTES).ok()?;
@@ -34,7 +34,7 @@ pub(crate) fn remembered() -> BTreeMap<String, Vec<u8>> {
     SOURCES.into_iter().filter_map(held).collect()
 }
 
-/// Remembers these as good.
+/// Saves these as good.
 pub(crate) fn remember_all(layers: &BTreeMap<String, Vec<u8>>) {
     for (source, bytes) in layers {
         let path = remembered_path(source);
@@ -48,7 +48,7 @@ fn remembered_path(source: &str) -> PathBuf {
     Path::new(REMEMBERED).join(format!("{source}.toml"))
 }
 
-/// The driver hands out a byte at a time through a port, a second per MiB: a file that is too long is not read.
+/// Oversized files are not read: the driver transfers a byte at a time through a port, a second per MiB.
 fn read_fw_cfg() -> io::Result<Option<Vec<u8>>> {
     let folder = Path::new(FW_CFG);
     let Ok(size) = fs::read_to_string(folder.join("size")) else {
@@ -91,7 +91,7 @@ fn find_nocloud() -> Option<(PathBuf, &'static str)> {
         })
 }
 
-/// Loop, ram and device-mapper devices are not disks that somebody attached.
+/// Whether `device` is a loop, RAM or device-mapper device, which is not an attached disk.
 fn is_virtual(device: &Path) -> bool {
     let name = device
         .file_name()
@@ -114,8 +114,8 @@ fn labelled_cidata(device: &Path) -> Option<&'static str> {
         .then_some("vfat")
 }
 
-/// ECMA-119, section 8.4: the primary volume descriptor is sector 16; its identifier stands at
-/// byte 1, the volume's at 40.
+/// ECMA-119, section 8.4: the primary volume descriptor is sector 16; its identifier is at byte 1, the volume's at
+/// 40.
 const ISO_ID: u64 = 16 * 2048 + 1;
 const ISO_LABEL: u64 = 16 * 2048 + 40;
 /// Microsoft's FAT specification, `BS_VolLab` of FAT12/16 and of FAT32.

@@ -1,5 +1,4 @@
-//! Hardware watchdogs: they reset a machine whose PID 1 no longer turns
-//! (kernel documentation, `watchdog/watchdog-api.rst`).
+//! Hardware watchdogs: they reset a machine whose PID 1 hangs (kernel documentation, `watchdog/watchdog-api.rst`).
 
 use nix::errno::Errno;
 use std::fs::{self, File, OpenOptions};
@@ -8,8 +7,8 @@ use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// A watchdog is fed this often in its time, so that it may miss one meal.
-const MEALS: u32 = 3;
+/// Pings per timeout, so that one ping may be late.
+const PINGS: u32 = 3;
 
 /// The watchdogs that are running.
 #[derive(Debug, Default)]
@@ -18,19 +17,19 @@ pub(crate) struct Watchdogs(Vec<Watchdog>);
 #[derive(Debug)]
 struct Watchdog {
     device: File,
-    /// How long it waits for a meal, as the driver has rounded it.
+    /// How long it waits for a ping, as rounded by the driver.
     timeout: Duration,
 }
 
 mod ioctl {
-    // `linux/watchdog.h`: sets the timeout in seconds and returns the one that holds.
+    // `linux/watchdog.h`: sets the timeout in seconds and returns the one in effect.
     nix::ioctl_readwrite!(set_timeout, b'W', 6, nix::libc::c_int);
-    // The one that holds.
+    // Returns the timeout in effect.
     nix::ioctl_read!(get_timeout, b'W', 7, nix::libc::c_int);
 }
 
 impl Watchdogs {
-    /// Starts every watchdog of the machine. From now on they have to be fed.
+    /// Starts every watchdog of the machine. From now on they must be pinged.
     pub(crate) fn start(timeout: Duration) -> Self {
         let opened = devices().into_iter().filter_map(|path| open(&path));
         let mut watchdogs = Self(opened.collect());
@@ -38,7 +37,7 @@ impl Watchdogs {
         watchdogs
     }
 
-    /// Gives them all another time; a driver that does not know that one keeps its own.
+    /// Changes the timeout of all; a driver that does not support it keeps its own.
     pub(crate) fn set_timeout(&mut self, timeout: Duration) {
         for watchdog in &mut self.0 {
             match set_timeout(&watchdog.device, timeout) {
@@ -48,33 +47,33 @@ impl Watchdogs {
         }
     }
 
-    /// How long to wait between two meals; none without a watchdog.
+    /// How long to wait between two pings; `None` without a watchdog.
     pub(crate) fn interval(&self) -> Option<Duration> {
         let timeouts = self.0.iter().map(|watchdog| watchdog.timeout);
-        timeouts.min().map(|least| least / MEALS)
+        timeouts.min().map(|least| least / PINGS)
     }
 
-    /// Feeds them all.
-    pub(crate) fn feed(&mut self) {
+    /// Pings them all.
+    pub(crate) fn ping(&mut self) {
         self.write(b"\0");
     }
 
-    /// Stops them all: the one letter that makes closing the device mean that.
+    /// Stops them all: the magic close character makes closing the device do that.
     pub(crate) fn stop(&mut self) {
         self.write(b"V");
         self.0.clear();
     }
 
-    fn write(&mut self, food: &[u8]) {
+    fn write(&mut self, bytes: &[u8]) {
         for watchdog in &mut self.0 {
-            if let Err(error) = watchdog.device.write_all(food) {
+            if let Err(error) = watchdog.device.write_all(bytes) {
                 log::error!("watchdog: {error}");
             }
         }
     }
 }
 
-/// `/dev/watchdogN`, every one; `/dev/watchdog` is the first of them again.
+/// Every `/dev/watchdogN`; `/dev/watchdog` is the first of them again.
 fn devices() -> Vec<PathBuf> {
     let names = fs::read_dir("/sys/class/watchdog").into_iter().flatten();
     let names = names.flatten().map(|entry| entry.file_name());
@@ -96,7 +95,7 @@ fn open(path: &Path) -> Option<Watchdog> {
     }
 }
 
-/// What the driver has by itself; little, where it does not say.
+/// The driver's own timeout, or a short one if the driver does not report it.
 fn own_timeout(device: &File) -> Duration {
     const LITTLE: Duration = Duration::from_secs(3);
     let mut seconds = 0;

@@ -1,8 +1,9 @@
-//! What the machine tells and does over its control socket.
+//! What the machine reports and does over its control socket.
 
 use super::{Configured, Host};
-use crate::control::{Known, Process, Question, Told, machine_event};
+use crate::control::{Process, Request, Response, Snapshot, machine_event};
 use crate::effect::power::Ending;
+use crate::event::PowerEvent;
 use crate::supervisor::{Change, RequestError, ServiceStatus};
 use crate::timeline::micros;
 use std::collections::VecDeque;
@@ -11,16 +12,16 @@ use tare_config::service::Kind;
 use tare_control::{Address, Event, EventKind, Failure, Health, Method, State};
 use tokio::sync::broadcast;
 
-/// So many events are kept for who asks later, and for who reads slowly.
+/// How many events are kept for later callers, and for listeners that read slowly.
 const EVENTS_KEPT: usize = 256;
 
-/// What has happened, and who wants to know.
-pub(super) struct News {
+/// Recent events, and the connections that listen for new ones.
+pub(super) struct EventLog {
     recent: VecDeque<Event>,
     listeners: broadcast::Sender<Event>,
 }
 
-impl News {
+impl EventLog {
     pub(super) fn new() -> Self {
         Self {
             recent: VecDeque::new(),
@@ -31,13 +32,13 @@ impl News {
     fn tell(&mut self, event: Event) {
         self.recent.truncate(EVENTS_KEPT - 1);
         self.recent.push_front(event.clone());
-        // Nobody listens: nobody minds.
+        // Fails only if there are no listeners.
         let _ = self.listeners.send(event);
     }
 }
 
 impl Host {
-    /// Who may speak on the control socket.
+    /// Applies the configured rights of other users to the control socket.
     pub(super) fn allow_others(&self) {
         if let Some(Err(error)) = self
             .control
@@ -48,17 +49,17 @@ impl Host {
         }
     }
 
-    /// Answers a question of the control socket.
-    pub(super) fn asked(&mut self, question: Question) {
-        let answer = self.answer(question.method, &question.descriptors);
-        // Who asked may be gone.
-        let _ = question.answer.send(answer);
+    /// Answers a request of the control socket.
+    pub(super) fn asked(&mut self, request: Request) {
+        let answer = self.answer(request.method, &request.descriptors);
+        // The caller may be gone.
+        let _ = request.answer.send(answer);
     }
 
-    fn answer(&mut self, method: Method, descriptors: &[OwnedFd]) -> Result<Told, Failure> {
+    fn answer(&mut self, method: Method, descriptors: &[OwnedFd]) -> Result<Response, Failure> {
         match method {
-            Method::GetStatus {} => Ok(Told::Status(self.known())),
-            Method::ListServices {} => Ok(Told::Services(self.supervisor.snapshot())),
+            Method::GetStatus {} => Ok(Response::Status(self.snapshot())),
+            Method::ListServices {} => Ok(Response::Services(self.supervisor.snapshot())),
             Method::ShowService { name } => self.show(name),
             Method::StartService { name } => done(self.supervisor.start(&name)),
             Method::StopService { name } => done(self.supervisor.stop(&name)),
@@ -69,26 +70,26 @@ impl Host {
                 environment,
             } => self.exec(name, &args, &environment.unwrap_or_default(), descriptors),
             Method::AuditServices { name } => self.processes(name),
-            Method::GetBootTimeline {} => Ok(Told::Timeline(self.timeline.tell())),
+            Method::GetBootTimeline {} => Ok(Response::Timeline(self.timeline.tell())),
             Method::Monitor { recent } => Ok(self.events(recent == Some(true))),
             Method::PowerOff {} => Ok(self.asked_to_end(Ending::PowerOff)),
             Method::Reboot {} => Ok(self.asked_to_end(Ending::Reboot)),
         }
     }
 
-    /// By an event of its own, so that who asked has its reply before the first service ends.
-    fn asked_to_end(&self, ending: Ending) -> Told {
-        // The loop that reads it is the one that runs this.
-        let _ = self.events.send(crate::supervisor::Event::End(ending));
-        Told::Nothing
+    /// Queues an event, so that the caller has its reply before the first service ends.
+    fn asked_to_end(&self, ending: Ending) -> Response {
+        // Cannot fail: the loop that receives it is running this.
+        let _ = self.events.send(PowerEvent::End(ending).into());
+        Response::Nothing
     }
 
-    fn show(&self, name: String) -> Result<Told, Failure> {
+    fn show(&self, name: String) -> Result<Response, Failure> {
         let mut statuses = self.supervisor.snapshot().into_iter();
         let status = statuses.find(|status| status.name == name);
         match (status, self.supervisor.service(&name)) {
-            // Every service has a form in JSON.
-            (Some(status), Some(service)) => Ok(Told::Service(
+            // Every service has a JSON form.
+            (Some(status), Some(service)) => Ok(Response::Service(
                 Box::new(status),
                 serde_json::to_value(service).unwrap_or_default(),
             )),
@@ -96,7 +97,7 @@ impl Host {
         }
     }
 
-    fn processes(&self, only: Option<String>) -> Result<Told, Failure> {
+    fn processes(&self, only: Option<String>) -> Result<Response, Failure> {
         let process = |status: ServiceStatus| Process {
             service: status.name,
             pid: status.pid,
@@ -107,13 +108,13 @@ impl Host {
         let processes: Vec<Process> = statuses.map(process).collect();
         match only {
             Some(name) if processes.is_empty() => Err(Failure::ServiceNotFound { name }),
-            _ => Ok(Told::Processes(processes)),
+            _ => Ok(Response::Processes(processes)),
         }
     }
 
-    fn known(&self) -> Known {
+    fn snapshot(&self) -> Snapshot {
         let problems = self.problems();
-        Known {
+        Snapshot {
             machine_id: self.disks.machine_id().to_owned(),
             health: match () {
                 () if self.ending.is_some() => Health::Ending,
@@ -146,11 +147,11 @@ impl Host {
         problems
     }
 
-    /// Notes what has become of services, and tells who listens.
+    /// Records state changes of services in the timeline, and sends them to listeners.
     pub(super) fn tell_changes(&mut self) {
         for change in self.supervisor.take_changes() {
             self.note(&change);
-            self.news.tell(service_event(change));
+            self.event_log.tell(service_event(change));
         }
     }
 
@@ -173,26 +174,29 @@ impl Host {
         }
     }
 
-    /// Whether it runs again and again, so that it is at rest when it waits.
+    /// Whether it is periodic: `waiting` then means that it is between two runs.
     fn is_periodic(&self, name: &str) -> bool {
         let service = self.supervisor.service(name);
         service.is_some_and(|service| service.lifecycle.kind == Kind::Periodic)
     }
 
-    /// Tells who listens that the machine as a whole has come to `kind`.
+    /// Sends listeners an event of the machine as a whole.
     pub(super) fn tell_machine(&mut self, kind: EventKind, text: String) {
-        self.news.tell(machine_event(kind, text));
+        self.event_log.tell(machine_event(kind, text));
     }
 
-    fn events(&self, with_recent: bool) -> Told {
-        let recent = self.news.recent.iter().rev().filter(|_| with_recent);
-        Told::Events(recent.cloned().collect(), self.news.listeners.subscribe())
+    fn events(&self, with_recent: bool) -> Response {
+        let recent = self.event_log.recent.iter().rev().filter(|_| with_recent);
+        Response::Events(
+            recent.cloned().collect(),
+            self.event_log.listeners.subscribe(),
+        )
     }
 }
 
-fn done(result: Result<(), RequestError>) -> Result<Told, Failure> {
+fn done(result: Result<(), RequestError>) -> Result<Response, Failure> {
     match result {
-        Ok(()) => Ok(Told::Nothing),
+        Ok(()) => Ok(Response::Nothing),
         Err(RequestError::Unknown(name)) => Err(Failure::ServiceNotFound { name }),
         Err(RequestError::Ending) => Err(Failure::MachineEnding {}),
     }
@@ -209,7 +213,7 @@ fn service_event(change: Change) -> Event {
     }
 }
 
-/// What is wrong with a service, if something is; `due` is when required ones should be ready.
+/// The problem with a service, if there is one; `due` is true once required services should be ready.
 fn problem(status: &ServiceStatus, due: bool) -> Option<String> {
     let ServiceStatus { name, state, .. } = status;
     let exit = status.last_exit.as_ref();
@@ -221,7 +225,7 @@ fn problem(status: &ServiceStatus, due: bool) -> Option<String> {
     }
 }
 
-/// The addresses of the fact of that name, a line each: link and address.
+/// Parses the `addresses` fact, a line each: link and address.
 fn addresses(fact: &str) -> Vec<Address> {
     let pairs = fact.lines().filter_map(|line| line.split_once(' '));
     pairs

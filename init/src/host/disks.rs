@@ -1,31 +1,31 @@
-//! What disks hold: the state, and user-data. Jobs find out ([`crate::job`]); the machine waits for their answers, but not for
-//! ever.
+//! What disks hold: the state and user-data. Jobs read them ([`crate::job`]); the machine waits for their answers,
+//! but only for a limited time.
 
 use super::{Configured, Host, STORAGE, STORAGE_TIMEOUT};
 use crate::effect::state;
 use crate::effect::userdata::SOURCES;
+use crate::event::DiskEvent;
 use crate::job::{self, Done, Job, Sources, State};
 use crate::paths::STATE;
-use crate::supervisor::Event;
 use crate::task::Task;
 use std::collections::BTreeMap;
 use tare_config::service::Condition;
 
-/// What is known of disks, and what is being found out.
+/// What is known about the disks, and the jobs that are running.
 #[derive(Default)]
 pub(super) struct Disks {
-    /// Where user-data is being looked for.
+    /// The sources whose user-data is being read.
     reading: BTreeMap<String, Task>,
     sources: Sources,
     mounting: Option<Task>,
     state: Option<State>,
-    /// What is to be remembered once the machine is ready.
+    /// User-data to save once the machine is ready.
     accepted: BTreeMap<String, Vec<u8>>,
     remembering: Option<Task>,
 }
 
 impl Disks {
-    /// Whether the state is memory; none before it is mounted.
+    /// Whether the state is in memory; `None` before it is mounted.
     pub(super) fn volatile(&self) -> Option<bool> {
         self.state.as_ref().map(|state| state.volatile)
     }
@@ -34,7 +34,7 @@ impl Disks {
         self.state.as_ref().map_or("", |state| &state.machine_id)
     }
 
-    /// User-data, and what it was when it was last accepted, by source.
+    /// Current and last accepted user-data, by source.
     pub(super) fn user_data(&self) -> (Sources, BTreeMap<String, Vec<u8>>) {
         let remembered = self.state.as_ref().map(|state| state.remembered.clone());
         (self.sources.clone(), remembered.unwrap_or_default())
@@ -46,7 +46,7 @@ impl Disks {
 }
 
 impl Host {
-    /// Looks for the user-data that is neither found nor being looked for.
+    /// Starts to read each source that has not been found and is not being read.
     pub(super) fn read_sources(&mut self) {
         for source in SOURCES {
             let (sources, reading) = (&self.disks.sources, &self.disks.reading);
@@ -60,8 +60,9 @@ impl Host {
         }
     }
 
-    /// Has the state mounted: the partition if `storage` found it good, else memory. Looks for user-data once more meanwhile,
-    /// for a disk may have come while `storage` worked. Whether both are done, so that the machine can be configured.
+    /// Mounts the state: the partition if `storage` found it good, otherwise memory. Meanwhile looks for user-data
+    /// once more, because a disk may have appeared while `storage` worked. Returns whether both are done, so that the
+    /// machine can be configured.
     pub(super) fn has_disks(&mut self) -> bool {
         if self.disks.mounting.is_none() {
             let good = self.supervisor.holds(&Condition::Done(STORAGE.to_owned()));
@@ -71,7 +72,7 @@ impl Host {
             let partition = state::find().filter(|_| good);
             self.disks.mounting = Some(self.start_job(Job::MountState { partition }));
             self.read_sources();
-            self.timers.storage = Some(self.after(STORAGE_TIMEOUT, Event::StorageLate));
+            self.timers.storage = Some(self.after(STORAGE_TIMEOUT, DiskEvent::Late));
         }
         self.disks.state.is_some() && self.disks.reading.is_empty()
     }
@@ -113,8 +114,8 @@ impl Host {
         }
     }
 
-    /// A check of a large file system takes hours, and a dying disk may hold everything up for ever: people get a console
-    /// meanwhile, and the machine its network. A disk that may hold user-data has had its time, too.
+    /// Starts the console and the network without the state: checking a large file system takes hours, and a dying
+    /// disk may never answer. Gives up on disks that may hold user-data and have not answered either.
     pub(super) fn disks_late(&mut self) {
         if self.configured == Configured::Yes || self.ending.is_some() {
             return;
@@ -137,7 +138,7 @@ impl Host {
         self.refresh_network();
     }
 
-    /// What is wrong if another disk holds this system, too.
+    /// The problem to report if another disk holds this system too.
     pub(super) fn twins() -> Option<String> {
         let (disk, others) = state::twins()?;
         (!others.is_empty()).then(|| {
@@ -148,7 +149,7 @@ impl Host {
         })
     }
 
-    /// Remembers the user-data that the machine has become ready with, if it is new.
+    /// Saves the user-data that the machine became ready with, if it has changed.
     pub(super) fn remember(&mut self) {
         let (_, remembered) = self.disks.user_data();
         let mut layers = std::mem::take(&mut self.disks.accepted);

@@ -1,7 +1,7 @@
-//! A program that somebody wants run in a service's container.
+//! Runs a program in a service's container on request.
 
 use super::Host;
-use crate::control::Told;
+use crate::control::Response;
 use std::os::fd::{AsFd, OwnedFd};
 use tare_container::Exec;
 use tare_control::Failure;
@@ -14,7 +14,7 @@ impl Host {
         args: &[String],
         environment: &[String],
         descriptors: &[OwnedFd],
-    ) -> Result<Told, Failure> {
+    ) -> Result<Response, Failure> {
         let [stdin, stdout, stderr] = descriptors else {
             let parameter = "descriptors".to_owned();
             return Err(Failure::InvalidParameter { parameter });
@@ -29,7 +29,7 @@ impl Host {
         };
         let (done, ended) = oneshot::channel();
         match self.supervisor.exec(&name, &options, done) {
-            Some(Ok(())) => Ok(Told::Program(ended)),
+            Some(Ok(())) => Ok(Response::Program(ended)),
             Some(Err(error)) => Err(Failure::ExecFailed {
                 reason: error.to_string(),
             }),

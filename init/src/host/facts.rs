@@ -1,4 +1,4 @@
-//! What the machine tells its services in files.
+//! Facts about the machine, in files for its services.
 
 use super::Host;
 use crate::effect::facts;
@@ -14,7 +14,7 @@ impl Host {
         self.write(facts);
     }
 
-    /// Writes the facts that have changed, and runs those services anew that must know.
+    /// Writes the facts that have changed, and restarts the services that depend on them.
     pub(super) fn write(&mut self, facts: Vec<Fact>) {
         let written = |fact: &Fact| self.facts.get(fact.name) == Some(&fact.text);
         let changed: Vec<Fact> = facts.into_iter().filter(|fact| !written(fact)).collect();

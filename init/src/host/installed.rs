@@ -1,4 +1,4 @@
-//! The services that the image brings.
+//! The services in the image.
 
 use crate::effect::files::read_bounded;
 use crate::paths::SERVICES;
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use tare_config::Service;
 use tare_container::Bundle;
 
-/// The longest `service.json` we read, in bytes; those we write have a tenth of it.
+/// The longest `service.json` we read, in bytes; those we write are a tenth of that.
 const MAX_MANIFEST: usize = 64 << 10;
 
 /// The image's services by name.
@@ -55,7 +55,7 @@ impl Installed {
         self.services.clone()
     }
 
-    /// A service as the image has it.
+    /// A service with the image's settings.
     pub(super) fn get(&self, name: &str) -> Option<Service> {
         self.services.get(name).cloned()
     }
@@ -63,8 +63,8 @@ impl Installed {
 
 /// The bundle of `service`, which the configuration may have changed.
 ///
-/// The image also holds the spec as `config.json`, for other runtimes. We compile it again: one path
-/// for changed and unchanged services, and no parser of a spec in PID 1 (a third of its size).
+/// The image also holds the spec as `config.json`, for other runtimes. We compile it again: one path for changed and
+/// unchanged services, and PID 1 needs no spec parser (a third of its size).
 pub(super) fn bundle(name: &str, service: &Service) -> Option<Bundle> {
     Bundle::of(&folder(name), name, service)
         .map_err(|error| report(name, &error))

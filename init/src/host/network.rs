@@ -1,13 +1,23 @@
-//! What a change of the network means to the machine.
+//! How the machine handles changes of the network.
 
 use super::{Configured, DHCP, Host, NETWORK_PATIENCE};
 use crate::clock::since_boot;
-use crate::supervisor::Event;
+use crate::event::NetworkEvent;
 use crate::timeline::NETWORK;
 use tare_config::service::Condition;
 
 impl Host {
-    /// Has the links set, and passes on what came of it.
+    pub(super) fn take_network(&mut self, event: NetworkEvent) {
+        match event {
+            NetworkEvent::ColdPlugged => self.network.cold_plugged(),
+            NetworkEvent::Changed(report) => self.network.reported(report),
+            NetworkEvent::LeaseLate => {}
+            NetworkEvent::Late => return self.network_late(),
+        }
+        self.refresh_network();
+    }
+
+    /// Configures the links, and passes on the result.
     pub(super) fn refresh_network(&mut self) {
         if self.configured == Configured::No {
             return;
@@ -21,10 +31,10 @@ impl Host {
         }
     }
 
-    /// Forgets what leases that are over said, and looks again when the next one is.
+    /// Drops expired leases, and sets a timer for the next expiry.
     fn end_leases(&mut self) {
         let (ended, next) = self.network.end_leases();
-        self.timers.lease = next.map(|wait| self.after(wait, Event::LeaseLate));
+        self.timers.lease = next.map(|wait| self.after(wait, NetworkEvent::LeaseLate));
         if ended {
             self.write_facts();
         }
@@ -36,7 +46,7 @@ impl Host {
         self.supervisor.set(Condition::NetworkOnline);
     }
 
-    /// What waits for the network goes on without: the network may come later, or never.
+    /// Starts the services that wait for the network without it: it may come later, or never.
     pub(super) fn network_late(&mut self) {
         if !self.supervisor.holds(&Condition::NetworkOnline) {
             log::warn!(

@@ -1,18 +1,18 @@
-//! The hardware watchdogs, fed through the loop.
+//! The hardware watchdogs, pinged through the loop.
 
 use super::Host;
 use crate::effect::timer;
 use crate::effect::watchdog::Watchdogs;
-use crate::supervisor::Event;
+use crate::event::{Event, PowerEvent};
 use crate::task::Task;
 use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
 
-/// After this long, a watchdog ends what does not end by itself: writing back and unmounting.
+/// After this long, a watchdog resets a machine that hangs in writeback or unmounting.
 const LAST_PATIENCE: Duration = Duration::from_secs(300);
 
 impl Host {
-    /// As the configuration has it; until then they run with its default.
+    /// Applies the configuration; until then they run with its default.
     pub(super) fn set_watchdogs(&mut self) {
         let wanted = self.machine.watchdog;
         if wanted.enabled {
@@ -20,26 +20,26 @@ impl Host {
         } else {
             self.watchdogs.stop();
         }
-        self.feed_watchdogs();
+        self.ping_watchdogs();
     }
 
-    /// Feeds them, and comes back in time for the next meal.
-    pub(super) fn feed_watchdogs(&mut self) {
-        self.watchdogs.feed();
+    /// Pings them, and schedules the next ping.
+    pub(super) fn ping_watchdogs(&mut self) {
+        self.watchdogs.ping();
         let interval = self.watchdogs.interval();
-        self.timers.meal = interval.map(|wait| Task::spawn(meal(wait, self.events.clone())));
+        self.timers.ping = interval.map(|wait| Task::spawn(ping_due(wait, self.events.clone())));
     }
 
-    /// Hands them over for the end of the machine: what comes then blocks, but not for ever.
+    /// Hands them over for the end of the machine: its last steps block, and the watchdogs limit for how long.
     pub(crate) fn leave_watchdogs(&mut self) -> Watchdogs {
         self.watchdogs.set_timeout(LAST_PATIENCE);
-        self.watchdogs.feed();
+        self.watchdogs.ping();
         std::mem::take(&mut self.watchdogs)
     }
 }
 
-/// This goes on for as long as the machine runs, so it wakes no more often than it must.
-async fn meal(wait: Duration, events: UnboundedSender<Event>) {
+/// This recurs for as long as the machine runs, so it avoids needless wake-ups.
+async fn ping_due(wait: Duration, events: UnboundedSender<Event>) {
     timer::sleep(wait).await;
-    let _ = events.send(Event::HardwareWatchdogDue);
+    let _ = events.send(PowerEvent::WatchdogDue.into());
 }

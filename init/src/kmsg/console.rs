@@ -1,7 +1,7 @@
-//! Consoles that take nothing: the kernel is told to leave them alone for a while.
+//! Detects a blocked console, and then has the kernel print only emergencies for a while.
 //!
-//! The processor that prints a record does nothing else meanwhile, and goes on with all that comes in between; whatever
-//! waits to run on it stands still, PID 1 for one (6.12, `console_flush_all()`).
+//! The CPU that prints a record does nothing else meanwhile, and also prints all records that arrive in the meantime.
+//! Everything that waits to run on it stalls, including PID 1 (6.12, `console_flush_all()`).
 
 use nix::libc::{self, c_int};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -9,24 +9,25 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use std::{fs, io, ptr};
 
-/// Slow lines in a row that take longer have met with a console that takes nothing. At 9600 baud these are two thousand
-/// bytes.
+/// Consecutive slow lines that take longer than this in total mean that a console is blocked. At 9600 baud, this is
+/// two thousand bytes.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// A line is slow if it takes longer. It waits for one record of others at least, ten milliseconds a byte.
+/// A line is slow if it takes longer. With a blocked console it waits for at least one other record, ten milliseconds
+/// a byte.
 const SLOW: Duration = Duration::from_millis(200);
 
-/// So long nothing is shown then.
+/// How long the consoles then stay quiet.
 const PAUSE: Duration = Duration::from_secs(60);
 
 /// Enough for a thread that waits and makes one system call.
 const STACK: usize = 64 << 10;
 
-/// The kernel's `SYSLOG_ACTION_CONSOLE_LEVEL`: what is less urgent is not shown, and what was to be shown is skipped
+/// The kernel's `SYSLOG_ACTION_CONSOLE_LEVEL`: less urgent records are not shown, and pending ones are skipped
 /// (syslog(2); 6.12, `printk_get_next_message()`).
 const CONSOLE_LEVEL: c_int = 8;
 
-/// The lowest there is: only emergencies are shown.
+/// The lowest level: only emergencies are shown.
 const QUIET: c_int = 1;
 
 /// The level that the machine was started with (proc_sys_kernel(5), `printk`).
@@ -35,15 +36,15 @@ pub(super) fn level() -> Option<c_int> {
     levels.split_whitespace().next()?.parse().ok()
 }
 
-/// A thread that looks at how long lines take.
+/// A thread that measures how long lines take.
 pub(super) struct Watch {
-    /// Whether a line begins now, or has ended.
+    /// True when a line begins, false when it has ended.
     turns: Sender<bool>,
     thread: JoinHandle<()>,
 }
 
 impl Watch {
-    /// Shows what `level` allows, and keeps it so but for pauses; `tell` is called when one begins.
+    /// Sets the console level to `level`, except during pauses; calls `tell` when a pause begins.
     pub(super) fn start(level: c_int, tell: impl Fn(&str) + Send + 'static) -> io::Result<Self> {
         let (turns, watched) = channel();
         let show = move |shown| {
@@ -60,15 +61,15 @@ impl Watch {
         Ok(Self { turns, thread })
     }
 
-    /// Does `write`, under observation.
+    /// Runs `write` and measures how long it takes.
     pub(super) fn over(&self, write: impl FnOnce()) {
-        // It is gone only when it has panicked.
+        // Fails only if the thread has panicked.
         let _ = self.turns.send(true);
         write();
         let _ = self.turns.send(false);
     }
 
-    /// Ends it, and a pause with it.
+    /// Ends the thread, and any pause.
     pub(super) fn end(self) {
         drop(self.turns);
         let _ = self.thread.join();
@@ -76,7 +77,7 @@ impl Watch {
 }
 
 fn watch(turns: &Receiver<bool>, patience: Duration, pause: Duration, show: impl Fn(bool)) {
-    // One that was killed may have left a pause.
+    // A relay that was killed may have left the consoles quiet.
     show(true);
     let mut left = patience;
     while let Ok(begins) = turns.recv() {
@@ -102,7 +103,7 @@ fn watch(turns: &Receiver<bool>, patience: Duration, pause: Duration, show: impl
 }
 
 fn set_level(level: c_int) {
-    // SAFETY: this action takes no buffer. It cannot fail for one who has CAP_SYSLOG and a level from 1 to 8.
+    // SAFETY: this action takes no buffer. It cannot fail with CAP_SYSLOG and a level from 1 to 8.
     unsafe { libc::klogctl(CONSOLE_LEVEL, ptr::null_mut(), level) };
 }
 
@@ -113,7 +114,7 @@ mod tests {
     const LONG: Duration = Duration::from_secs(3600);
     const SHORT: Duration = Duration::from_millis(1);
 
-    /// What `watch` does, one after the other, and whom to tell of lines.
+    /// A sender to report lines to `watch`, and a receiver of what it does, in order.
     fn watched(patience: Duration, pause: Duration) -> (Sender<bool>, Receiver<bool>) {
         let (turns, watched) = channel();
         let (done, shown) = channel();

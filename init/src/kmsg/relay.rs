@@ -1,7 +1,7 @@
 //! A process that writes PID 1's lines to the kernel's log, and waits for consoles in its place.
 //!
-//! The kernel prints a record in whoever's name it is written, and all that others have left to print before it (6.12,
-//! `console_unlock()`). A serial console that takes nothing costs ten milliseconds a byte: PID 1 stood still for 23 s.
+//! The kernel prints a record in the context of its writer, along with all pending records of others (6.12,
+//! `console_unlock()`). A blocked serial console costs ten milliseconds a byte: PID 1 stalled for 23 s.
 
 use super::MAX_RECORD;
 use super::console::Watch;
@@ -22,23 +22,23 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 /// How long the last lines may take, in milliseconds.
 const PATIENCE: u16 = 1000;
 
-/// Our end of the line to it.
+/// Our end of the socket to the process.
 pub(super) struct Relay {
     socket: OwnedFd,
-    /// Lines since the last one that there was room for.
+    /// Lines dropped since the last one that there was room for.
     lost: u64,
-    /// The kernel's console level, if it is to be changed for consoles that take nothing.
+    /// The kernel's console level, if it is to be lowered for blocked consoles.
     level: Option<c_int>,
 }
 
 impl Relay {
-    /// Starts the process, which ends with `socket`. The caller has one thread.
+    /// Starts the process, which ends when `socket` is closed. The caller must have one thread.
     pub(super) fn start(device: &File, level: Option<c_int>) -> io::Result<Self> {
         let flags = SockFlag::SOCK_CLOEXEC;
         let (socket, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
-        // The copy has PID 1's handlers, which write into pipes of PID 1's.
+        // The child inherits PID 1's signal handlers, which write into PID 1's pipes.
         let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
-        // SAFETY: PID 1 has one thread, so its copy may go on with ordinary Rust code.
+        // SAFETY: PID 1 has one thread, so the child may run ordinary Rust code.
         let side = unsafe { fork() };
         if !matches!(side, Ok(ForkResult::Child)) {
             before.thread_set_mask()?;
@@ -57,7 +57,7 @@ impl Relay {
         }
     }
 
-    /// Hands `line` over, to another process if this one is gone. Where there is no room, it is lost and counted.
+    /// Hands `line` over, to a new process if this one is gone. If there is no room, the line is dropped and counted.
     pub(super) fn send(&mut self, line: &str, device: &File) -> io::Result<()> {
         match self.try_send(line) {
             Err(Errno::EPIPE | Errno::ECONNRESET) => {
@@ -105,14 +105,14 @@ impl Relay {
     }
 }
 
-/// In the process: writes what comes, until nobody can send any more.
+/// In the process: writes the lines it receives, until the other end is closed.
 fn write_for_ever(lines: &OwnedFd, device: &File, level: Option<c_int>) -> io::Result<()> {
     prctl::set_name(c"kmsg")?;
     dup2_stdin(lines)?;
     dup2_stdout(device)?;
-    // SAFETY: what is closed here is used by nobody: nothing but the two streams is touched from now on.
+    // SAFETY: the closed descriptors are unused: only the two streams are used from now on.
     Errno::result(unsafe { libc::syscall(libc::SYS_close_range, 2, u32::MAX, 0) })?;
-    // There is nobody to tell that a line cannot be written.
+    // A line that cannot be written cannot be reported either.
     let put = |line: &[u8]| {
         let _ = write(io::stdout(), line);
     };
@@ -140,7 +140,7 @@ mod tests {
     use nix::unistd::pipe2;
     use std::io::Read;
 
-    /// A device that takes nothing once it is full, and its other end.
+    /// A device that blocks once it is full, and its other end.
     fn device() -> (File, File) {
         let (reader, writer) = pipe2(OFlag::O_CLOEXEC).unwrap();
         (writer.into(), reader.into())

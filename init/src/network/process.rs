@@ -1,10 +1,11 @@
-//! PID 1's end of the process that talks to the kernel about the network.
+//! PID 1's side of the process that talks to the kernel about the network.
 //!
-//! A request over rtnetlink runs in its sender: to bring a link up is the driver's `open`, which may load firmware for
-//! seconds, under a lock that others hold for as long. PID 1 asks this process instead, and never waits for it.
+//! The kernel handles an rtnetlink request in the context of its sender. Bringing a link up calls the driver's
+//! `open`, which may load firmware for seconds, under a lock that others may hold for as long. PID 1 asks this
+//! process instead, and never waits for it.
 
+use crate::event::{Event, NetworkEvent};
 use crate::plan::network::Step;
-use crate::supervisor::Event;
 use crate::task::Task;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -17,12 +18,12 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-/// The name under which our executable is that process.
+/// The name under which our executable runs as that process.
 pub(crate) const NAME: &str = "tare-network";
-/// Between the end of one and the start of the next.
+/// The wait between the end of the process and its restart.
 const RESTART: Duration = Duration::from_secs(1);
 
-/// The process, started anew whenever it ends.
+/// The process, restarted whenever it ends.
 pub(super) struct Process {
     plans: watch::Sender<Vec<Step>>,
     _keeper: Task,
@@ -37,7 +38,7 @@ impl Process {
         }
     }
 
-    /// Has these steps set, and what earlier ones set besides taken back.
+    /// Has these steps applied, and earlier ones that are not among them reverted.
     pub(super) fn set(&self, steps: Vec<Step>) {
         self.plans.send_if_modified(|plan| {
             let differs = *plan != steps;
@@ -68,13 +69,13 @@ fn spawn() -> io::Result<UnixStream> {
     UnixStream::from_std(ours)
 }
 
-/// Hands over every plan and takes every report, a line of JSON each, until the process ends; why.
+/// Sends every plan and receives every report, a line of JSON each, until the process ends. Returns why it ended.
 async fn talk(
     mut stream: UnixStream,
     plans: &mut watch::Receiver<Vec<Step>>,
     events: &UnboundedSender<Event>,
 ) -> io::Error {
-    // A new process knows of none.
+    // A new process has no plan yet.
     plans.mark_changed();
     let (read, mut write) = stream.split();
     let mut lines = BufReader::new(read).lines();
@@ -87,7 +88,7 @@ async fn talk(
                 }
             }
             line = lines.next_line() => match received(line) {
-                Ok(report) => drop(events.send(Event::Network(report))),
+                Ok(report) => drop(events.send(NetworkEvent::Changed(report).into())),
                 Err(error) => return error,
             },
         }
@@ -96,13 +97,13 @@ async fn talk(
 
 /// `message` as a line of JSON.
 pub(super) fn line(message: &impl serde::Serialize) -> Vec<u8> {
-    // Our messages have no maps whose keys are not strings, which is what could fail.
+    // Cannot fail: only a map with keys that are not strings would, and our messages have none.
     let mut line = serde_json::to_vec(message).unwrap_or_default();
     line.push(b'\n');
     line
 }
 
-/// What a line holds.
+/// Parses a received line.
 pub(super) fn received<T: serde::de::DeserializeOwned>(
     line: io::Result<Option<String>>,
 ) -> io::Result<T> {

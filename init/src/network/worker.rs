@@ -1,4 +1,4 @@
-//! The process that talks to the kernel about the network: it sets what PID 1 plans, and reports what there is.
+//! The process that talks to the kernel about the network: it applies PID 1's plan, and reports the current state.
 
 pub(crate) use super::process::NAME;
 use super::process::{line, received};
@@ -14,16 +14,16 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::LocalSet;
 use tokio::time::{sleep, timeout};
 
-/// Changes within this time are one: a container that starts makes a dozen.
+/// Changes within this time are handled as one: starting a container causes a dozen.
 const SETTLE: Duration = Duration::from_millis(100);
-/// The kernel drops answers for which it has no room. A new process begins with a new socket.
+/// The kernel drops answers when there is no room for them. After this long, a new process starts with a new socket.
 const TIMEOUT: Duration = Duration::from_secs(60);
-/// Until what could not be set is tried again, if nothing changes before.
+/// The wait before failed steps are tried again, if nothing changes before.
 const RETRY: Duration = Duration::from_secs(10);
 
-/// The whole life of the process, whose standard input is the line to PID 1.
+/// The main function of the process. Its standard input is the socket to PID 1.
 pub(crate) fn main() -> ExitCode {
-    // Without it there is nobody to tell.
+    // If this fails, there is nowhere to report it.
     let _ = kmsg::init();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

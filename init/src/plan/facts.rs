@@ -17,16 +17,16 @@ fn fact(name: &'static str, text: String) -> Fact {
     Fact { name, text }
 }
 
-/// Debian's vendor zone of the NTP pool, for a machine that was told no server.
+/// Debian's vendor zone of the NTP pool, for a machine without configured or leased servers.
 const DEFAULT_POOL: &str = "2.debian.pool.ntp.org";
 
-/// The host's name if nobody gave it one.
+/// The hostname if none is configured or leased.
 const DEFAULT_HOSTNAME: &str = "tare";
 
 /// Leases by the link that holds them.
 pub(crate) type Leases = BTreeMap<String, Lease>;
 
-/// The machine's name: configured, else leased, else our own.
+/// The machine's name: configured, otherwise leased, otherwise our own.
 pub(crate) fn hostname(machine: &Machine, leases: &Leases) -> String {
     let configured = machine
         .hostname

@@ -1,4 +1,4 @@
-//! From the report of the `dhcp` service to what of a lease is of use.
+//! Parses the reports of the `dhcp` service, and leaves out what is unusable.
 
 use super::facts::Leases;
 use serde::Deserialize;
@@ -18,17 +18,19 @@ pub(crate) struct Lease {
     pub(crate) ntp: Vec<IpAddr>,
     pub(crate) hostname: Option<Hostname>,
     pub(crate) mtu: Option<Mtu>,
-    /// When it is over, counted from boot; absent: never.
+    /// When it expires, since boot; `None` means never.
     pub(crate) until: Option<Duration>,
 }
 
-/// What every host takes in one packet (RFC 791, section 3.1). A smaller size is a mistake, or makes the machine unreachable.
+/// The packet size that every host must accept (RFC 791, section 3.1). A smaller MTU is a mistake, or makes the
+/// machine unreachable.
 const LEAST_MTU: u32 = 576;
 
-/// A lease without end, in seconds (RFC 2131, section 3.3).
+/// The duration of an infinite lease, in seconds (RFC 2131, section 3.3).
 const FOR_EVER: u32 = u32::MAX;
 
-/// A lease as the `dhcp` service reports it. Its names are whatever the server said: a lease is good without them.
+/// A lease as the `dhcp` service reports it. Its names are unchecked, as the server sent them: a lease is valid
+/// without them.
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
 struct Report {
@@ -43,10 +45,10 @@ struct Report {
     lease_seconds: u32,
 }
 
-/// The lease that `json` reports at `now`, and what is to be said of the parts that were left out of it.
+/// Parses the lease that `json` reports at `now`. Also returns complaints about the parts that were left out.
 ///
 /// # Errors
-/// `json` is no report, or its address is not one that a machine can have.
+/// `json` is not a report, or no machine can have its address.
 pub(crate) fn read(json: &str, now: Duration) -> serde_json::Result<(Lease, Vec<String>)> {
     let report: Report = serde_json::from_str(json)?;
     if !is_host(report.address.address) || report.address.prefix == 0 {
@@ -106,19 +108,19 @@ fn is_host(address: IpAddr) -> bool {
     !(first == 0 || address.is_loopback() || address.is_multicast() || address.is_broadcast())
 }
 
-/// The links whose leases are over at `now`.
+/// The links whose leases have expired at `now`.
 pub(crate) fn over(leases: &Leases, now: Duration) -> Vec<String> {
     let over = |lease: &&Lease| lease.until.is_some_and(|until| until <= now);
     let leases = leases.values().filter(over);
     leases.map(|lease| lease.interface.clone()).collect()
 }
 
-/// When the first of the leases is over.
+/// When the first of the leases expires.
 pub(crate) fn first_end(leases: &Leases) -> Option<Duration> {
     leases.values().filter_map(|lease| lease.until).min()
 }
 
-/// `name`, or its first label: clouds send a machine's name with its zone and project, which may not fit.
+/// `name`, or its first label if `name` does not fit: clouds append zone and project to a machine's name.
 fn hostname(name: String, complaints: &mut Vec<String>) -> Option<Hostname> {
     if let Ok(fits) = Hostname::try_from(name.clone()) {
         return Some(fits);
@@ -147,7 +149,7 @@ fn domain(name: String, complaints: &mut Vec<String>) -> Option<Domain> {
 mod tests {
     use super::*;
 
-    /// A lease that names the machine `hostname` and one domain `search`.
+    /// A report of a lease with this `hostname` and one domain, `search`.
     fn report(hostname: &str, search: &str) -> String {
         format!(
             r#"{{"interface":"eth0","address":"10.0.2.15/24","gateway":"10.0.2.2","dns":["10.0.2.3"],

@@ -1,4 +1,4 @@
-//! What is to be done, as data. Nothing here performs I/O: same input, same plan.
+//! What to do, as data. Nothing here performs I/O: same input, same plan.
 
 pub(crate) mod facts;
 pub(crate) mod lease;

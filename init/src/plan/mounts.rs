@@ -6,15 +6,15 @@ use tare_container::paths::SHARES;
 /// One filesystem to mount.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct BaseMount {
-    /// Its type, which is also what it is called in `/proc/mounts`.
+    /// Its type, which is also its source in `/proc/mounts`.
     pub(crate) fstype: &'static str,
-    /// Where; made if it is not there.
+    /// The mount point, created if it does not exist.
     pub(crate) target: &'static str,
-    /// What it forbids.
+    /// What the mount forbids.
     pub(crate) flags: MsFlags,
-    /// Its own options.
+    /// The filesystem's own options.
     pub(crate) options: &'static str,
-    /// Whether boot cannot go on without it.
+    /// Whether the boot fails without it.
     pub(crate) required: bool,
 }
 
@@ -40,8 +40,8 @@ const fn mount(
 
 /// The base filesystems in the order in which they are mounted.
 ///
-/// `/dev` is there already when the kernel has `CONFIG_DEVTMPFS_MOUNT`; mounting it again is
-/// refused with `EBUSY`, which the effect takes as done.
+/// `/dev` is already mounted if the kernel has `CONFIG_DEVTMPFS_MOUNT`; mounting it again fails with `EBUSY`, which
+/// the effect treats as success.
 pub(crate) fn base() -> Vec<BaseMount> {
     vec![
         mount("proc", "/proc", "", true),
@@ -56,7 +56,8 @@ pub(crate) fn base() -> Vec<BaseMount> {
         },
         mount("tmpfs", "/dev/shm", "mode=1777,size=50%", false),
         mount("tmpfs", "/run", "mode=0755,size=10%", true),
-        // What services share has a file system of its own: one that fills it takes no room from PID 1's files.
+        // Shared directories have a filesystem of their own: a service that fills it takes no room from PID 1's
+        // files.
         mount("tmpfs", SHARES, "mode=0755,size=25%", true),
         mount("tmpfs", "/tmp", "mode=1777,size=10%", false),
         mount(

@@ -1,4 +1,4 @@
-//! From configuration, links and leases to what is set on which link.
+//! Plans what to set on which link, from configuration, links and leases.
 
 use super::facts::Leases;
 use super::lease::Lease;
@@ -8,19 +8,19 @@ use std::net::IpAddr;
 use tare_config::Machine;
 use tare_config::machine::Interface;
 
-/// A link that a cable, or a hypervisor's idea of one, ends in.
+/// A link of a network card, physical or virtual.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Link {
-    /// The kernel's number for it.
+    /// The kernel's index.
     pub(crate) index: u32,
-    /// The kernel's name for it.
+    /// The kernel's name.
     pub(crate) name: String,
 }
 
 /// One thing to set.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum Step {
-    /// Bring a link up; with a largest packet in bytes, if one is named.
+    /// Bring a link up, with an MTU in bytes if one is given.
     Up { index: u32, mtu: Option<u32> },
     /// Give a link an address.
     Address {
@@ -28,11 +28,11 @@ pub(crate) enum Step {
         address: IpAddr,
         prefix: u8,
     },
-    /// Send what has no other way through this gateway.
+    /// Add a default route through this gateway.
     DefaultRoute { index: u32, gateway: IpAddr },
 }
 
-/// Everything to set, in the order in which it is set.
+/// All steps, in the order in which they are applied.
 pub(crate) fn plan(machine: &Machine, links: &BTreeSet<Link>, leases: &Leases) -> Vec<Step> {
     let unnamed = Interface::default();
     let mut steps: Vec<Step> = links
@@ -86,8 +86,8 @@ pub(crate) fn dhcp_links(machine: &Machine, links: &BTreeSet<Link>) -> Vec<Strin
     served.map(|link| link.name.clone()).collect()
 }
 
-/// Whether the kernel has a default route (`routed`), or will not get one: once the links `are_there`, it is no link at
-/// all, or only static ones.
+/// Whether the kernel has a default route (`routed`), or will not get one: the links `are_there`, and none of them
+/// uses DHCP.
 pub(crate) fn is_online(routed: bool, dhcp_links: &[String], are_there: bool) -> bool {
     routed || (are_there && dhcp_links.is_empty())
 }

@@ -1,4 +1,4 @@
-//! Which services run, what each waits for, and what has to be there before it starts.
+//! Which services run, what each waits for, and which directories must exist before it starts.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -7,16 +7,16 @@ pub(crate) use tare_config::service::Services;
 use tare_config::service::{Condition, Mount, Propagation, Service, Source, check_in, cycle};
 use tare_container::paths;
 
-/// What runs, and what is wrong with what user-data says about it.
+/// The services to run, and complaints about what user-data says about them.
 #[derive(Debug)]
 pub(crate) struct Resolved {
     pub(crate) services: Services,
     pub(crate) complaints: Vec<String>,
 }
 
-/// The image's services as `machine` wants them: changed, without those it disables, and with
-/// nobody waiting for what will not come. What it says of a service's life is left out where that
-/// does not fit the service, and what it says of waiting where services would wait for each other.
+/// The image's services with `machine`'s overrides. Disabled services are removed, and no service waits for a
+/// condition that cannot hold. A `lifecycle` override that does not fit its service is ignored, and so is an override
+/// of `after` that makes services wait for each other.
 pub(crate) fn resolve(installed: &Services, machine: &Machine) -> Resolved {
     let mut complaints = Vec::new();
     let mut services = Services::new();
@@ -50,7 +50,7 @@ fn overridden(name: &str, service: &Service, machine: &Machine) -> Service {
     }
 }
 
-/// Lets `service` wait for nothing that will not come, and for all that it needs.
+/// Removes conditions that cannot hold from `service`, and adds the ones it needs.
 fn settle(service: &mut Service, names: &BTreeSet<String>) {
     let will_come = |condition: &Condition| {
         let subject = condition.subject();
@@ -60,8 +60,8 @@ fn settle(service: &mut Service, names: &BTreeSet<String>) {
     wait_for_state(service);
 }
 
-/// Gives the services of a cycle back what the image lets them wait for: that has no cycle, for the
-/// image's builder has looked.
+/// Resets what the services of a cycle wait for to the image's settings. Those have no cycle: the image builder
+/// checks that.
 fn break_cycles(services: &mut Services, installed: &Services, complaints: &mut Vec<String>) {
     let names: BTreeSet<String> = services.keys().cloned().collect();
     while let Some(cycle) = cycle(services) {
@@ -80,7 +80,7 @@ fn break_cycles(services: &mut Services, installed: &Services, complaints: &mut 
             }
         }
         if *services == before {
-            // An image that was not built by us: better run them unordered than not at all.
+            // The image was not built by our builder: better run them unordered than not at all.
             cycle
                 .iter()
                 .for_each(|name| forget_subjects(services, name));
@@ -95,7 +95,7 @@ fn forget_subjects(services: &mut Services, name: &str) {
     }
 }
 
-/// A service with a volume cannot start before there is a place for volumes, unless memory will do.
+/// A service with a volume waits until the state is mounted, unless it accepts volumes in memory.
 fn wait_for_state(service: &mut Service) {
     if service.lifecycle.without_state {
         return;
@@ -109,8 +109,9 @@ fn wait_for_state(service: &mut Service) {
     }
 }
 
-/// The services that must have ended before `name` is stopped: those that waited for it; for the one that collects
-/// output, all that it does not need; and for one that ends last, all that none of its kind needs.
+/// The services that must have ended before `name` is stopped: those that wait for it. For the service that collects
+/// output, also all that it does not need. For one with `stop.last`, also all that neither the collector nor any
+/// service with `stop.last` needs.
 pub(crate) fn stops_after<'a>(name: &str, services: &'a Services) -> BTreeSet<&'a str> {
     let collects = |service: &Service| service.process.collects_output;
     let ends_late = |service: &Service| collects(service) || service.lifecycle.stop.last;
@@ -131,8 +132,8 @@ pub(crate) fn stops_after<'a>(name: &str, services: &'a Services) -> BTreeSet<&'
         .collect()
 }
 
-/// The services that are `wanted`, and all that those wait for. None of them waited for one that is not among them, so
-/// where they end after all others nobody waits in a circle.
+/// The services that are `wanted`, and all that they wait for, directly or not. None of these waits for a service
+/// outside the set, so stopping them after all others creates no cycle.
 fn needed(services: &Services, wanted: impl Fn(&str, &Service) -> bool) -> BTreeSet<&str> {
     let wanted = services
         .iter()
@@ -154,16 +155,16 @@ fn waits_for(service: &Service) -> impl Iterator<Item = &str> {
     after.filter_map(Condition::subject)
 }
 
-/// A directory that has to be there before a service starts.
+/// A directory that must exist before a service starts.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct SourceDirectory {
     pub(crate) path: PathBuf,
     pub(crate) mode: u32,
     /// Whether it belongs to the service's user; shared ones belong to root.
     pub(crate) owned: bool,
-    /// Who may read it, too.
+    /// A group that may read it too.
     pub(crate) group: Option<u32>,
-    /// Whether what the service mounts there is to be there on the host too.
+    /// Whether mounts that the service makes there propagate to the host.
     pub(crate) travels: bool,
 }
 

@@ -1,14 +1,14 @@
-//! What the state machines decide, done.
+//! Carries out what the state machines decide.
 
-use super::event::Event;
-use super::health;
-use super::launch::report;
+use super::Supervisor;
+use super::kill;
 use super::output::{self, Collector};
 use super::probe::Asker;
-use super::run::Supervisor;
-use super::signal;
+use super::start::report;
 use super::state::{self, Action, State};
+use super::unit;
 use super::unit::Unit;
+use crate::event::UnitEvent;
 use crate::task::Task;
 use nix::sys::signal::Signal;
 use std::io;
@@ -26,7 +26,7 @@ impl Supervisor {
             Action::Launch => self.launch(name),
             Action::ArmStart => {
                 if let Some(timeout) = lifecycle.start_timeout() {
-                    // It may have asked for more already.
+                    // The service may have asked for more already.
                     let wished = unit.deadline.saturating_duration_since(Instant::now());
                     unit.arm(timeout.0.max(wished), state::Event::Late, &events);
                 }
@@ -45,15 +45,15 @@ impl Supervisor {
                 unit.arm(lifecycle.stop.grace.0, state::Event::GraceOver, &events);
             }
             Action::Kill => unit.kill(),
-            Action::ArmKilled => unit.arm(signal::PATIENCE, state::Event::Hangs, &events),
+            Action::ArmKilled => unit.arm(kill::PATIENCE, state::Event::Hangs, &events),
             Action::AwaitEmpty => self.await_empty(name),
             Action::ArmBackoff(wait) => {
-                let wait = health::jittered(wait, health::random());
+                let wait = unit::jittered(wait, unit::random());
                 unit.arm(wait, state::Event::BackoffOver, &events);
             }
             Action::Reconsider => self.start_eligible(),
-            Action::ArmStartReason => {
-                self.arm_start_reason(name);
+            Action::ArmTriggers => {
+                self.arm_triggers(name);
                 self.start_eligible();
             }
         }
@@ -77,27 +77,30 @@ impl Supervisor {
         }
     }
 
-    /// Sees to it that the log service has the pipes of every service that writes to one.
+    /// Makes sure that the log service has the pipes of every service that writes to one.
     fn connect(&mut self, collector: Option<Collector>) {
         if collector.is_some() {
             self.collector = collector;
             self.units
                 .values_mut()
-                .for_each(|unit| unit.collected = false);
+                .filter_map(|unit| unit.output.as_mut())
+                .for_each(|output| output.collected = false);
         }
         let Some(collector) = &self.collector else {
             return;
         };
-        for unit in self.units.values_mut().filter(|unit| !unit.collected) {
-            let Some(output) = &unit.output else { continue };
+        for unit in self.units.values_mut() {
+            let Some(output) = unit.output.as_mut().filter(|output| !output.collected) else {
+                continue;
+            };
             match collector.hand_over(&unit.name, output) {
-                Ok(()) => unit.collected = true,
-                // It has just ended: its next run is handed everything.
+                Ok(()) => output.collected = true,
+                // The log service has just ended: its next run is handed everything.
                 Err(error) if has_ended(&error) => {
                     self.collector = None;
                     return;
                 }
-                // With the next service that starts.
+                // Tried again with the next service that starts.
                 Err(error) => {
                     log::warn!("hand the output of {} to the log: {error}", unit.name);
                 }
@@ -153,14 +156,14 @@ impl Supervisor {
         let Some(unit) = self.units.get_mut(name) else {
             return;
         };
-        // It may have been found ready, or have said so, before its time was over.
+        // The start timeout may still be running.
         unit.phase = None;
         unit.watch.clear();
-        unit.feed_watchdog(&self.events);
+        unit.watchdog_pinged(&self.events);
         self.watch_answers(name);
     }
 
-    /// Asks a service how it is for as long as its state lasts.
+    /// Probes the health of a service for as long as its state lasts.
     pub(super) fn watch_answers(&mut self, name: &str) {
         let asker = self.asker(name);
         let (Some(asker), Some(unit)) = (asker, self.units.get_mut(name)) else {
@@ -171,7 +174,7 @@ impl Supervisor {
         }
     }
 
-    /// Whom to ask about a run of a service.
+    /// The asker for the current run of a service.
     fn asker(&self, name: &str) -> Option<Asker> {
         let unit = self.units.get(name)?;
         Some(Asker {
@@ -189,7 +192,7 @@ impl Supervisor {
         }
     }
 
-    /// Whether run `run` of a service fed its watchdog in time.
+    /// Checks whether run `run` of a service pinged its watchdog in time.
     pub(crate) fn watchdog_due(&mut self, name: &str, run: u64) {
         let unit = self.units.get_mut(name).filter(|unit| unit.run == run);
         let Some(unit) = unit else { return };
@@ -199,7 +202,7 @@ impl Supervisor {
                 self.happen(name, state::Event::WatchdogLate);
             }
             Some(left) => {
-                let due = Event::WatchdogDue {
+                let due = UnitEvent::WatchdogDue {
                     service: name.to_owned(),
                     run,
                 };
@@ -210,7 +213,7 @@ impl Supervisor {
     }
 }
 
-/// Whether the log service at the other end of its line is gone.
+/// Whether the log service at the other end of the socket is gone.
 fn has_ended(error: &io::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionReset, NotConnected};
     matches!(error.kind(), BrokenPipe | ConnectionReset | NotConnected)

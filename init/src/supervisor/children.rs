@@ -1,13 +1,16 @@
-//! What becomes of the children: launched, or not; ended.
+//! The results of launches, and the ends of children.
 
-use super::reap::{self, Outcome};
-use super::run::Supervisor;
+pub(super) mod main_process;
+pub(crate) mod reap;
+
+use super::Supervisor;
+use super::children::reap::Outcome;
 use super::state::{self, State};
 use std::time::Duration;
 use tare_container::{LaunchError, Running};
 
 impl Supervisor {
-    /// Reaps what has ended and tells the services among it.
+    /// Reaps ended children, and tells the services they belong to.
     pub(crate) fn reap(&mut self) {
         for (pid, outcome) in reap::reap() {
             let pid = pid.as_raw();
@@ -20,7 +23,7 @@ impl Supervisor {
         }
     }
 
-    /// An earlier run may have left one behind that hung in the kernel.
+    /// The child could be a straggler of an earlier run that was stuck in uninterruptible sleep.
     fn child_ended(&mut self, name: &str, run: u64, pid: i32, outcome: Outcome) {
         let Some(unit) = self.units.get_mut(name).filter(|unit| unit.run == run) else {
             return;
@@ -37,7 +40,7 @@ impl Supervisor {
         }
     }
 
-    /// A run became its program, or did not.
+    /// The launch of a run succeeded or failed.
     pub(crate) fn launched(&mut self, name: &str, run: u64, result: Result<Running, LaunchError>) {
         let Some(unit) = self.units.get_mut(name).filter(|unit| unit.run == run) else {
             return;

@@ -1,8 +1,11 @@
-//! The services' side of `sd_notify(3)`: one socket a service, so that who speaks is known.
+//! The sockets for `sd_notify(3)`: one per service, so that the sender is known.
 
-use super::event::Event;
+mod apply;
+pub(super) mod parse;
+
 use crate::effect::descriptors;
 use crate::effect::files::remove;
+use crate::event::{Event, UnitEvent};
 use crate::task::Task;
 use std::cell::Cell;
 use std::fs::{self, Permissions};
@@ -17,31 +20,31 @@ use tokio::net::UnixDatagram;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::{Instant, sleep, sleep_until};
 
-/// The longest message we take, in bytes; a longer one is cut by the kernel.
+/// The longest message we accept, in bytes; the kernel truncates a longer one.
 const MAX_MESSAGE: usize = 4096;
-/// So many messages of one service are taken in [`BURST_TIME`]; the kernel keeps the next ones, and then
-/// their sender, waiting.
+/// How many messages of one service are read in [`BURST_TIME`]; the kernel queues the next ones, and then blocks
+/// their sender.
 const BURST: u32 = 64;
 const BURST_TIME: Duration = Duration::from_secs(1);
 
 /// The notify socket of a service. It outlives the service's restarts.
 pub(super) struct Notify {
     socket: Rc<UnixDatagram>,
-    /// The run that speaks now.
+    /// The run that sends now.
     run: Rc<Cell<u64>>,
     _listener: Task,
 }
 
 impl Notify {
-    /// Opens the notify socket of `service` and forwards what comes in to `events`.
+    /// Opens the notify socket of `service` and forwards its messages to `events`.
     pub(super) fn listen(service: &str, events: UnboundedSender<Event>) -> io::Result<Self> {
         let folder = PathBuf::from(paths::notify(service));
         fs::create_dir_all(&folder)?;
         let path = folder.join("notify.sock");
-        // One that an earlier try has left.
+        // An earlier try may have left one.
         remove(&path)?;
         let socket = Rc::new(UnixDatagram::bind(&path)?);
-        // A service that is not root must be able to speak; only it can see the folder.
+        // A service that is not root must be able to send; only it can see the folder.
         fs::set_permissions(&path, Permissions::from_mode(0o666))?;
         let run = Rc::new(Cell::new(0));
         let forwarded = forward(
@@ -57,11 +60,10 @@ impl Notify {
         })
     }
 
-    /// Forgets what the run before has said, for nothing is left of it: what comes from now on is of
-    /// `run`.
+    /// Drops the messages of the previous run, of which no process is left: messages from now on are from `run`.
     pub(super) fn begin(&self, run: u64) {
         let mut buffer = [0; 1];
-        // Past the loop's own view of the socket, which may be older than the last message.
+        // Bypasses the loop's own view of the socket, which may be older than the last message.
         while let Ok((_, came)) = descriptors::receive(&*self.socket, &mut buffer) {
             descriptors::close(came);
         }
@@ -93,12 +95,12 @@ async fn forward(
         }
         descriptors::close(came);
         let message = String::from_utf8_lossy(&buffer[..length]).into_owned();
-        let event = Event::Notified {
+        let event = UnitEvent::Notified {
             service: service.clone(),
             run: run.get(),
             message,
         };
-        if events.send(event).is_err() {
+        if events.send(event.into()).is_err() {
             return;
         }
         taken += 1;

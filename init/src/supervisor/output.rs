@@ -1,4 +1,4 @@
-//! Where services write: a pipe for each stream, which PID 1 keeps and the `log` service reads.
+//! The output of services: a pipe for each stream, which PID 1 keeps and the `log` service reads.
 //!
 //! PID 1 holds both ends for as long as it runs, so a log service that is killed loses nothing:
 //! its next run gets the same pipes, with what was written meanwhile. PID 1 reads none of it.
@@ -25,30 +25,33 @@ use std::sync::OnceLock;
 use tare_container::paths::LOG_SOCKET;
 use tokio::task::yield_now;
 
-/// How many messages a socket holds while nobody reads it; the kernel's 10 would make callers of `syslog(3)` wait.
+/// How many messages a socket holds while it is not read; the kernel's 10 would make callers of `syslog(3)` wait.
 const QUEUE: (&str, &str) = ("/proc/sys/net/unix/max_dgram_qlen", "512\n");
 /// Room for the messages about some thousand services, in bytes.
 const LINE_BUFFER: usize = 8 << 20;
 
-/// Both ends of one stream of a service in one descriptor: each start of a service copies all that PID 1 has.
+/// Both ends of one stream of a service in one descriptor: each start of a service copies all descriptors of PID 1.
 ///
-/// Linux lets a pipe be opened for reading and writing at once (fifo(7)), and whoever has it so
-/// keeps it from ending.
+/// Linux allows a pipe to be opened for reading and writing at once (fifo(7)), which keeps it from ending.
 struct Pipe(OwnedFd);
 
 /// The output of one service.
 pub(super) struct Output {
     stdout: Pipe,
     stderr: Pipe,
+    /// Whether the current run of the log service has them.
+    pub(super) collected: bool,
 }
 
 impl Output {
-    /// The first of all makes the socket for `syslog(3)` too: a service that asks for it cannot start before it is there.
+    /// The first call also creates the socket for `syslog(3)`: a service that asks for it cannot start before it
+    /// exists.
     pub(super) fn new() -> io::Result<Self> {
         dev_log();
         Ok(Self {
             stdout: Pipe::new()?,
             stderr: Pipe::new()?,
+            collected: false,
         })
     }
 
@@ -64,7 +67,7 @@ impl Output {
     }
 }
 
-/// Reads and drops what comes over `/dev/log` for as long as the result lives.
+/// Reads and drops what arrives on `/dev/log` for as long as the result lives.
 pub(super) fn drain_syslog() -> io::Result<Option<Task>> {
     let socket = dev_log().map(UnixDatagram::try_clone).transpose()?;
     let take = |socket: &OwnedFd, buffer: &mut [u8]| {
@@ -81,7 +84,7 @@ pub(super) fn null() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((null.try_clone()?.into(), null.into()))
 }
 
-/// Reads from `end` by `take`, which must not block, and drops that.
+/// Reads from `end` with `take`, which must not block, and drops the result.
 fn drain(end: OwnedFd, take: fn(&OwnedFd, &mut [u8]) -> nix::Result<usize>) -> io::Result<Task> {
     let end = readable(end)?;
     Ok(Task::spawn(async move {
@@ -119,24 +122,25 @@ impl Pipe {
     }
 }
 
-/// The same pipe, with rights of its own (`/proc/self/fd` of proc(5)).
+/// Opens the same pipe again, with an access mode of its own (`/proc/self/fd` of proc(5)).
 fn open_again(pipe: &OwnedFd, options: &OpenOptions) -> io::Result<OwnedFd> {
     let path = format!("/proc/self/fd/{}", pipe.as_raw_fd());
     options.open(path).map(Into::into)
 }
 
-/// The kernel's log as standard output and error, for what runs before the log service, and for
-/// the log service itself.
+/// The kernel's log as standard output and error, for services that run before the log service, and for the log
+/// service itself.
 pub(super) fn kmsg() -> io::Result<(OwnedFd, OwnedFd)> {
     let kmsg: File = OpenOptions::new().write(true).open("/dev/kmsg")?;
     Ok((kmsg.try_clone()?.into(), kmsg.into()))
 }
 
-/// Our end of the line to the log service.
+/// Our end of the socket to the log service.
 pub(super) struct Collector(OwnedFd);
 
 impl Collector {
-    /// A new line: our end, and the one for the service. The boot's id and the socket behind `/dev/log` wait in it.
+    /// A new socket pair: our end, and the service's. The boot's id and the socket behind `/dev/log` are queued in
+    /// it.
     pub(super) fn pair() -> io::Result<(Self, OwnedFd)> {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
@@ -153,7 +157,7 @@ impl Collector {
     /// Hands over the read ends of `output`.
     ///
     /// # Errors
-    /// `BrokenPipe` or `ConnectionReset` once the log service has ended; anything else may pass.
+    /// `BrokenPipe` or `ConnectionReset` once the log service has ended; any other may be temporary.
     pub(super) fn hand_over(&self, service: &str, output: &Output) -> io::Result<()> {
         let streams = ["stdout", "stderr"];
         let message = serde_json::json!({ "service": service, "streams": streams });
@@ -184,7 +188,7 @@ fn boot_id() -> String {
     id.unwrap_or_default().trim().to_owned()
 }
 
-/// The socket behind `/dev/log`, made once and kept for as long as PID 1 runs; none if it cannot be made now.
+/// The socket behind `/dev/log`, created once and kept for as long as PID 1 runs; `None` if it cannot be created now.
 fn dev_log() -> Option<&'static UnixDatagram> {
     static SOCKET: OnceLock<UnixDatagram> = OnceLock::new();
     if let Some(socket) = SOCKET.get() {
@@ -196,12 +200,12 @@ fn dev_log() -> Option<&'static UnixDatagram> {
     Some(SOCKET.get_or_init(|| socket))
 }
 
-/// Open to all who see it. Every message carries the moment at which the kernel took it, by which the log
-/// service knows messages apart.
+/// Open to every process that sees it. Every message carries the time at which the kernel received it, by which the
+/// log service tells messages apart.
 fn open_dev_log(path: &Path) -> io::Result<UnixDatagram> {
     make_directory(path.parent().unwrap_or(path), 0o755)?;
     fs::write(QUEUE.0, QUEUE.1)?;
-    // One that an earlier try has left.
+    // An earlier try may have left one.
     remove(path)?;
     let socket = UnixDatagram::bind(path)?;
     fs::set_permissions(path, Permissions::from_mode(0o666))?;
@@ -218,7 +222,7 @@ mod tests {
     use tokio::task::LocalSet;
     use tokio::time::timeout;
 
-    /// Whether a thread gets rid of more than the pipe holds.
+    /// Whether a thread can write more than the pipe holds.
     async fn takes_all(pipe: &Pipe) -> bool {
         let (done, written) = oneshot::channel();
         let mut end = File::from(pipe.write_end().unwrap());

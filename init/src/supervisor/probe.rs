@@ -1,8 +1,8 @@
-//! Asking services whether they answer.
+//! Probes of services.
 
-use super::event::Event;
-use super::reap::Outcome;
+use super::children::reap::Outcome;
 use super::state;
+use crate::event::{Event, UnitEvent};
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
 use nix::sys::stat::Mode;
 use std::io;
@@ -16,23 +16,22 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
-/// The first wait between two tries, and the longest.
+/// The first and the longest wait between two tries.
 ///
-/// The kernel tells nobody that a socket began to listen; a refused try on the same machine costs
-/// microseconds.
+/// The kernel does not report that a socket began to listen; a refused try on the same machine costs microseconds.
 const LEAST: Duration = Duration::from_millis(10);
 const MOST: Duration = Duration::from_millis(500);
-/// The same where each try is a process.
+/// The same if each try is a process.
 const LEAST_OF_PROCESSES: Duration = Duration::from_millis(250);
 const MOST_OF_PROCESSES: Duration = Duration::from_secs(2);
 
 /// How long one try to find a service ready may take.
 const TRY: Duration = Duration::from_secs(5);
 
-/// All that is read of an answer: `HTTP/1.1 200`.
+/// The part of an answer that is read: `HTTP/1.1 200`.
 const STATUS_LINE: usize = 12;
 
-/// Whom to ask, and whom to tell.
+/// What to probe, and where to send the result.
 #[derive(Debug, Clone)]
 pub(super) struct Asker {
     pub(super) service: String,
@@ -43,7 +42,7 @@ pub(super) struct Asker {
 }
 
 impl Asker {
-    /// Asks until the service answers, and tells that it is ready.
+    /// Probes until the service answers, and reports that.
     pub(super) async fn until_ready(self, probe: Probe) {
         let process = matches!(probe, Probe::Exec(_));
         let (mut wait, most) = match process {
@@ -57,7 +56,7 @@ impl Asker {
         self.tell(state::Event::Answers);
     }
 
-    /// Asks for as long as the service is up, and tells every answer.
+    /// Probes for as long as the service is up, and reports every result.
     pub(super) async fn for_ever(self, health: Health) {
         loop {
             sleep(health.interval.0).await;
@@ -68,14 +67,17 @@ impl Asker {
     }
 
     fn tell(&self, what: state::Event) {
-        let _ = self.events.send(Event::Happened {
-            service: self.service.clone(),
-            run: self.run,
-            what,
-        });
+        let _ = self.events.send(
+            UnitEvent::Happened {
+                service: self.service.clone(),
+                run: self.run,
+                what,
+            }
+            .into(),
+        );
     }
 
-    /// Whether it answers well; none if PID 1 had nothing left to ask with.
+    /// Whether it answers well; `None` if PID 1 lacked the resources to ask.
     async fn ask(&self, probe: &Probe, limit: Duration) -> Option<bool> {
         let answer = match probe {
             Probe::Tcp(port) => timeout(limit, takes_tcp(*port)).await,
@@ -84,7 +86,7 @@ impl Asker {
             Probe::Exec(args) => timeout(limit, self.ends_well(args)).await,
         };
         if answer.is_err() && matches!(probe, Probe::Exec(_)) {
-            let _ = self.events.send(Event::ProbeLate);
+            let _ = self.events.send(UnitEvent::ProbeLate.into());
         }
         answer.unwrap_or(Some(false))
     }
@@ -96,12 +98,15 @@ impl Asker {
 
     async fn ends_well(&self, args: &[String]) -> Option<bool> {
         let (done, ended) = oneshot::channel();
-        let _ = self.events.send(Event::Probe {
-            service: self.service.clone(),
-            run: self.run,
-            args: args.to_vec(),
-            done,
-        });
+        let _ = self.events.send(
+            UnitEvent::Probe {
+                service: self.service.clone(),
+                run: self.run,
+                args: args.to_vec(),
+                done,
+            }
+            .into(),
+        );
         let ended = ended.await.ok()?;
         Some(ended.is_ok_and(Outcome::is_success))
     }
@@ -111,7 +116,7 @@ fn loopback(port: u16) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, port))
 }
 
-/// A refusal is an answer of the service; that this process has no descriptor or memory left is none.
+/// A refusal is an answer of the service; a lack of descriptors or memory in this process is not.
 fn answer(asked: io::Result<bool>) -> Option<bool> {
     let lacks = |error: &io::Error| {
         use nix::libc::{EMFILE, ENFILE, ENOBUFS, ENOMEM};
@@ -126,8 +131,8 @@ fn answer(asked: io::Result<bool>) -> Option<bool> {
     }
 }
 
-/// Connects to the socket `path` of the root filesystem `root`: a symbolic link on the way leads nowhere else. By its
-/// descriptor, for an address has room for 107 bytes (unix(7)).
+/// Connects to the socket `path` of the rootfs `root`, out of which no symbolic link leads. Uses its descriptor,
+/// because an address is limited to 107 bytes (unix(7)).
 async fn connect_in(root: &str, path: &str) -> io::Result<UnixStream> {
     let found = OFlag::O_PATH | OFlag::O_CLOEXEC;
     let root = open(root, found, Mode::empty())?;

@@ -1,7 +1,7 @@
 //! Sockets that PID 1 holds for services.
 
-use super::event::Event;
 use crate::effect::readable::until_readable;
+use crate::event::{Event, UnitEvent};
 use crate::task::Task;
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, SockaddrIn6, UnixAddr, bind, listen,
@@ -21,7 +21,7 @@ use tare_container::paths;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::sleep;
 
-/// Opens all sockets of `service`, in its order. The directories of its mounts are there.
+/// Opens all sockets of `service`, in its order. The directories of its mounts must exist.
 pub(super) fn open_all(service: &Service) -> io::Result<Vec<OwnedFd>> {
     service
         .sockets
@@ -45,7 +45,7 @@ fn open(socket: &Socket, service: &Service) -> io::Result<OwnedFd> {
     Ok(fd)
 }
 
-/// Where a path of the container is on the host.
+/// The path on the host of a path in the container.
 fn host_path(path: &str, service: &Service) -> Option<PathBuf> {
     let (source, rest) = service.on_host(path)?;
     let folder = match source {
@@ -61,16 +61,11 @@ fn new(family: AddressFamily, typ: SocketType) -> nix::Result<OwnedFd> {
         SocketType::Stream => SockType::Stream,
         SocketType::Datagram => SockType::Datagram,
     };
-    // As systemd hands them over: what would block can be waited for.
-    socket(
-        family,
-        typ,
-        SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK,
-        None,
-    )
+    // Blocking, as systemd hands them over by default (`NonBlocking=`, systemd.service(5)).
+    socket(family, typ, SockFlag::SOCK_CLOEXEC, None)
 }
 
-/// The socket has its permissions from its first moment on; nobody's link is followed.
+/// The socket has its permissions from the start, and no symbolic link is followed.
 fn open_unix(socket: &Socket, path: &Path) -> io::Result<OwnedFd> {
     let fd = new(AddressFamily::Unix, socket.typ)?;
     match fs::remove_file(path) {
@@ -85,7 +80,7 @@ fn open_unix(socket: &Socket, path: &Path) -> io::Result<OwnedFd> {
     Ok(fd)
 }
 
-/// Both families on one socket, or IPv4 alone on a kernel without the other.
+/// Both families on one socket, or IPv4 alone on a kernel without IPv6.
 fn open_port(port: u16, typ: SocketType) -> io::Result<OwnedFd> {
     let both = SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, port));
     match open_internet(both, typ) {
@@ -96,7 +91,7 @@ fn open_port(port: u16, typ: SocketType) -> io::Result<OwnedFd> {
     }
 }
 
-/// The address may be one that is yet to come (`IP_FREEBIND`).
+/// The address need not exist yet (`IP_FREEBIND`).
 fn open_internet(address: SocketAddr, typ: SocketType) -> io::Result<OwnedFd> {
     let family = match address.ip() {
         IpAddr::V4(_) => AddressFamily::Inet,
@@ -115,7 +110,7 @@ fn open_internet(address: SocketAddr, typ: SocketType) -> io::Result<OwnedFd> {
     Ok(fd)
 }
 
-/// Tells once when somebody uses `socket`, which is not looked at before `hold_off` is over.
+/// Sends one event when `socket` becomes readable, but not before `hold_off` is over.
 pub(super) fn watch(
     socket: &OwnedFd,
     service: &str,
@@ -126,11 +121,11 @@ pub(super) fn watch(
     Ok(Task::spawn(async move {
         sleep(hold_off).await;
         until_readable(socket).await;
-        let _ = events.send(Event::SocketUsed { service });
+        let _ = events.send(UnitEvent::SocketUsed { service }.into());
     }))
 }
 
-/// What the service gets to know about its sockets (`sd_listen_fds(3)`), but for its process id.
+/// The variables that describe its sockets to the service (`sd_listen_fds(3)`), except for its process id.
 pub(super) fn environment(service: &Service) -> Vec<String> {
     if service.sockets.is_empty() {
         return Vec::new();
@@ -145,6 +140,7 @@ pub(super) fn environment(service: &Service) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
     fn service(sockets: &str) -> Service {
         let text = format!(
@@ -180,7 +176,10 @@ mod tests {
     fn sockets_of_the_internet_listen() {
         for sockets in ["{stream=0}", "{stream='127.0.0.1:0'}", "{datagram=0}"] {
             let service = service(sockets);
-            assert_eq!(open_all(&service).unwrap().len(), 1, "{sockets}");
+            let opened = open_all(&service).unwrap();
+            assert_eq!(opened.len(), 1, "{sockets}");
+            let flags = fcntl(&opened[0], FcntlArg::F_GETFL).unwrap();
+            assert_eq!(flags & OFlag::O_NONBLOCK.bits(), 0, "{sockets}");
         }
     }
 }

@@ -1,6 +1,5 @@
-//! A service's way from its description to a process.
+//! Starts a service: from its description to a process. Between clone and exec, PID 1 does other things.
 
-use super::event::Event;
 use super::notify::Notify;
 use super::output::{self, Collector, Output};
 use super::sockets;
@@ -8,16 +7,20 @@ use super::unit::Unit;
 use crate::effect::facts::write_sections;
 use crate::effect::files::make_directory;
 use crate::effect::mounts::share;
+use crate::effect::readable::readable;
+use crate::event::{Event, UnitEvent};
 use crate::plan::services::{SourceDirectory, source_directories};
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
+use std::time::Duration;
 use std::time::Instant;
 use tare_config::service::Kind;
 use tare_container::{Launch, LaunchError, Starting};
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::timeout;
 
 /// Why a service could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -36,7 +39,8 @@ fn preparing(what: impl Into<String>) -> impl FnOnce(io::Error) -> StartError {
 }
 
 impl Unit {
-    /// Begins to run its program; `is_logged` if there is a log service. The line to it comes back if this is that service.
+    /// Begins to run its program; `is_logged` if there is a log service. If this is that service, returns our end of
+    /// the socket to it.
     pub(super) fn start(
         &mut self,
         events: &UnboundedSender<Event>,
@@ -71,7 +75,7 @@ impl Unit {
         self.watchdog.interval = self.service.lifecycle.watchdog.map(|span| span.0);
     }
 
-    /// What is added to its environment, for this run and for all.
+    /// The variables added to its environment, for this run and for all.
     fn run_environment(&self) -> Vec<String> {
         let mut environment = self.environment.clone();
         environment.extend(sockets::environment(&self.service));
@@ -107,7 +111,7 @@ impl Unit {
         Ok(())
     }
 
-    /// Makes the directories behind its mounts.
+    /// Creates the directories behind its mounts.
     pub(super) fn make_sources(&self) -> io::Result<()> {
         let owner = self.owner();
         let directories = source_directories(&self.service);
@@ -129,8 +133,8 @@ impl Unit {
         })
     }
 
-    /// Whether it writes to the kernel's log: the collector itself, and what has to work before
-    /// there can be a collector.
+    /// Whether it writes to the kernel's log: the collector itself, and services that must work before there can be a
+    /// collector.
     fn writes_to_kmsg(&self) -> bool {
         let lifecycle = &self.service.lifecycle;
         self.service.process.collects_output
@@ -154,7 +158,7 @@ impl Unit {
     }
 }
 
-/// Makes a directory behind a mount; an existing one keeps its owner, which the service may have set.
+/// Creates a directory behind a mount; an existing one keeps its owner, which the service may have set.
 fn make_source(directory: &SourceDirectory, (uid, gid): (u32, u32)) -> io::Result<()> {
     if !directory.path.is_dir() {
         make_directory(&directory.path, directory.mode)?;
@@ -171,8 +175,8 @@ fn make_source(directory: &SourceDirectory, (uid, gid): (u32, u32)) -> io::Resul
     }
 }
 
-/// Lets `group` read what is in `path`, and nobody else: another service may have made it, without saying so.
-/// On a disk that has become read-only even no change is refused.
+/// Lets only `group` read `path`. Another service may have created the directory with the default mode. Skips the
+/// call if nothing would change: on a read-only file system even a no-op chown fails.
 fn open_to(path: &Path, group: u32) -> io::Result<()> {
     const MODE: u32 = 0o750;
     let is = fs::metadata(path)?;
@@ -181,4 +185,36 @@ fn open_to(path: &Path, group: u32) -> io::Result<()> {
     }
     chown(path, None, Some(group))?;
     fs::set_permissions(path, Permissions::from_mode(MODE))
+}
+
+/// How long a child may take to call `execve`.
+const LAUNCH_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits until a child has called `execve` or reported why not, and passes that on.
+pub(super) async fn report(
+    service: String,
+    run: u64,
+    starting: Starting,
+    events: UnboundedSender<Event>,
+) {
+    let result = match until_reported(&starting).await {
+        Ok(()) => starting.finish(LAUNCH_PATIENCE),
+        // The kernel has no memory to register the descriptor. This wait blocks, but it is bounded.
+        Err(_) => starting.wait(LAUNCH_PATIENCE),
+    };
+    let _ = events.send(
+        UnitEvent::Launched {
+            service,
+            run,
+            result,
+        }
+        .into(),
+    );
+}
+
+async fn until_reported(starting: &Starting) -> io::Result<()> {
+    let report = readable(starting.as_fd())?;
+    // What can be read tells success from a timeout.
+    let _ = timeout(LAUNCH_PATIENCE, report.readable()).await;
+    Ok(())
 }

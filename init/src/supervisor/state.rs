@@ -1,4 +1,4 @@
-//! The life of one service as a pure state machine; `docs/services.md` draws it.
+//! The life of one service as a pure state machine; `docs/services.md` has its diagram.
 
 mod end;
 mod types;
@@ -8,8 +8,8 @@ pub(crate) use types::{Action, Event, Life, Next, State, Then};
 use std::time::Duration;
 use tare_config::service::{Kind, Lifecycle, Ready};
 
-/// The next state and what is to be done, `now` after the kernel's start. An event that means nothing in
-/// a state changes nothing.
+/// The next state and the actions to take, `now` since the kernel's start. An event that has no meaning in a state
+/// changes nothing.
 pub(crate) fn step(
     lifecycle: &Lifecycle,
     life: Life,
@@ -27,7 +27,7 @@ pub(crate) fn step(
     }
 }
 
-/// Nothing of it runs.
+/// No process of it runs.
 fn at_rest(lifecycle: &Lifecycle, life: Life, event: Event, now: Duration) -> (Life, Vec<Action>) {
     match (life.state, event) {
         (State::Waiting, Event::ConditionsMet) => {
@@ -37,7 +37,7 @@ fn at_rest(lifecycle: &Lifecycle, life: Life, event: Event, now: Duration) -> (L
             (life, vec![Action::Reconsider])
         }
         (State::Waiting | State::BackingOff, Event::StopRequested { again: false }) => {
-            // A periodic service that waits may have had a good run.
+            // A periodic service that waits may have published its condition after a good run.
             (life.to(State::Stopped), vec![Action::Withdraw])
         }
         (State::BackingOff, Event::BackoffOver) => {
@@ -59,7 +59,8 @@ fn starting(lifecycle: &Lifecycle, life: Life, event: Event, now: Duration) -> (
     }
 }
 
-/// Whether `event` is what shows that the service is ready: what it says counts only where nothing else is to be asked.
+/// Whether `event` shows that the service is ready: with `ready = 'notify'` that is its own report, otherwise the
+/// answer to a probe.
 fn shows(lifecycle: &Lifecycle, event: Event) -> bool {
     let says = lifecycle.ready == Ready::Notify;
     lifecycle.kind == Kind::Daemon && says == (event == Event::SaysReady)
@@ -92,9 +93,9 @@ fn up(lifecycle: &Lifecycle, life: Life, event: Event, now: Duration) -> (Life, 
             actions.insert(0, Action::DisarmStart);
             (life, actions)
         }
-        // It has said so before its launch was reported.
+        // It reported ready before its launch was reported.
         Event::Launched => (life, vec![Action::WatchHealth]),
-        // Its time to reload is over. That of its start was over, too late, if it does not reload.
+        // Reload timed out. Otherwise this is a start timeout that fired after the service became ready; ignore it.
         Event::Late if life.reloading => worse(life),
         Event::Checked { well: true } => better(Life {
             bad_answers: 0,
@@ -131,7 +132,7 @@ fn answered_badly(lifecycle: &Lifecycle, life: Life) -> (Life, Vec<Action>) {
     }
 }
 
-/// What may happen whenever its main process runs.
+/// Events that may happen whenever its main process runs.
 fn running(lifecycle: &Lifecycle, life: Life, event: Event, now: Duration) -> (Life, Vec<Action>) {
     match event {
         Event::WatchdogLate => stop(life, Then::Fail, Action::Abort),
@@ -171,7 +172,7 @@ fn stopping(
         Event::StopRequested { again: true } => (after(Then::StartAgain), vec![]),
         Event::StartRequested if then == Then::Stop => (after(Then::StartAgain), vec![]),
         Event::GraceOver => (life, vec![Action::Kill, Action::ArmKilled]),
-        // It was told to end while it was being started.
+        // It was told to stop while it was being launched.
         Event::Launched if then != Then::Judge => (life, vec![Action::Signal]),
         Event::Exited { success, ran_for } => stopped(lifecycle, life, then, success, ran_for, now),
         Event::Hangs => stopped(lifecycle, life, then, false, Duration::ZERO, now),
@@ -195,7 +196,7 @@ fn stopped(
     }
 }
 
-/// Its main process is gone, or as good as gone, and what it left behind is being killed.
+/// Its main process is gone, or hangs in the kernel, and its other processes are being killed.
 fn clearing(lifecycle: &Lifecycle, life: Life, next: Next, event: Event) -> (Life, Vec<Action>) {
     let to = |next| life.to(State::Clearing { next });
     match event {

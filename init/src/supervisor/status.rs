@@ -1,12 +1,15 @@
-//! What people ask of services: how they are, and that they start or stop.
+//! What people ask of services: their status, their changes of state, to start and to stop.
 
-use super::run::Supervisor;
+use super::Supervisor;
 use super::state;
+use super::state::State;
+use super::trigger::Trigger;
 use super::unit::Unit;
 use std::path::PathBuf;
 use std::time::Duration;
+use tare_config::Service;
 
-/// How a service is.
+/// The status of a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ServiceStatus {
     pub(crate) name: String,
@@ -14,34 +17,34 @@ pub(crate) struct ServiceStatus {
     pub(crate) description: String,
     /// `waiting`, `starting`, `ready`, `degraded`, `stopping`, `backing-off`, `failed`, `done` or `stopped`.
     pub(crate) state: &'static str,
-    /// When it came into this state, since the kernel started (`CLOCK_BOOTTIME`).
+    /// When it entered this state, since the kernel started (`CLOCK_BOOTTIME`).
     pub(crate) since: Duration,
     /// How often its program was started; more than once means restarts.
     pub(crate) runs: u64,
     /// Its main process as the host sees it, while it runs.
     pub(crate) pid: Option<i32>,
-    /// Its cgroup, absolute on the host; it may not be there before the first run.
+    /// Its cgroup, absolute on the host; it may not exist before the first run.
     pub(crate) cgroup: PathBuf,
-    /// What it last said of itself (`STATUS=`), or empty.
+    /// Its last `STATUS=`, or empty.
     pub(crate) text: String,
     /// How its last run ended: `status 1`, `SIGKILL`, `cannot start: …`.
     pub(crate) last_exit: Option<String>,
-    /// The conditions it starts after, as they are written.
+    /// The conditions it starts after, as written.
     pub(crate) after: Vec<String>,
     /// Those of them that do not hold now.
     pub(crate) lacks: Vec<String>,
-    /// Whether a boot without it is a bad boot.
+    /// Whether the machine is not ready without it.
     pub(crate) required: bool,
-    /// Whether it is required and neither ready nor done, although somebody needs it.
+    /// Whether it is required and needed, but neither ready nor done.
     pub(crate) missing: bool,
-    /// Microseconds of a processor that its ended runs have used.
+    /// CPU time of its ended runs, in microseconds.
     pub(crate) used: u64,
 }
 
-/// Why a service does not do as it is told.
+/// Why a request is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum RequestError {
-    /// There is none of that name.
+    /// There is no service of that name.
     #[error("no service `{0}`")]
     Unknown(String),
     /// All services are being stopped.
@@ -78,7 +81,7 @@ impl Supervisor {
         }
     }
 
-    /// Starts a service that does not run, as soon as its conditions hold; one that runs goes on.
+    /// Starts a service that does not run, as soon as its conditions hold; one that runs is left alone.
     ///
     /// # Errors
     /// It is unknown, or the machine is about to end.
@@ -98,7 +101,7 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Stops a service that runs and starts it anew; one that does not run is started.
+    /// Stops a service that runs and starts it again; one that does not run is started.
     ///
     /// # Errors
     /// It is unknown, or the machine is about to end.
@@ -108,10 +111,11 @@ impl Supervisor {
         Ok(())
     }
 
-    /// A person is reason enough to run a service, whatever it waits for else.
+    /// A request replaces every trigger that the service waits for, except its arguments.
     fn want(&mut self, name: &str) -> Result<(), RequestError> {
         let unit = self.known(name)?;
-        (unit.due, unit.needed) = (true, true);
+        unit.triggers
+            .retain(|trigger| *trigger == Trigger::Arguments);
         Ok(())
     }
 
@@ -121,5 +125,44 @@ impl Supervisor {
         }
         let unit = self.units.get_mut(name);
         unit.ok_or_else(|| RequestError::Unknown(name.to_owned()))
+    }
+}
+
+/// A change of a service's state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Change {
+    pub(crate) service: String,
+    /// Its state before and now, in words.
+    pub(crate) old: &'static str,
+    pub(crate) new: &'static str,
+    /// When, since the kernel started.
+    pub(crate) at: Duration,
+    /// How its program ended, if that is why.
+    pub(crate) exit: Option<String>,
+}
+
+impl Change {
+    pub(super) fn of(unit: &Unit, before: State) -> Self {
+        let now = unit.life.state;
+        let runs = matches!(before, State::Waiting | State::BackingOff) || unit.life.is_running();
+        Self {
+            service: unit.name.clone(),
+            old: before.word(),
+            new: now.word(),
+            at: unit.since,
+            exit: unit.last_exit.clone().filter(|_| !runs),
+        }
+    }
+}
+
+impl Supervisor {
+    /// The changes since the last call.
+    pub(crate) fn take_changes(&mut self) -> Vec<Change> {
+        std::mem::take(&mut self.changes)
+    }
+
+    /// The description of a service.
+    pub(crate) fn service(&self, name: &str) -> Option<&Service> {
+        self.units.get(name).map(|unit| &unit.service)
     }
 }

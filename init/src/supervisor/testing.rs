@@ -1,6 +1,6 @@
-//! For tests: services that nobody can start.
+//! For tests: services that cannot be started.
 
-use super::run::Supervisor;
+use super::Supervisor;
 use std::path::PathBuf;
 use tare_container::{Bundle, Spec};
 use tokio::sync::mpsc::unbounded_channel;

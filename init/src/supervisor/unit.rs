@@ -1,14 +1,17 @@
-//! A service under supervision: its description, bundle, life and what runs of it.
+//! A service under supervision: its description, bundle, life and processes.
 
-use super::event::Event;
+use super::children::reap::Outcome;
 use super::notify::Notify;
 use super::output::Output;
-use super::reap::Outcome;
 use super::sockets;
 use super::state::{Life, State};
+use super::trigger::Trigger;
 use crate::clock::since_boot;
+use crate::event::{Event, UnitEvent};
 use crate::task::Task;
 use std::cell::Cell;
+use std::collections::BTreeSet;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -24,51 +27,45 @@ pub(super) struct Unit {
     pub(super) service: Service,
     pub(super) bundle: Bundle,
     pub(super) life: Life,
-    /// When it came into its state (`CLOCK_BOOTTIME`).
+    /// When it entered its state (`CLOCK_BOOTTIME`).
     pub(super) since: Duration,
-    /// What it last said of itself.
+    /// Its last `STATUS=`.
     pub(super) text: String,
     /// How its last run ended.
     pub(super) last_exit: Option<String>,
-    /// Microseconds of a processor that ended runs have used: each had a cgroup of its own.
+    /// CPU time of its ended runs, in microseconds: each had a cgroup of its own.
     pub(super) used: Rc<Cell<u64>>,
-    /// Counts runs, so that what an earlier run caused is known as stale.
+    /// Counts runs, so that events of an earlier run are known to be stale.
     pub(super) run: u64,
     pub(super) running: Option<Running>,
-    /// The process that the service named as its main one, where that is not its first.
+    /// The process that the service named as its main one, if that is not its first.
     pub(super) main: Option<MainProcess>,
     pub(super) started: Instant,
-    /// What is added to its arguments at each start.
+    /// Arguments added at each start.
     pub(super) arguments: Vec<String>,
-    /// What is added to its environment at each start.
+    /// Environment variables added at each start.
     pub(super) environment: Vec<String>,
     /// Sections of the configuration it may read: name and JSON.
     pub(super) sections: Vec<(String, String)>,
-    /// False keeps it waiting although its conditions hold.
-    pub(super) wanted: bool,
-    /// Whether it is time for it: false for a periodic service between two runs.
-    pub(super) due: bool,
-    /// Whether somebody needs it: false for one that starts on demand until then.
-    pub(super) needed: bool,
-    /// Whether it waits for services that start on demand without needing them.
+    /// What must still come before its conditions count.
+    pub(super) triggers: BTreeSet<Trigger>,
+    /// Whether it does not activate the on-demand services that it waits for.
     pub(super) patient: bool,
-    /// None before its first start, and for what writes to the kernel's log.
+    /// `None` before its first start, and if it writes to the kernel's log.
     pub(super) output: Option<Output>,
     /// Drains its pipes while no log service reads them.
     pub(super) drain: Option<[Task; 2]>,
-    /// Whether the log service that runs now has its pipes.
-    pub(super) collected: bool,
-    /// Whether a child exists of which it is not known yet whether it became the program.
+    /// Whether there is a child whose launch has not been reported yet.
     pub(super) launching: bool,
-    /// How that child ended meanwhile.
+    /// How that child ended, if it already has.
     pub(super) ended: Option<Outcome>,
     pub(super) notify: Option<Notify>,
-    /// What it listens on, held over its restarts.
+    /// Its listening sockets, kept across restarts.
     pub(super) sockets: Vec<OwnedFd>,
-    /// The end of what its state waits for, and when that is, or is to be at the earliest.
+    /// The task that ends the wait of its state, and when it does so, or may at the earliest.
     pub(super) phase: Option<Task>,
     pub(super) deadline: Instant,
-    /// What watches it in its state: probes, sockets.
+    /// Tasks that watch it in its state: probes, sockets.
     pub(super) watch: Vec<Task>,
     pub(super) watchdog: Watchdog,
 }
@@ -76,15 +73,15 @@ pub(super) struct Unit {
 /// A main process that is not the first one of its container.
 pub(super) struct MainProcess {
     pub(super) pid: i32,
-    /// None where it took the place of the first one.
+    /// `None` if it replaced the first one.
     pub(super) pidfd: Option<OwnedFd>,
     pub(super) _watch: Task,
 }
 
-/// What a service has to feed.
+/// The watchdog that a service pings.
 pub(super) struct Watchdog {
     pub(super) interval: Option<Duration>,
-    pub(super) fed: Instant,
+    pub(super) pinged: Instant,
     pub(super) timer: Option<Task>,
 }
 
@@ -106,13 +103,10 @@ impl Unit {
             arguments: Vec::new(),
             environment: Vec::new(),
             sections: Vec::new(),
-            wanted: true,
-            due: true,
-            needed: true,
+            triggers: BTreeSet::new(),
             patient: false,
             output: None,
             drain: None,
-            collected: false,
             launching: false,
             ended: None,
             notify: None,
@@ -122,7 +116,7 @@ impl Unit {
             watch: Vec::new(),
             watchdog: Watchdog {
                 interval: None,
-                fed: Instant::now(),
+                pinged: Instant::now(),
                 timer: None,
             },
         }
@@ -145,7 +139,7 @@ impl Unit {
         main.filter(|_| self.life.has_main())
     }
 
-    /// The state that it comes into; what belonged to the one before ends.
+    /// Enters a state and ends what belonged to the previous one, which is returned.
     pub(super) fn enter(&mut self, life: Life) -> State {
         let before = std::mem::replace(&mut self.life, life).state;
         if before.word() != life.state.word() {
@@ -175,14 +169,14 @@ impl Unit {
         Ok(())
     }
 
-    /// Ends its phase with `event` after `wait`, whatever was to end it before.
+    /// Sends `what` after `wait`, in place of any timer armed before.
     pub(super) fn arm(
         &mut self,
         wait: Duration,
-        what: super::state::Event,
+        what: crate::supervisor::state::Event,
         events: &UnboundedSender<Event>,
     ) {
-        let event = Event::Happened {
+        let event = UnitEvent::Happened {
             service: self.name.clone(),
             run: self.run,
             what,
@@ -191,20 +185,20 @@ impl Unit {
         self.phase = Some(Task::after(wait, event, events));
     }
 
-    /// After an end that came soon after its start, nobody needs it for as long as its backoff says.
+    /// Keeps it from being activated during its backoff, after a run that ended too soon.
     pub(super) fn rest(&mut self, events: &UnboundedSender<Event>) {
         let wait = self.life.backoff;
         self.deadline = Instant::now() + wait;
-        self.phase = (!wait.is_zero()).then(|| Task::after(wait, Event::Look, events));
+        self.phase = (!wait.is_zero()).then(|| Task::after(wait, UnitEvent::Look, events));
     }
 
-    /// Whether that time is not over.
+    /// Whether that backoff is not over yet.
     pub(super) fn rests(&self) -> bool {
         self.phase.is_some() && Instant::now() < self.deadline
     }
 }
 
-/// What may be set on a service when it is taken in charge.
+/// What may be set on a service when it is added.
 pub(crate) struct Setup<'a>(pub(super) &'a mut Unit);
 
 impl Setup<'_> {
@@ -212,8 +206,7 @@ impl Setup<'_> {
         self.0.environment.push(variable);
     }
 
-    /// A service that reads sections and finds nothing in them needs nobody: what starts on demand does
-    /// not start for it.
+    /// Sets the sections that it reads. If it finds nothing in them, it does not activate on-demand services.
     pub(crate) fn sections(&mut self, sections: Vec<(String, String)>) {
         let empty = |(_, json): &(String, String)| matches!(&**json, "null" | "{}" | "[]");
         self.0.patient = !sections.is_empty() && sections.iter().all(empty);
@@ -221,7 +214,64 @@ impl Setup<'_> {
     }
 
     /// Keeps it waiting until it is given arguments.
-    pub(crate) fn hold(&mut self) {
-        self.0.wanted = false;
+    pub(crate) fn await_arguments(&mut self) {
+        self.0.triggers.insert(Trigger::Arguments);
+    }
+}
+
+impl Watchdog {
+    /// How long until the next ping is overdue; zero means that it is.
+    pub(super) fn left(&self) -> Option<Duration> {
+        let interval = self.interval.filter(|interval| !interval.is_zero())?;
+        Some(interval.saturating_sub(self.pinged.elapsed()))
+    }
+}
+
+impl Unit {
+    /// Records a ping. One timer runs for an interval, however often the service pings meanwhile.
+    pub(super) fn watchdog_pinged(&mut self, events: &UnboundedSender<Event>) {
+        self.watchdog.pinged = Instant::now();
+        let running = self.watchdog.timer.is_some();
+        if let Some(left) = self.watchdog.left().filter(|_| !running) {
+            let due = UnitEvent::WatchdogDue {
+                service: self.name.clone(),
+                run: self.run,
+            };
+            self.watchdog.timer = Some(Task::after(left, due, events));
+        }
+    }
+}
+
+/// `wait`, less up to a quarter, so that services that failed together do not come back together.
+pub(super) fn jittered(wait: Duration, random: u64) -> Duration {
+    // 2^-12 of the quarter is fine enough.
+    let part = u32::try_from(random % 4096).unwrap_or(0);
+    wait - wait / 4 / 4096 * part
+}
+
+/// A random number, which the standard library's hasher takes from the kernel.
+pub(super) fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backoff_loses_a_quarter_at_most() {
+        let wait = Duration::from_millis(16_384);
+        for (random, want) in [(0, 16_384), (4096, 16_384), (2048, 14_336), (4095, 12_289)] {
+            assert_eq!(
+                jittered(wait, random),
+                Duration::from_millis(want),
+                "{random}"
+            );
+        }
+    }
+
+    #[test]
+    fn randomness_differs() {
+        assert_ne!(random(), random());
     }
 }

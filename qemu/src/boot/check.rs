@@ -1,4 +1,4 @@
-//! `cargo boot --check`: what a person would try first, without the person.
+//! `cargo boot --check`: tries automatically what a user would try first.
 
 use std::fmt;
 use std::fs;
@@ -19,7 +19,7 @@ const POWER_OFF: Duration = secs(30);
 /// Boots a fresh machine on free ports, uses it, powers it off and prints how long each step took.
 ///
 /// # Errors
-/// The first step that fails, with the console's tail; the machine's files stay for a look.
+/// The first step that fails, with the console's tail; the machine's files are kept for inspection.
 pub(crate) fn run(options: &Options, base: Base, build: Duration) -> Result<()> {
     let folder = target().join(format!("check-{}", std::process::id()));
     let kept = || format!("the machine's files are in {}", typed(&folder));

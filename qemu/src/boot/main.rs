@@ -42,7 +42,7 @@ fn run(options: &Options) -> Result<()> {
     session::run(options, base)
 }
 
-/// Tare's image, made from this checkout.
+/// Tare's image, built from this checkout.
 fn built(options: &Options) -> Result<Base> {
     let progress = Progress::new(&target().join("log"));
     host::ensure(
@@ -54,7 +54,7 @@ fn built(options: &Options) -> Result<Base> {
     Ok(Base::from(&image))
 }
 
-/// A disk image that somebody else has made.
+/// A disk image built elsewhere.
 fn foreign(options: &Options, disk: &Path) -> Result<Base> {
     let progress = Progress::new(&target().join("log"));
     host::ensure(&[Group::Qemu], options.yes, &progress)?;

@@ -102,7 +102,7 @@ pub(crate) enum ConsoleKind {
 }
 
 impl Options {
-    /// What is the same with a person and without.
+    /// The part shared by interactive and unattended use.
     pub(crate) fn builder(&self, base: Base, key: &Key) -> Result<Builder> {
         let mut builder = Vm::of(base)
             .parallel()
@@ -137,12 +137,12 @@ impl Options {
     }
 }
 
-/// The key that every machine started from this checkout lets in.
+/// The key that every machine started from this checkout accepts.
 pub(crate) fn key() -> Result<Key> {
     Key::ensure(&target().join("ssh"))
 }
 
-/// `path` as one would type it here.
+/// `path` as a user would type it here.
 pub(crate) fn typed(path: &Path) -> String {
     let here = std::env::current_dir().unwrap_or_default();
     path.strip_prefix(here)

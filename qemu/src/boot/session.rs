@@ -1,4 +1,4 @@
-//! `cargo boot` for a person: a machine whose state is kept, and its console on the terminal.
+//! `cargo boot` for interactive use: a machine whose state is kept, and its console on the terminal.
 
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -39,7 +39,7 @@ fn become_qemu(options: &Options, machine: &Machine, ssh: &Ssh, demo_port: u16) 
     } else {
         eprintln!("  leave     Ctrl-A X");
     }
-    // In place of this program, so that the terminal and signals are QEMU's alone.
+    // Replaces this program, so that QEMU alone has the terminal and receives signals.
     let error = qemu.exec();
     Err(error).context("start QEMU")
 }

@@ -5,10 +5,11 @@ use serde_json::Value;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-/// The plugin itself: the `docker` command in front of it would only find and run it.
+/// The plugin itself; the `docker` command would only find and run it.
 const COMPOSE: &str = "/usr/libexec/docker/cli-plugins/docker-compose";
 
-/// Brings the containers of app `name` to what `spec` says. What is so already is left as it is.
+/// Brings the containers of app `name` into the state that `spec` describes. Containers already in
+/// it are left alone.
 pub(crate) fn up(name: &str, spec: &Value) -> Result<()> {
     let spec = serde_json::to_vec(spec).context("write the specification")?;
     let arguments = [
@@ -34,7 +35,8 @@ fn run(name: &str, arguments: &[&str], input: &[u8]) -> Result<()> {
         .stdin(Stdio::piped())
         .spawn()
         .with_context(|| format!("run {COMPOSE}"))?;
-    // A specification that it refuses half read is not the error to report.
+    // If the plugin rejects the specification before reading all of it, its exit status is the
+    // error to report.
     if let Some(mut stdin) = child.stdin.take() {
         let _ = stdin.write_all(input);
     }

@@ -1,7 +1,7 @@
 //! Starts the apps of the machine's configuration, each a Compose specification, with
 //! `docker compose up`, and takes down those that are no longer configured.
 //!
-//! An app that fails stops no other; the exit status is 0 only if all went well.
+//! A failing app does not stop the others; the exit status is 0 only if everything succeeded.
 
 mod compose;
 mod state;
@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-/// The apps by name, written by PID 1; `null` on a machine without any.
+/// The apps by name, written by PID 1; `null` if there are none.
 const APPS: &str = "/run/config/apps.json";
 /// The names of the apps that were started; on a volume.
 const STARTED: &str = "/var/lib/tare/started.json";
@@ -34,7 +34,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Counts what failed.
+/// Returns the number of failures.
 fn run() -> Result<usize> {
     end_at_sigterm()?;
     let apps = read_apps(Path::new(APPS))?;
@@ -47,7 +47,7 @@ fn run() -> Result<usize> {
     Ok(failures.count())
 }
 
-/// The first process of a pid namespace gets no signal that it has no handler for.
+/// The kernel does not deliver a signal without a handler to the first process of a pid namespace.
 fn end_at_sigterm() -> Result<()> {
     let always = Arc::new(AtomicBool::new(true));
     signal_hook::flag::register_conditional_shutdown(SIGTERM, 1, always)
@@ -63,7 +63,7 @@ fn read_apps(path: &Path) -> Result<Map<String, Value>> {
     }
 }
 
-/// The app is noted before it is started: one that is half up must be taken down some day too.
+/// Records the app before starting it: a half-started app must also be taken down some day.
 fn start(name: &str, spec: &Value, state: &mut State) -> Result<()> {
     report(
         name,
@@ -84,7 +84,7 @@ fn take_down(apps: &Map<String, Value>, state: &mut State) -> Vec<Result<()>> {
         .collect()
 }
 
-/// A line in the log for what became of `subject`.
+/// Logs the outcome for `subject`.
 pub(crate) fn report(subject: &str, result: Result<&str>) -> Result<()> {
     match &result {
         Ok(what) => eprintln!("{subject}: {what}"),

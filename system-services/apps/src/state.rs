@@ -1,5 +1,5 @@
-//! The names of the apps that were started, so that those which leave the configuration are taken
-//! down, over reboots too.
+//! The names of the apps that were started, so that apps removed from the configuration are taken
+//! down, even after a reboot.
 
 use anyhow::{Context, Result};
 use serde_json::{Map, Value};
@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// The names, and the file that keeps them: a JSON list.
+/// The names and the file that stores them, a JSON list.
 #[derive(Debug)]
 pub(crate) struct State {
     path: PathBuf,
@@ -16,8 +16,8 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// What `path` keeps; no names if it is not there or damaged, which costs no more than an app
-    /// that stays up.
+    /// Reads `path`. A missing or damaged file counts as empty, which at worst leaves an app
+    /// running.
     pub(crate) fn read(path: &Path) -> Self {
         let names = fs::read(path)
             .ok()
@@ -29,7 +29,7 @@ impl State {
         }
     }
 
-    /// The names that `apps` does not have.
+    /// The names that are not in `apps`.
     pub(crate) fn without(&self, apps: &Map<String, Value>) -> Vec<String> {
         let gone = self.names.iter().filter(|name| !apps.contains_key(*name));
         gone.cloned().collect()
@@ -54,7 +54,7 @@ impl State {
             .with_context(|| format!("write {}", self.path.display()))
     }
 
-    /// Whole or not at all, whenever the power fails.
+    /// Replaces the file atomically, even if the power fails.
     fn replace(&self) -> std::io::Result<()> {
         let new = self.path.with_extension("new");
         let mut file = File::create(&new)?;

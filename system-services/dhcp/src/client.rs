@@ -1,44 +1,44 @@
 //! The client of RFC 2131, section 4.4, as a pure state machine.
 //!
-//! Time is counted from the start of the program. Every wait is an instant in the state, so that
-//! one call of [`deadline`] tells the loop how long to sleep.
+//! Times are relative to the start of the program. Every wait is an instant in the state, so one
+//! call of [`deadline`] tells the loop how long to sleep.
 
 use crate::lease::Lease;
 use crate::message::{Ask, FOR_EVER, Reply, ReplyKind, Terms};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-/// Requests for an offer before the client starts over.
+/// Requests sent for an offer before the client starts over.
 const REQUEST_TRIES: u32 = 4;
 /// The longest wait between tries (RFC 2131, section 4.1), in seconds.
 const WAIT_MAX: u64 = 64;
 /// The shortest wait between tries to renew (RFC 2131, section 4.4.5).
 const RENEW_WAIT_MIN: Duration = Duration::from_secs(60);
-/// How long after a refusal the client asks anew, so that a server that refuses all it offers is
-/// not asked in a loop.
+/// How long the client waits after a refusal before it starts over, so that it does not loop on a
+/// server that refuses everything it offers.
 const REFUSED_WAIT: Duration = Duration::from_secs(10);
 
-/// Where the client stands.
+/// The client's state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum State {
-    /// Asks who is there.
+    /// Looks for a server.
     Selecting(Exchange),
-    /// Has taken an offer and waits for its confirmation.
+    /// Has accepted an offer and waits for the acknowledgement.
     Requesting(Exchange, Terms),
     /// Has a lease.
     Bound(Held),
-    /// Asks the lease's server for more time.
+    /// Asks the lease's server for an extension.
     Renewing(Exchange, Held),
-    /// Asks any server for more time.
+    /// Asks any server for an extension.
     Rebinding(Exchange, Held),
 }
 
-/// One transaction: a question, sent again until it is answered.
+/// One transaction: a message that is resent until it is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Exchange {
     pub xid: u32,
     started: Duration,
-    /// When the question was last sent: a lease counts from there (section 4.4.1).
+    /// When the message was last sent; a lease counts from here (section 4.4.1).
     sent: Duration,
     tries: u32,
     next: Duration,
@@ -58,28 +58,28 @@ pub(crate) enum Event {
     Timer,
     /// A server answered.
     Reply(Reply),
-    /// The link has got its carrier.
+    /// The link's carrier came up.
     Carrier,
 }
 
-/// What is to be done.
+/// What the caller has to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Action {
-    /// Send `ask` to everyone on the link, or from `ask`'s address `to` one server.
+    /// Broadcast `ask` on the link or, if `to` is set, send it from `ask`'s address to that server.
     Send {
         ask: Ask,
         xid: u32,
         secs: u16,
         to: Option<Ipv4Addr>,
     },
-    /// Tell PID 1 of a new or renewed lease.
+    /// Report a new or renewed lease to PID 1.
     Bound(Lease),
     /// Tell PID 1 that the lease is gone.
     Lost,
 }
 
 impl Exchange {
-    /// A transaction whose first question goes out at `at`.
+    /// A transaction whose first message is sent at `at`.
     fn new(xid: u32, at: Duration) -> Self {
         Self {
             xid,
@@ -90,7 +90,7 @@ impl Exchange {
         }
     }
 
-    /// The exchange once its question has been sent at `now`, and is due again after `wait`.
+    /// The exchange after its message was sent at `now`; the next one is due after `wait`.
     fn sent(self, now: Duration, wait: Duration) -> Self {
         Self {
             sent: now,
@@ -100,9 +100,8 @@ impl Exchange {
         }
     }
 
-    /// 1, 2, 4 … 64 seconds, up to a quarter of a second more or less so that machines which start
-    /// together do not ask together (RFC 2131, section 4.1, which starts at 4: too long to wait
-    /// for a boot).
+    /// 1, 2, 4 … 64 seconds, plus or minus up to a quarter of a second so that machines that start
+    /// together do not ask together. RFC 2131, section 4.1, starts at 4, too long for a boot.
     fn backoff(self) -> Duration {
         let seconds = 1 << self.tries.min(6);
         let jitter = u64::from(self.xid.rotate_left(self.tries) % 500);
@@ -143,19 +142,19 @@ impl Held {
         }
     }
 
-    /// Half of what remains until `end`, at least a minute, but not beyond it (section 4.4.5).
+    /// Half the time until `end`, at least a minute but not beyond `end` (section 4.4.5).
     fn wait(now: Duration, end: Duration) -> Duration {
         let remains = end.saturating_sub(now);
         (remains / 2).max(RENEW_WAIT_MIN).min(remains)
     }
 }
 
-/// A client that asks at once.
+/// A client that sends its first message at once.
 pub(crate) fn start(xid: u32, now: Duration) -> State {
     State::Selecting(Exchange::new(xid, now))
 }
 
-/// When [`Event::Timer`] is due; `None` for a lease without end.
+/// When [`Event::Timer`] is due; `None` for an infinite lease.
 pub(crate) fn deadline(state: &State) -> Option<Duration> {
     match state {
         State::Selecting(exchange) | State::Requesting(exchange, _) => Some(exchange.next),
@@ -165,7 +164,7 @@ pub(crate) fn deadline(state: &State) -> Option<Duration> {
     }
 }
 
-/// The transaction that an answer must belong to.
+/// The transaction that a reply must belong to.
 fn xid(state: &State) -> Option<u32> {
     match state {
         State::Bound(_) => None,
@@ -176,7 +175,8 @@ fn xid(state: &State) -> Option<u32> {
     }
 }
 
-/// What `event` at `now` makes of `state`; `fresh` is a random number for a new transaction.
+/// The state and actions that follow `event` at `now`; `fresh` is a random number for a new
+/// transaction.
 pub(crate) fn step(state: State, event: Event, now: Duration, fresh: u32) -> (State, Vec<Action>) {
     match event {
         Event::Timer => timer(state, now, fresh),
@@ -223,7 +223,8 @@ fn request(exchange: Exchange, offer: Terms, now: Duration) -> (State, Vec<Actio
     (state, vec![action])
 }
 
-/// Asks for more time: the server until T2, then anyone until the lease ends, then starts over.
+/// Asks for an extension: the lease's server until T2, then any server until the lease ends, then
+/// starts over.
 fn extend(exchange: Exchange, held: Held, now: Duration, fresh: u32) -> (State, Vec<Action>) {
     let (Some(rebinds), Some(expires)) = (held.rebinds(), held.expires()) else {
         return (State::Bound(held), Vec::new());
@@ -241,7 +242,7 @@ fn extend(exchange: Exchange, held: Held, now: Duration, fresh: u32) -> (State, 
     (State::Renewing(exchange, held), vec![action])
 }
 
-/// The lease has ended: says so and asks anew at once.
+/// Reports that the lease has ended and starts over at once.
 fn lost(exchange: Exchange, now: Duration) -> (State, Vec<Action>) {
     let (state, mut actions) = discover(exchange, now);
     actions.insert(0, Action::Lost);

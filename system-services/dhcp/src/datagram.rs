@@ -11,7 +11,7 @@ const UDP_HEADER: usize = 8;
 /// IPv4's protocol number of UDP.
 const UDP: u8 = 17;
 
-/// A whole IPv4 packet from `source` to everyone on the link.
+/// A complete IPv4 packet from `source` to the broadcast address.
 pub(crate) fn broadcast(source: Ipv4Addr, payload: &[u8]) -> Vec<u8> {
     let udp_length = UDP_HEADER + payload.len();
     let mut packet = ip_header(source, IP_HEADER + udp_length);
@@ -54,8 +54,8 @@ fn checksum(bytes: &[u8]) -> u16 {
 
 /// The payload of an IPv4 packet to the DHCP client port; `None` for any other packet.
 ///
-/// UDP's checksum is not looked at: a virtual network card may leave it for later, and the
-/// message is matched by transaction and hardware address anyway.
+/// The UDP checksum is not verified: a virtual network card may leave it for later, and the message
+/// is matched by transaction and hardware address anyway.
 pub(crate) fn payload(packet: &[u8]) -> Option<&[u8]> {
     let header = usize::from(packet.first()? & 0x0f) * 4;
     let is_udp = packet.first()? >> 4 == 4 && header >= IP_HEADER && *packet.get(9)? == UDP;
@@ -66,8 +66,8 @@ pub(crate) fn payload(packet: &[u8]) -> Option<&[u8]> {
         .filter(|_| to_us)
 }
 
-/// A classic BPF program that lets pass what [`payload`] would take, so that the host's other
-/// traffic does not wake this process. Offsets count from the IPv4 header.
+/// A classic BPF program that passes what [`payload`] accepts, so that the host's other traffic
+/// does not wake this process. Offsets count from the IPv4 header.
 pub(crate) fn filter() -> [SockFilter; 9] {
     // linux/bpf_common.h
     const LOAD_BYTE: u16 = 0x30;

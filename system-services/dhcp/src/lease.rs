@@ -1,19 +1,20 @@
-//! What PID 1 is told about a lease.
+//! The lease as reported to PID 1.
 
 use serde::Serialize;
 use std::net::Ipv4Addr;
 
-/// Most resolvers, search domains or time servers that are handed on: the message to PID 1 is a
-/// datagram of at most 4096 bytes.
+/// Maximum number of resolvers, search domains or time servers that are passed on: the message to
+/// PID 1 is a datagram of at most 4096 bytes.
 pub(crate) const LIST_MAX: usize = 6;
 
-/// What a server granted, checked and bounded; links and addresses as PID 1 writes them.
+/// A lease as granted by the server, validated and bounded; links and addresses in PID 1's
+/// notation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct Lease {
     /// `10.0.2.15/24`
     pub address: Cidr,
-    /// Where the default route goes; it need not lie in the address's subnet.
+    /// The gateway of the default route; it need not lie in the address's subnet.
     pub gateway: Option<Ipv4Addr>,
     /// Resolvers, best first.
     pub dns: Vec<Ipv4Addr>,
@@ -21,11 +22,11 @@ pub(crate) struct Lease {
     pub search: Vec<String>,
     /// Time servers.
     pub ntp: Vec<Ipv4Addr>,
-    /// The name the network has for this machine.
+    /// The name that the network assigns to this machine.
     pub hostname: Option<String>,
-    /// The link's largest packet in bytes.
+    /// The link's MTU in bytes.
     pub mtu: Option<u16>,
-    /// How long it is valid; `u32::MAX` is for ever.
+    /// How long the lease is valid; `u32::MAX` means forever.
     pub lease_seconds: u32,
 }
 
@@ -33,7 +34,7 @@ impl Lease {
     /// The `X_TARE_LEASE` value for the link `interface`.
     ///
     /// # Errors
-    /// None that a lease can cause: its fields are all plain strings and numbers.
+    /// Never for a lease: its fields are plain strings and numbers.
     pub(crate) fn message(&self, interface: &str) -> serde_json::Result<String> {
         #[derive(Serialize)]
         struct Message<'a> {
@@ -62,7 +63,7 @@ impl Serialize for Cidr {
 }
 
 /// A host or domain name fit for a configuration file: letters, digits, `-` and `.`, at most 253
-/// bytes (RFC 1123, section 2.1). A trailing dot is dropped; anything else makes it `None`.
+/// bytes (RFC 1123, section 2.1). A trailing dot is dropped; `None` for anything else.
 pub(crate) fn name(text: &str) -> Option<String> {
     let text = text.trim_end_matches(['.', '\0']);
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';

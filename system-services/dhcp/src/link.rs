@@ -1,4 +1,4 @@
-//! One link: its sockets, and where its client stands.
+//! One link: its sockets and its client's state.
 
 use crate::client::{self, Action, Event, State};
 use crate::datagram;
@@ -16,16 +16,16 @@ use std::{fs, mem};
 /// `ETH_P_IP` of linux/if_ether.h: frames that carry IPv4.
 const IPV4_FRAMES: u16 = 0x0800;
 
-/// The machine's name, kept there by PID 1; offered to the server for its records.
+/// The machine's name, written by PID 1; sent to the server for its records.
 const HOSTNAME: &str = "/run/host/hostname";
 
 /// A link that is served.
 pub(crate) struct Link {
     name: String,
     mac: Mac,
-    /// Sees answers before the link has an address; IPv4 headers included.
+    /// Receives replies before the link has an address, IPv4 headers included.
     packets: Socket,
-    /// Holds port 68: sends renewals, and keeps the kernel from refusing the answers.
+    /// Bound to port 68: sends renewals and keeps the kernel from rejecting the replies.
     renewals: Socket,
     everyone: SockAddr,
     carrier: bool,
@@ -34,10 +34,11 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    /// Opens the sockets of the link `name`. The client asks at the first [`Link::tick`].
+    /// Opens the sockets of the link `name`. The client sends its first message at the first
+    /// [`Link::tick`].
     ///
     /// # Errors
-    /// When there is no such Ethernet link, or a capability is missing.
+    /// If there is no such Ethernet link or a capability is missing.
     pub(crate) fn open(name: &str) -> io::Result<Self> {
         let mac = parse_mac(&attribute(name, "address")?)
             .ok_or_else(|| io::Error::other("not an Ethernet link"))?;
@@ -70,7 +71,7 @@ impl Link {
         self.step(Event::Timer, now);
     }
 
-    /// Takes every packet that has arrived.
+    /// Handles every packet that has arrived.
     pub(crate) fn receive(&mut self, now: Duration) {
         let mut packet = [0; 2048];
         while let Ok(length) = (&self.packets).read(&mut packet) {
@@ -82,8 +83,8 @@ impl Link {
         }
     }
 
-    /// A link may get its carrier seconds after it was set up. Questions sent before are gone, and
-    /// by then the next one may be a minute away.
+    /// A link may get its carrier seconds after it is set up. Messages sent before that are lost,
+    /// and by then the next one may be a minute away.
     fn waits_for_carrier(&self) -> bool {
         !self.carrier && matches!(self.state, State::Selecting(_))
     }
@@ -119,8 +120,8 @@ impl Link {
         }
     }
 
-    /// Sends a question. A failure is not one of the client: a link without carrier refuses
-    /// packets, and the next try is scheduled already.
+    /// Sends a message. A failure does not affect the client: a link without a carrier refuses
+    /// packets, and the next try is already scheduled.
     fn send(&mut self, ask: Ask, xid: u32, secs: u16, to: Option<Ipv4Addr>) {
         let sent = message::encode(ask, self.mac, hostname().as_deref(), xid, secs)
             .map_err(io::Error::other)
@@ -166,9 +167,10 @@ impl AsFd for Link {
     }
 }
 
-/// A packet socket that sees answers to port 68 on the link `index` and nothing else.
+/// A packet socket that receives answers to port 68 on the link `index` and nothing else.
 fn packet_socket(index: i32) -> io::Result<Socket> {
-    // Without a protocol it receives nothing until it is bound, when its filter is in place.
+    // Without a protocol the socket receives nothing until it is bound; by then its filter is in
+    // place.
     let socket = Socket::new(Domain::PACKET, Type::DGRAM, None)?;
     socket.attach_filter(&datagram::filter())?;
     socket.set_nonblocking(true)?;
@@ -176,8 +178,8 @@ fn packet_socket(index: i32) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// A UDP socket on port 68 of the link `name` that drops what it receives: the packet socket has
-/// it already.
+/// A UDP socket on port 68 of the link `name` that drops what it receives: the packet socket
+/// receives it too.
 fn renewal_socket(name: &str) -> io::Result<Socket> {
     let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
     socket.bind_device(Some(name.as_bytes()))?;
@@ -203,10 +205,10 @@ fn link_address(index: i32, mac: Mac) -> SockAddr {
         sll_addr: address,
     };
     let mut storage = socket2::SockAddrStorage::zeroed();
-    // SAFETY: a `SockAddrStorage` may be viewed as any `sockaddr_*` of the system, and of this one
-    // every byte pattern is valid.
+    // SAFETY: a `SockAddrStorage` may be viewed as any system `sockaddr_*`, and every byte pattern
+    // is a valid `sockaddr_ll`.
     *unsafe { storage.view_as::<libc::sockaddr_ll>() } = link;
-    // SAFETY: the storage holds a whole `sockaddr_ll`, of the length that is given.
+    // SAFETY: the storage holds a complete `sockaddr_ll` of the given length.
     unsafe { SockAddr::new(storage, mem::size_of::<libc::sockaddr_ll>() as u32) }
 }
 
@@ -227,7 +229,7 @@ fn hostname() -> Option<String> {
         .and_then(|text| name(text.trim()))
 }
 
-/// `52:54:00:12:34:56`; none of all zeros, which links without hardware show.
+/// `52:54:00:12:34:56`; `None` for all zeros, which links without hardware show.
 fn parse_mac(text: &str) -> Option<Mac> {
     let bytes: Option<Vec<u8>> = text
         .split(':')
@@ -236,7 +238,7 @@ fn parse_mac(text: &str) -> Option<Mac> {
     bytes?.try_into().ok().filter(|mac| *mac != [0; 6])
 }
 
-/// A number that others on the link cannot foresee.
+/// A number that other hosts on the link cannot predict.
 fn random() -> u32 {
     RandomState::new().build_hasher().finish() as u32
 }

@@ -1,7 +1,7 @@
 //! DHCPv4 client (RFC 2131): `tare-dhcp LINK…`.
 //!
-//! It asks for a lease on every link it is given and changes nothing itself: PID 1 is told by
-//! `sd_notify` what to apply, `X_TARE_LEASE={json}` ([`lease::Lease`]) for each new or renewed
+//! It requests a lease on every given link and changes nothing itself. It tells PID 1 over
+//! `sd_notify` what to apply: `X_TARE_LEASE={json}` ([`lease::Lease`]) for each new or renewed
 //! lease and `X_TARE_LEASE_LOST=LINK` when one is gone. PID 1 sets the links up beforehand.
 //!
 //! - [`client`]: the protocol, a pure state machine
@@ -10,7 +10,7 @@
 //! - [`link`]: one link's sockets and its state
 //!
 //! Left out: DECLINE after an ARP probe (RFC 5227), RELEASE (an address should survive a reboot)
-//! and INIT-REBOOT (the server remembers who had which address).
+//! and INIT-REBOOT (the server remembers which client had which address).
 
 #![forbid(unsafe_op_in_unsafe_fn)]
 
@@ -30,7 +30,7 @@ use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-/// How often a link without a carrier is looked at while it has no lease.
+/// How often a link without a carrier is checked while it has no lease.
 const CARRIER_INTERVAL: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
@@ -62,7 +62,7 @@ fn run() -> io::Result<()> {
     }
 }
 
-/// Opens each link; one that cannot be opened is reported and left out.
+/// Opens each link; one that cannot be opened is reported and skipped.
 fn open_links(names: impl Iterator<Item = String>) -> Vec<Link> {
     names
         .filter_map(|name| match Link::open(&name) {
@@ -75,8 +75,9 @@ fn open_links(names: impl Iterator<Item = String>) -> Vec<Link> {
         .collect()
 }
 
-/// A descriptor that can be read once the process is asked to end. A handler is needed: PID 1 of
-/// a pid namespace, which this process is, does not get signals that have none.
+/// A descriptor that becomes readable when the process is asked to exit. A handler is needed: the
+/// kernel does not deliver signals without one to the first process of a pid namespace, which this
+/// process is.
 fn stop_signals() -> io::Result<SignalFd> {
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGTERM);
@@ -85,7 +86,7 @@ fn stop_signals() -> io::Result<SignalFd> {
     Ok(SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC)?)
 }
 
-/// Waits for a packet, a deadline or a signal; true means that it is time to end.
+/// Waits for a packet, a deadline or a signal; true means that it is time to exit.
 fn wait(stop: &SignalFd, links: &[Link], start: Instant) -> io::Result<bool> {
     let mut polled = vec![PollFd::new(stop.as_fd(), PollFlags::POLLIN)];
     polled.extend(
@@ -100,7 +101,7 @@ fn wait(stop: &SignalFd, links: &[Link], start: Instant) -> io::Result<bool> {
     }
 }
 
-/// Until the first deadline of any link, in whole milliseconds, rounded up.
+/// Time until the first deadline of any link, in whole milliseconds, rounded up.
 fn timeout(links: &[Link], now: Duration) -> PollTimeout {
     let next = links.iter().filter_map(Link::deadline).min();
     let Some(wait) = next.map(|deadline| deadline.saturating_sub(now)) else {
@@ -109,7 +110,7 @@ fn timeout(links: &[Link], now: Duration) -> PollTimeout {
     PollTimeout::try_from(wait + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX)
 }
 
-/// Tells PID 1; a datagram that cannot be sent is reported, and the next lease tells anew.
+/// Notifies PID 1. A datagram that cannot be sent is reported; the next lease notifies again.
 fn tell(states: &[NotifyState]) {
     if let Err(error) = sd_notify::notify(states) {
         eprintln!("notify: {error}");

@@ -13,24 +13,25 @@ pub(crate) use dhcproto::v4::{CLIENT_PORT, SERVER_PORT};
 /// An Ethernet address.
 pub(crate) type Mac = [u8; 6];
 
-/// The shortest lease that is taken, in seconds: below it a client does little but renew.
+/// The shortest lease that is accepted, in seconds: with a shorter one a client does little but
+/// renew.
 const LEASE_MIN: u32 = 30;
 
-/// A lease without end (RFC 2131, section 3.3).
+/// An infinite lease (RFC 2131, section 3.3).
 pub(crate) const FOR_EVER: u32 = u32::MAX;
 
-/// What the client says.
+/// The client's messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ask {
-    /// Who is there?
+    /// Looks for servers.
     Discover,
-    /// I take `address` as `server` offers it.
+    /// Accepts `address` as offered by `server`.
     Request { address: Ipv4Addr, server: Ipv4Addr },
-    /// May I keep `address`? To the server that gave it (RENEWING), or to any (REBINDING).
+    /// Asks to keep `address`: the server that granted it (RENEWING) or any server (REBINDING).
     Renew { address: Ipv4Addr },
 }
 
-/// What a server says to us.
+/// A server's message to us.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Reply {
     pub xid: u32,
@@ -44,7 +45,7 @@ pub(crate) enum ReplyKind {
     Nak,
 }
 
-/// A lease with who gave it and when to ask again.
+/// A lease, the server that granted it, and when to renew it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Terms {
     pub lease: Lease,
@@ -54,10 +55,10 @@ pub(crate) struct Terms {
     pub rebind: Duration,
 }
 
-/// The bytes of a question of transaction `xid`, `secs` seconds after the first try.
+/// Encodes a message of transaction `xid`, `secs` seconds after the first try.
 ///
 /// # Errors
-/// None that these fields can cause: they are all far below the limits of the format.
+/// Never for these fields: they are all far below the limits of the format.
 pub(crate) fn encode(
     ask: Ask,
     mac: Mac,
@@ -100,7 +101,8 @@ fn options(ask: Ask, mac: Mac, hostname: Option<&str>) -> DhcpOptions {
     options
 }
 
-/// What a server is asked to say. Classless routes come before the router, as RFC 3442 demands.
+/// The options requested from the server. Classless routes come before the router, as RFC 3442
+/// demands.
 fn wanted() -> Vec<OptionCode> {
     vec![
         OptionCode::SubnetMask,
@@ -120,7 +122,7 @@ fn wanted() -> Vec<OptionCode> {
 /// A server's message to the client `mac`; `None` for anything else, and for anything malformed.
 pub(crate) fn decode(bytes: &[u8], mac: Mac) -> Option<Reply> {
     let message = Message::decode(&mut Decoder::new(bytes)).ok()?;
-    // The length first: dhcproto slices its 16 bytes by whatever length the packet claims.
+    // Checks the length first: dhcproto slices its 16 bytes by whatever length the packet claims.
     let ours = usize::from(message.hlen()) == mac.len() && message.chaddr() == mac;
     if message.opcode() != Opcode::BootReply || !ours {
         return None;
@@ -137,7 +139,7 @@ pub(crate) fn decode(bytes: &[u8], mac: Mac) -> Option<Reply> {
     })
 }
 
-/// The value of option `$name` of `$options`, if the server said it.
+/// The value of option `$name` of `$options`, if the server sent it.
 macro_rules! option {
     ($options:expr, $name:ident) => {
         match $options.get(OptionCode::$name) {
@@ -174,7 +176,7 @@ fn lease(address: Ipv4Addr, seconds: u32, options: &DhcpOptions) -> Option<Lease
         search: search(options),
         ntp: addresses(option!(options, NtpServers)),
         hostname: option!(options, Hostname).and_then(|text| name(text)),
-        // 68 is the least of IPv4 (RFC 791, section 3.2).
+        // 68 is the smallest MTU of IPv4 (RFC 791, section 3.2).
         mtu: option!(options, InterfaceMtu)
             .copied()
             .filter(|mtu| *mtu >= 68),
@@ -182,7 +184,7 @@ fn lease(address: Ipv4Addr, seconds: u32, options: &DhcpOptions) -> Option<Lease
     })
 }
 
-/// T1 and T2: the server's if they are in order, else the defaults of RFC 2131, section 4.4.5.
+/// T1 and T2: the server's if they are in order, otherwise the defaults of RFC 2131, section 4.4.5.
 fn times(lease: u32, renew: Option<u32>, rebind: Option<u32>) -> (Duration, Duration) {
     let default = (lease / 2, lease / 8 * 7);
     let (renew, rebind) = match (renew, rebind) {
@@ -196,8 +198,8 @@ fn times(lease: u32, renew: Option<u32>, rebind: Option<u32>) -> (Duration, Dura
     (seconds(renew), seconds(rebind))
 }
 
-/// `address` with the length of `mask`, or of its class (RFC 791) without one; `None` if a host
-/// cannot have that address or the mask has holes.
+/// `address` with the prefix length of `mask`, or of its class (RFC 791) without a mask; `None` if
+/// a host cannot have that address or the mask is not contiguous.
 fn cidr(address: Ipv4Addr, mask: Option<Ipv4Addr>) -> Option<Cidr> {
     let usable = !address.is_unspecified()
         && !address.is_multicast()
@@ -219,8 +221,8 @@ fn prefix(mask: Ipv4Addr) -> Option<u32> {
     (bits.leading_ones() + bits.trailing_zeros() >= 32 && bits != 0).then(|| bits.leading_ones())
 }
 
-/// The default route's gateway. Where classless routes are given the router option must not be
-/// looked at (RFC 3442).
+/// The default route's gateway. If classless routes are given, the router option must be ignored
+/// (RFC 3442).
 fn gateway(options: &DhcpOptions) -> Option<Ipv4Addr> {
     let gateway = match option!(options, ClasslessStaticRoute) {
         Some(routes) => {
@@ -242,7 +244,7 @@ fn addresses(list: Option<&Vec<Ipv4Addr>>) -> Vec<Ipv4Addr> {
         .collect()
 }
 
-/// The search list (RFC 3397), or the domain name where there is none.
+/// The search list (RFC 3397), or the domain name if there is none.
 fn search(options: &DhcpOptions) -> Vec<String> {
     match option!(options, DomainSearch) {
         Some(list) => {

@@ -1,5 +1,5 @@
-//! The engine's API over its socket: two requests, which would each cost a start of the `docker`
-//! command.
+//! The engine's API over its socket: two requests, each of which would otherwise cost a start of
+//! the `docker` command.
 
 use anyhow::{Context, Result, bail, ensure};
 use std::fs::File;
@@ -7,7 +7,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
-/// The oldest API version with what is used here that current engines still take.
+/// The oldest API version that has what is used here and that current engines still accept.
 const VERSION: &str = "v1.40";
 
 /// An engine behind a socket.
@@ -15,7 +15,7 @@ pub(crate) struct Engine {
     socket: PathBuf,
 }
 
-/// An answer: HTTP status and body.
+/// A response: HTTP status and body.
 #[derive(Debug, PartialEq, Eq)]
 struct Answer {
     status: u16,
@@ -39,7 +39,7 @@ impl Engine {
         }
     }
 
-    /// Gives the engine an archive in the format of `docker save`.
+    /// Loads an archive in the format of `docker save` into the engine.
     pub(crate) fn load(&self, archive: &File) -> Result<()> {
         let answer = self.request("POST", "images/load?quiet=1", Some(archive))?;
         let body = answer.body.trim();
@@ -48,7 +48,7 @@ impl Engine {
             "the engine answers {}: {body}",
             answer.status
         );
-        // What fails after the first bytes fails inside a 200.
+        // An error after the first bytes is reported in the body of a 200.
         match body.lines().find(|line| line.contains("\"errorDetail\"")) {
             Some(line) => bail!("the engine: {line}"),
             None => Ok(()),
@@ -60,7 +60,7 @@ impl Engine {
         answer.with_context(|| format!("{method} {path} to {}", self.socket.display()))
     }
 
-    /// HTTP/1.0, so that the answer ends with the connection and is not in chunks.
+    /// HTTP/1.0, so that the response ends with the connection and is not chunked.
     fn exchange(&self, method: &str, path: &str, body: Option<&File>) -> Result<Answer> {
         let mut stream = UnixStream::connect(&self.socket)?;
         let length = body.map_or(Ok(0), |file| file.metadata().map(|meta| meta.len()))?;

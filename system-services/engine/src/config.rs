@@ -1,22 +1,22 @@
-//! dockerd's configuration, which it reads again when the machine ends.
+//! dockerd's configuration, which dockerd reloads on shutdown of the machine.
 
 use std::fs;
 use std::io;
 
-/// As it is in the image.
+/// The file in the image.
 const IMAGE: &str = "/etc/docker/daemon.json";
-/// What dockerd reads.
+/// The file that dockerd reads.
 pub(crate) const FILE: &str = "/run/tare-engine/daemon.json";
 const KEEP: &str = "\"live-restore\": true";
 const STOP: &str = "\"live-restore\": false";
 
-/// What happens to containers when dockerd is told to end.
+/// What happens to containers when dockerd is told to exit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Containers {
-    /// They run on.
+    /// They keep running.
     Keep,
-    /// They are stopped before, each with its own signal and grace, and are started at the next boot
-    /// if they are to be.
+    /// They are stopped first, each with its own signal and grace, and are restarted at the next
+    /// boot if they are configured to.
     Stop,
 }
 

@@ -1,4 +1,4 @@
-//! One of the two daemons: its process, and when it is started next.
+//! One of the two daemons: its process and its next start.
 
 use crate::restarts::Restarts;
 use anyhow::{Context, Result, bail};
@@ -6,14 +6,13 @@ use rustix::process::{Pid, Signal, kill_process};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-/// A daemon that is to run.
+/// A daemon that is kept running.
 pub(crate) struct Daemon {
     name: &'static str,
     child: Option<Child>,
     started: Instant,
-    /// Whether it does its work.
     pub(crate) ready: bool,
-    /// Whether it was told to end.
+    /// Whether it was told to exit.
     told: bool,
     restarts: Restarts,
     /// Its next start, while it does not run.
@@ -38,16 +37,16 @@ impl Daemon {
         self.child.is_some()
     }
 
-    /// How long until it is to be started; none while it runs.
+    /// Time until its next start; `None` while it runs.
     pub(crate) fn due_in(&self) -> Option<Duration> {
         let wait = self.due.saturating_duration_since(Instant::now());
         (!self.runs()).then_some(wait)
     }
 
-    /// Starts it by `command`.
+    /// Starts it with `command`.
     ///
     /// # Errors
-    /// There is no process to be had, or no such program.
+    /// If the process cannot be created or there is no such program.
     pub(crate) fn start(&mut self, command: &mut Command) -> Result<&mut Child> {
         self.started = Instant::now();
         (self.ready, self.told) = (false, false);
@@ -56,7 +55,7 @@ impl Daemon {
         Ok(self.child.insert(child))
     }
 
-    /// Tells it to end.
+    /// Tells it to exit.
     pub(crate) fn end(&mut self) {
         self.told = true;
         self.signal(Signal::TERM);
@@ -65,16 +64,16 @@ impl Daemon {
     /// Sends it `signal`, if it runs.
     pub(crate) fn signal(&self, signal: Signal) {
         let Some(child) = &self.child else { return };
-        // Until it is waited for its process id is its own.
+        // Its process id is not reused until it is waited for.
         if let Err(error) = kill_process(Pid::from_child(child), signal) {
             eprintln!("signal {}: {error}", self.name);
         }
     }
 
-    /// Notes its end, if it has ended, and when it is to be started again.
+    /// Reaps it, if it has exited, and schedules its next start.
     ///
     /// # Errors
-    /// It ends again and again without having been told to.
+    /// If it keeps exiting without having been told to.
     pub(crate) fn reap(&mut self) -> Result<()> {
         let Some(child) = &mut self.child else {
             return Ok(());

@@ -1,4 +1,4 @@
-//! Both daemons over time.
+//! Supervises both daemons.
 
 use crate::config::{self, Containers};
 use crate::daemon::Daemon;
@@ -18,42 +18,43 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-/// Where this program keeps what dockerd reads; memory.
+/// Where this program keeps what dockerd reads; in memory.
 const RUN: &str = "/run/tare-engine";
-/// dockerd refuses to start while a process of the id in there runs, whatever it is.
+/// dockerd refuses to start while any process with the id in this file runs.
 const PID_FILE: &str = "/run/docker.pid";
-/// The engine's API, where PID 1 does not hold the socket.
+/// The engine's API, if PID 1 does not hold the socket.
 const SOCKET: &str = "unix:///run/engine/docker.sock";
-/// PID 1 writes this fact before it stops services because the machine ends.
+/// PID 1 writes this fact on shutdown of the machine, before it stops services.
 const MACHINE_ENDS: &str = "/run/host/ending";
 
-/// How far the end of the service has come.
+/// How far the shutdown of the service has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     No,
     Wanted,
-    /// dockerd is to read that it has to stop containers.
+    /// dockerd was told to reload a configuration that makes it stop containers.
     Reload,
-    /// dockerd was told to end.
+    /// dockerd was told to exit.
     Dockerd,
-    /// dockerd has ended, containerd was told to.
+    /// dockerd has exited, containerd was told to.
     Containerd,
 }
 
-/// The daemons and what they are heard by.
+/// The daemons and the channels on which they report.
 struct Engine {
     containerd: Daemon,
     dockerd: Daemon,
     signals: Signals,
     notify: Notify,
     said: Option<Said>,
-    /// Loads images before the service is ready: `docker run` of one of them works from then on.
+    /// Loads images before the service is ready, so that `docker run` of one of them works from
+    /// then on.
     loader: Option<Child>,
     /// Whether [`hold`] has something to release.
     held: bool,
-    /// This run of dockerd holds ports for nobody.
+    /// This run of dockerd holds ports of a container that is gone.
     stale: bool,
-    /// This run of dockerd is the one after such a run: whatever it finds, it stays.
+    /// This run of dockerd replaces such a run; it is kept whatever it finds.
     fresh: bool,
     end: End,
 }
@@ -61,7 +62,7 @@ struct Engine {
 /// Runs the daemons until SIGTERM.
 ///
 /// # Errors
-/// One of them does not stay up.
+/// If a daemon does not stay up.
 pub(crate) fn run() -> Result<()> {
     let mut engine = Engine::new()?;
     while !engine.has_ended() {
@@ -99,7 +100,8 @@ impl Engine {
         self.end == End::Containerd && !self.containerd.runs()
     }
 
-    /// dockerd needs containerd to stop containers: that one is kept up until the other has ended.
+    /// dockerd needs containerd to stop containers, so containerd is kept up until dockerd has
+    /// exited.
     fn containerd_due_in(&self) -> Option<Duration> {
         let due = self.containerd.due_in();
         due.filter(|_| self.end != End::Containerd)
@@ -137,7 +139,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Waits for a signal, a word of dockerd, or the time of a start.
+    /// Waits for a signal, a message of dockerd, or the time of a start.
     fn wait(&self) -> Result<()> {
         let mut polled = vec![
             PollFd::new(&self.signals.end, PollFlags::IN),
@@ -158,7 +160,7 @@ impl Engine {
         next.and_then(|wait| Timespec::try_from(wait).ok())
     }
 
-    /// Hears dockerd out before it takes it as ready: what it has written it has written before.
+    /// Handles dockerd's output before its READY: the output was written first.
     fn listen(&mut self) {
         let ready = self.notify.is_ready();
         match self.said.as_mut().map(Said::pass_on) {
@@ -223,7 +225,7 @@ impl Engine {
         Ok(())
     }
 
-    /// The service is ready once images are loaded, or could not be: what is missing is in the log.
+    /// The service is ready once images are loaded or have failed to load; failures are in the log.
     fn reap_loader(&mut self) {
         let ended = self.loader.as_mut().map(Child::try_wait);
         if !matches!(ended, None | Some(Ok(None))) {
@@ -235,7 +237,7 @@ impl Engine {
         }
     }
 
-    /// The next step of the end, if it is time for it.
+    /// Takes the next step of the shutdown, if it is due.
     fn advance_end(&mut self) -> Result<()> {
         self.end = match self.end {
             End::Wanted | End::Reload | End::Dockerd if !self.dockerd.runs() => {
@@ -246,7 +248,7 @@ impl Engine {
                 self.dockerd.end();
                 End::Dockerd
             }
-            // Before it is ready, the signal to read would end it.
+            // Before dockerd is ready, SIGHUP would kill it.
             End::Wanted if self.dockerd.ready => {
                 config::write(Containers::Stop).context("write dockerd's configuration")?;
                 self.dockerd.signal(Signal::HUP);
@@ -264,7 +266,7 @@ fn say_ready() {
     }
 }
 
-/// This program as the one that loads images.
+/// Starts this program to load images.
 fn load_images() -> Result<Child> {
     let mut loader = command(images::ARGUMENT)?;
     loader.spawn().context("load images")
@@ -274,7 +276,7 @@ fn is_over(wait: Option<Duration>) -> bool {
     wait.is_some_and(|wait| wait.is_zero())
 }
 
-/// This program on its way to `daemon`, see [`launch`].
+/// A command that runs this program to become `daemon`, see [`launch`].
 fn command(daemon: &str) -> Result<Command> {
     let mut command = Command::new(env::current_exe().context("find this program")?);
     command.arg(daemon).stdin(Stdio::null());
@@ -286,7 +288,7 @@ fn containerd() -> Result<Command> {
     let path = env::var("PATH").unwrap_or_default();
     command
         .env("PATH", format!("{}:{path}", shim::FOLDER))
-        // It would say that it is ready, too.
+        // containerd would report READY, too.
         .env_remove("NOTIFY_SOCKET");
     Ok(command)
 }

@@ -1,31 +1,31 @@
-//! Published ports while dockerd starts.
+//! Keeps published ports open while dockerd starts.
 //!
-//! A starting dockerd removes its chains, and with them the way to every container's published ports; then
-//! it makes them anew, rule by rule. Until it is ready copies of the rules that were there hold the place of
-//! those that are not there yet. The kernel translates the first packet of a connection only, by the first
-//! rule that matches: the copies, which come last, do nothing where dockerd's own are back.
+//! A starting dockerd removes its chains, and with them the rules for every container's published ports. It then
+//! recreates them, rule by rule. Until it is ready, copies of the previous rules stand in for those that are still
+//! missing. The kernel translates only the first packet of a connection, by the first rule that matches. The copies
+//! come last, so they have no effect once dockerd's own rules are back.
 
 use anyhow::{Context, Result, ensure};
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// dockerd makes it for the first container of a boot, before which there is nothing to hold.
+/// dockerd creates it for the first container of a boot; before that there is nothing to hold.
 const CONTAINERS: &str = "/run/docker/netns";
-/// The chain with the copies, known by its declaration.
+/// The declaration of the chain with the copies.
 const CHAIN: &str = ":TARE-HOLD ";
-/// dockerd's rules, each of which leads from a port of the host to one of a container.
+/// dockerd's rules, each of which maps a port of the host to one of a container.
 const RULES: &str = "-A DOCKER ";
 
 const JUMPS: [&str; 3] = [
     "PREROUTING -m addrtype --dst-type LOCAL -j TARE-HOLD",
     "OUTPUT -m addrtype --dst-type LOCAL -j TARE-HOLD",
-    // In the table `filter`: who was led to a container may go there. After dockerd's own rules and
-    // after the users' in `DOCKER-USER`, which both stay.
+    // In the table `filter`: accepts connections that were translated to a container's address. Comes after dockerd's
+    // own rules and the users' in `DOCKER-USER`, which both stay.
     "FORWARD -m conntrack --ctstate DNAT -j ACCEPT",
 ];
 
-/// Copies dockerd's rules if there are containers that they lead to. Those that are held already stay.
+/// Copies dockerd's rules if any lead to containers. Copies that exist already are kept.
 pub(crate) fn take() -> Result<bool> {
     if !Path::new(CONTAINERS).exists() {
         return Ok(false);
@@ -50,7 +50,7 @@ pub(crate) fn release() -> Result<()> {
 #[derive(Debug, PartialEq, Eq)]
 enum Copies {
     None,
-    /// An earlier start did not come to its end.
+    /// There are copies already: an earlier start did not complete.
     Held,
     /// As input of iptables-restore(8).
     Rules(String),
@@ -80,7 +80,7 @@ fn saved() -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Changes a table as a whole or not at all (iptables-restore(8)); what is not named stays.
+/// Changes each table atomically (iptables-restore(8)); anything not named stays.
 fn restore(rules: &str) -> Result<()> {
     let mut child = Command::new("iptables-restore")
         .args(["--noflush", "--wait"])

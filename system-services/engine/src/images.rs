@@ -7,17 +7,17 @@ use std::fs::File;
 use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
 
-/// The argument that asks for [`load_all`].
+/// The argument that selects [`load_all`].
 pub(crate) const ARGUMENT: &str = "load-images";
 /// Images in the format of `docker save`.
 const FOLDER: &str = "/images";
 /// The engine's socket.
 const SOCKET: &str = "/run/engine/docker.sock";
 
-/// Gives the engine every image that came with the disk image and that it does not have.
+/// Loads every image of the disk image that the engine does not have yet.
 ///
 /// # Errors
-/// Some could not be loaded, each of which is reported.
+/// If some could not be loaded, each of which is reported.
 pub(crate) fn load_all() -> Result<()> {
     let engine = Engine::new(SOCKET);
     let mut failures = 0;
@@ -64,8 +64,8 @@ fn all(ids: &[String], mut has: impl FnMut(&str) -> Result<bool>) -> Result<bool
     Ok(true)
 }
 
-/// The ids of the images in an archive: the digests that its manifest names configurations by.
-/// None if one is named otherwise, and it must be loaded to know.
+/// The ids of the images in an archive: the digests by which its manifest names configurations.
+/// Empty if one has another kind of name; only loading it shows its id.
 fn ids(archive: impl Read + Seek) -> Result<Vec<String>> {
     let mut archive = tar::Archive::new(archive);
     for entry in archive.entries_with_seek()? {
@@ -87,7 +87,7 @@ fn manifest_ids(manifest: &Value) -> Option<Vec<String>> {
         .collect()
 }
 
-/// `HEX.json`, as Docker saves, or `blobs/sha256/HEX`, as OCI has it.
+/// The digest in `HEX.json` (Docker) or `blobs/sha256/HEX` (OCI).
 fn digest(config: &str) -> Option<String> {
     let name = config.rsplit('/').next()?;
     let digest = name.strip_suffix(".json").unwrap_or(name);

@@ -1,4 +1,4 @@
-//! The last step on the way to a daemon: the sockets that PID 1 holds for this service, if there are any
+//! The last step before a daemon runs: passes on the sockets that PID 1 holds for this service, if any
 //! (`sd_listen_fds(3)`).
 
 use rustix::io::{FdFlags, fcntl_setfd};
@@ -9,21 +9,21 @@ use std::os::fd::BorrowedFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, id};
 
-/// How many there are, from descriptor 3 up.
+/// The number of sockets, from descriptor 3 up.
 const COUNT: &str = "LISTEN_FDS";
-/// Whom they are for: who is not this process leaves them alone.
+/// The process they are for; any other process ignores them.
 const RECEIVER: &str = "LISTEN_PID";
-/// What they are called.
+/// Their names.
 const NAMES: &str = "LISTEN_FDNAMES";
 const FIRST: i32 = 3;
 
-/// How many sockets PID 1 holds for this service.
+/// The number of sockets that PID 1 holds for this service.
 pub(crate) fn sockets() -> i32 {
     let count = env::var(COUNT).ok().and_then(|count| count.parse().ok());
     count.unwrap_or(0)
 }
 
-/// Becomes `daemon`. Comes back only with what is wrong.
+/// Executes `daemon`. Returns only on failure.
 pub(crate) fn become_daemon(daemon: &OsStr, arguments: &[OsString]) -> io::Error {
     let mut command = Command::new(daemon);
     command.args(arguments);
@@ -42,10 +42,10 @@ pub(crate) fn become_daemon(daemon: &OsStr, arguments: &[OsString]) -> io::Error
     }
 }
 
-/// The sockets are dockerd's. From containerd every container's shim would have them.
+/// The sockets are dockerd's. Without this, every container's shim would inherit them from containerd.
 fn keep_sockets() -> io::Result<()> {
     for descriptor in FIRST..FIRST + sockets() {
-        // SAFETY: PID 1 has passed these open, and nothing in this process closes them.
+        // SAFETY: PID 1 passed these descriptors open, and nothing in this process closes them.
         let socket = unsafe { BorrowedFd::borrow_raw(descriptor) };
         fcntl_setfd(socket, FdFlags::CLOEXEC)?;
     }

@@ -5,10 +5,10 @@
 //! | `tare-engine` | runs containerd and dockerd until SIGTERM ([`engine`]) |
 //! | `tare-engine load-images` | gives dockerd the images that came with the disk image ([`images`]) |
 //! | `tare-engine DAEMON ARGUMENTS…` | becomes one of them ([`launch`]) |
-//! | `containerd-shim-runc-v2 …` | becomes the shim of a container, out of the engine's cgroup ([`shim`]) |
+//! | `containerd-shim-runc-v2 …` | becomes the shim of a container, outside the engine's cgroup ([`shim`]) |
 //!
-//! Containers run on while a daemon, or all of this, is started anew (dockerd's `live-restore`). They are
-//! stopped when the machine ends.
+//! Containers keep running while a daemon, or this whole service, restarts (dockerd's `live-restore`). They are
+//! stopped on shutdown of the machine.
 
 mod api;
 mod config;

@@ -1,5 +1,5 @@
-//! dockerd's word that it is ready (`sd_notify(3)`), which PID 1 gets from us: not every start is one that
-//! it should hear of.
+//! dockerd's READY notification (`sd_notify(3)`). PID 1 is notified by us instead, since it should not hear of every
+//! start of dockerd.
 
 use std::fs;
 use std::io;
@@ -8,7 +8,7 @@ use std::os::unix::net::UnixDatagram;
 /// dockerd's `NOTIFY_SOCKET`.
 pub(crate) const PATH: &str = "/run/tare-engine/notify.sock";
 
-/// The socket that dockerd speaks to.
+/// The socket that dockerd notifies.
 pub(crate) struct Notify(pub(crate) UnixDatagram);
 
 impl Notify {
@@ -19,7 +19,7 @@ impl Notify {
         Ok(Self(socket))
     }
 
-    /// Whether it has said READY since it was asked last.
+    /// Whether dockerd has sent READY since the last call.
     pub(crate) fn is_ready(&self) -> bool {
         let mut buffer = [0; 4096];
         let mut ready = false;

@@ -1,10 +1,10 @@
-//! When a daemon that has ended is started again.
+//! When a daemon that has exited is restarted.
 
 use std::time::Duration;
 
-/// A run of this length, once the daemon was ready, is a good one.
+/// A run of at least this length that became ready is a good one.
 const GOOD: Duration = Duration::from_secs(10);
-/// So many bad runs in a row are left to PID 1, which waits longer and tells of it.
+/// After this many bad runs in a row PID 1 takes over, which waits longer and reports it.
 const MOST: u32 = 3;
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 
@@ -15,7 +15,7 @@ pub(crate) struct Restarts {
 }
 
 impl Restarts {
-    /// How long to wait before the next start, if there is to be one.
+    /// How long to wait before the next start; `None` if there is none.
     pub(crate) fn after(&mut self, ready: bool, ran_for: Duration) -> Option<Duration> {
         if ready && ran_for >= GOOD {
             self.bad = 0;

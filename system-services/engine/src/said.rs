@@ -1,20 +1,20 @@
-//! What dockerd writes: it goes on to the log, and some of it matters here.
+//! dockerd's output: it is passed on to the log, and some messages matter here.
 
 use rustix::io::ioctl_fionbio;
 use std::io::{self, Read, Write};
 use std::process::ChildStderr;
 
-/// Longer lines are looked at in parts.
+/// Longer lines are searched in parts.
 const LONGEST: usize = 16 << 10;
 
-/// Words of dockerd that have an answer. They are libnetwork's and the daemon's own, in `controller.go`
-/// and `reload.go`; the tests of the whole system would miss them.
+/// Messages of dockerd that are acted on. They come from libnetwork's `controller.go` and the daemon's `reload.go`;
+/// the tests of the whole system fail if they change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Word {
-    /// It has found an endpoint of a container that was being started when everything ended, and has
-    /// forgotten it, but not the ports it has taken for it: those are free in its next run only.
+    /// dockerd removed an endpoint of a container that was starting when everything ended, but not the ports it had
+    /// allocated for it. They are free only in its next run.
     StaleEndpoint,
-    /// It has read its configuration again.
+    /// dockerd has reloaded its configuration.
     Reloaded,
 }
 
@@ -23,7 +23,7 @@ const WORDS: [(&[u8], Word); 2] = [
     (b"Reloaded configuration", Word::Reloaded),
 ];
 
-/// Its standard error.
+/// dockerd's standard error.
 pub(crate) struct Said {
     pub(crate) pipe: ChildStderr,
     line: Vec<u8>,
@@ -36,7 +36,7 @@ impl Said {
         Ok(Self { pipe, line })
     }
 
-    /// Passes on what has come since the last call. None: there will be no more.
+    /// Passes on the output since the last call and returns the messages in it. `None` if there will be no more.
     pub(crate) fn pass_on(&mut self) -> Option<Vec<Word>> {
         let mut words = Vec::new();
         let mut buffer = [0; 4096];
@@ -44,7 +44,7 @@ impl Said {
             match self.pipe.read(&mut buffer) {
                 Ok(0) => return None,
                 Ok(length) => {
-                    // Nobody to tell if that fails.
+                    // There is nowhere to report a failure.
                     let _ = io::stderr().write_all(&buffer[..length]);
                     words.extend(take_words(&mut self.line, &buffer[..length]));
                 }
@@ -55,7 +55,7 @@ impl Said {
     }
 }
 
-/// Adds `bytes` to the unfinished `line`; the words of the lines that are whole now.
+/// Appends `bytes` to the incomplete `line`; returns the messages in the lines that are now complete.
 fn take_words(line: &mut Vec<u8>, bytes: &[u8]) -> Vec<Word> {
     let mut words = Vec::new();
     for byte in bytes {

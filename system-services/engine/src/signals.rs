@@ -1,15 +1,15 @@
-//! What this process is told by signals.
+//! The signals that this process handles.
 
 use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM};
 use signal_hook::low_level::pipe;
 use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
 
-/// Sockets that can be read after a signal.
+/// Sockets that become readable after a signal.
 pub(crate) struct Signals {
-    /// The service has to end.
+    /// The service is told to exit.
     pub(crate) end: UnixStream,
-    /// A child has ended.
+    /// A child has exited.
     pub(crate) child: UnixStream,
 }
 
@@ -31,7 +31,7 @@ fn socket(signals: &[i32]) -> io::Result<UnixStream> {
     Ok(read)
 }
 
-/// Whether the signals of `socket` have come since it was asked last.
+/// Whether the signals of `socket` have arrived since the last call.
 pub(crate) fn came(mut socket: &UnixStream) -> bool {
     let mut buffer = [0; 64];
     let mut came = false;

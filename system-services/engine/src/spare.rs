@@ -1,8 +1,8 @@
-//! Room that is kept for dockerd's start. Without a free block or inode it does not start, and without it nobody can delete
-//! what fills the disk: images and containers.
+//! Disk space reserved for dockerd's start. Without a free block or inode dockerd does not start, and without dockerd
+//! the images and containers that fill the disk cannot be deleted.
 //!
-//! Blocks are also kept back by the file system from all that may not use more than others (`CAP_SYS_RESOURCE`), which
-//! containers usually may not; what a privileged one leaves is nothing.
+//! The file system also reserves blocks for processes with `CAP_SYS_RESOURCE`, which containers usually lack; a
+//! privileged container can use up those, too.
 
 use anyhow::{Context, Result};
 use rustix::fs::{FallocateFlags, StatVfs, fallocate, statvfs};
@@ -10,16 +10,16 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
-/// On the file system that dockerd writes to; it leaves alone what it does not know.
+/// On the file system that dockerd writes to; dockerd leaves unknown files alone.
 pub(crate) const FOLDER: &str = "/var/lib/docker/tare-spare";
-/// What is kept: a start takes some hundred KiB and ten inodes, and to remove a container takes less.
+/// The reserve: a start takes some hundred KiB and ten inodes, and removing a container takes less.
 const BYTES: u64 = 8 << 20;
 const INODES: u64 = 64;
 
-/// Gives the room in `folder` up if dockerd may need it.
+/// Releases the reserve in `folder` if dockerd may need it.
 ///
 /// # Errors
-/// The file system cannot be asked, or the room not be given up.
+/// If the file system cannot be queried or the reserve cannot be removed.
 pub(crate) fn release(folder: &Path) -> Result<()> {
     if !folder.exists() || !is_scarce(folder)? {
         return Ok(());
@@ -28,10 +28,10 @@ pub(crate) fn release(folder: &Path) -> Result<()> {
     fs::remove_dir_all(folder).with_context(|| format!("remove {}", folder.display()))
 }
 
-/// Keeps room in `folder`, whose parent must be there, unless there is little.
+/// Creates the reserve in `folder`, whose parent must exist, unless space is scarce.
 ///
 /// # Errors
-/// The file system cannot be asked, or a file not be made. What there is of the room is kept.
+/// If the file system cannot be queried or a file cannot be created. A partial reserve is kept.
 pub(crate) fn keep(folder: &Path) -> Result<()> {
     let parent = folder.parent().unwrap_or(folder);
     if folder.exists() || is_scarce(parent)? {
@@ -48,7 +48,7 @@ fn make(folder: &Path) -> io::Result<()> {
     (0..INODES).try_for_each(file)
 }
 
-/// Whether less is left of the file system of `path` than twice what is kept.
+/// Whether the file system of `path` has less space left than twice the reserve.
 fn is_scarce(path: &Path) -> Result<bool> {
     match statvfs(path).map_err(io::Error::from) {
         Ok(found) => Ok(is_little(&found)),
@@ -57,9 +57,9 @@ fn is_scarce(path: &Path) -> Result<bool> {
     }
 }
 
-/// Blocks that are kept back count: dockerd may use them.
+/// Blocks that the file system reserves count as free: dockerd may use them.
 fn is_little(found: &StatVfs) -> bool {
-    // A file system that makes inodes as it needs them has none.
+    // A file system that allocates inodes on demand reports none.
     let has_inodes = found.f_files > 0;
     found.f_bfree.saturating_mul(found.f_frsize) < 2 * BYTES
         || has_inodes && found.f_ffree < 2 * INODES

@@ -1,11 +1,11 @@
-//! A connection that knows how much of what it carries the other end has taken.
+//! A connection that knows how much of its data the other end has acknowledged.
 
 use std::ffi::c_int;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::os::fd::{AsRawFd, RawFd};
 
-/// A stream, and how many bytes were written to it.
+/// A stream and the number of bytes written to it.
 #[derive(Debug)]
 pub(crate) struct Counted {
     stream: TcpStream,
@@ -21,12 +21,11 @@ impl Counted {
         &self.stream
     }
 
-    /// How many bytes were written.
     pub(crate) fn written(&self) -> u64 {
         self.written
     }
 
-    /// How many of them the other end has acknowledged.
+    /// How many of the written bytes the other end has acknowledged.
     ///
     /// # Errors
     /// When the connection is broken.
@@ -65,8 +64,8 @@ mod ioctl {
 /// How many bytes the other end has not acknowledged.
 fn unacknowledged(socket: RawFd) -> io::Result<c_int> {
     let mut bytes = 0;
-    // SAFETY: the kernel writes one int to where the pointer shows, a live variable of that type; the socket is open,
-    // for the caller holds it.
+    // SAFETY: the kernel writes one int through the pointer, which points to a live variable of that type. The socket
+    // is open because the caller holds it.
     unsafe { ioctl::outq(socket, &raw mut bytes) }?;
     Ok(bytes)
 }

@@ -9,11 +9,11 @@ use std::net::{TcpStream, ToSocketAddrs, UdpSocket};
 use std::time::Duration;
 use tare_config::machine::{Forward, Receiver, Transport};
 
-/// How long a connection may take to come about.
+/// The timeout for connecting.
 const CONNECTS: Duration = Duration::from_secs(10);
-/// How long a receiver may take nothing; then the connection counts as broken.
+/// How long a receiver may accept no data before the connection counts as broken.
 const STALLS: Duration = Duration::from_secs(60);
-/// The longest datagram, which receivers should take (RFC 5426, section 3.2), in bytes.
+/// The longest datagram, in bytes: receivers should accept this size (RFC 5426, section 3.2).
 const LONGEST_DATAGRAM: usize = 2048;
 
 /// A connection.
@@ -59,7 +59,7 @@ fn tcp(to: &Receiver) -> io::Result<Counted> {
             Ok(stream) => {
                 stream.set_write_timeout(Some(STALLS))?;
                 stream.set_read_timeout(Some(STALLS))?;
-                // What fits in the kernel's buffer is written without a wait, to a host that is gone too.
+                // What fits in the kernel's buffer is written without waiting, even to a host that is gone.
                 setsockopt(&stream, TcpUserTimeout, &(STALLS.as_millis() as u32))?;
                 return Ok(Counted::new(stream));
             }
@@ -70,7 +70,7 @@ fn tcp(to: &Receiver) -> io::Result<Counted> {
 }
 
 impl Link {
-    /// Appends `message` to `out` as the transport frames it.
+    /// Appends `message` to `out`, framed for the transport.
     pub(crate) fn frame(&self, message: &[u8], out: &mut Vec<u8>) {
         if let Self::Tcp(_) | Self::Tls(_) = self {
             out.extend_from_slice(format!("{} ", message.len()).as_bytes());
@@ -78,12 +78,12 @@ impl Link {
         out.extend_from_slice(message);
     }
 
-    /// Whether a buffer holds several messages.
+    /// Whether a buffer may hold several messages.
     pub(crate) fn is_stream(&self) -> bool {
         !matches!(self, Self::Udp(_))
     }
 
-    /// Sends what was framed.
+    /// Sends framed messages.
     ///
     /// # Errors
     /// When the connection is broken.
@@ -98,7 +98,7 @@ impl Link {
         }
     }
 
-    /// How many bytes the connection was given so far, as it carries them; datagrams are not counted.
+    /// Bytes written to the connection so far, as sent on the wire; datagrams are not counted.
     pub(crate) fn sent(&self) -> u64 {
         match self {
             Self::Udp(_) => 0,
@@ -107,10 +107,10 @@ impl Link {
         }
     }
 
-    /// How many of those bytes the other end has taken.
+    /// How many of those bytes the other end has acknowledged.
     ///
     /// # Errors
-    /// When the connection is broken, or the receiver has ended it.
+    /// When the connection is broken, or the receiver has closed it.
     pub(crate) fn taken(&mut self) -> io::Result<u64> {
         match self {
             Self::Udp(socket) => socket.take_error()?.map_or(Ok(0), Err),
@@ -125,7 +125,7 @@ impl Link {
         }
     }
 
-    /// Ends the connection in good order.
+    /// Closes the connection cleanly.
     pub(crate) fn close(self) {
         if let Self::Tls(tls) = self {
             tls.close();
@@ -133,10 +133,10 @@ impl Link {
     }
 }
 
-/// Reads without waiting: a receiver of syslog says nothing but that it ends.
+/// Reads without blocking: a syslog receiver sends nothing, so all there is to read is the end of the connection.
 ///
 /// # Errors
-/// `UnexpectedEof` if it has ended.
+/// `UnexpectedEof` if the receiver has closed the connection.
 pub(crate) fn require_open(
     stream: &TcpStream,
     read: impl FnOnce(&TcpStream) -> io::Result<usize>,

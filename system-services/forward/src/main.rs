@@ -1,11 +1,11 @@
-//! Sends every record of the log to a receiver of syslog: RFC 5424 over UDP (RFC 5426), TCP (RFC 6587, octet
-//! counting) or TLS (RFC 5425).
+//! Sends every record of the log to a syslog receiver: RFC 5424 over UDP (RFC 5426), TCP (RFC 6587, octet counting)
+//! or TLS (RFC 5425).
 //!
-//! `tare-forward LOG STATE CONFIG`: the log's folder, the folder that remembers how far the receiver has
-//! everything, and the section `[log]` of the machine's configuration.
+//! `tare-forward LOG STATE CONFIG`: the log's folder, the folder that stores the position up to which the receiver
+//! has everything, and the section `[log]` of the machine's configuration.
 //!
-//! The log itself is the buffer while the receiver is away: nothing is kept twice, and what the log still has when
-//! the receiver comes back is sent.
+//! The log itself is the buffer while the receiver is down. Nothing is stored twice; when the receiver comes back, it
+//! gets everything that the log still has.
 
 mod counted;
 mod link;
@@ -27,10 +27,10 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 use tare_config::machine::{Forward, Log};
 
-/// Waits between two tries: doubled from the least to the most.
+/// Wait between two tries: doubles from `LEAST` to `MOST`.
 const LEAST: Duration = Duration::from_secs(1);
 const MOST: Duration = Duration::from_secs(60);
-/// How often a wait looks whether it is time to end.
+/// How often a wait checks whether to exit.
 const LOOK: Duration = Duration::from_millis(200);
 
 fn main() -> ExitCode {
@@ -57,8 +57,8 @@ fn run() -> io::Result<()> {
     Ok(())
 }
 
-/// Connects again and again. Each line about it is one more to send: a failure is reported when it is another than the
-/// last one, and a connection when it has lived for a while, for there are receivers that accept and fail then.
+/// Connects again and again. Each line logged here is itself forwarded, so a failure is reported only if it differs
+/// from the last one, and a connection only once it has lasted for a while: some receivers accept and then fail.
 fn keep_sending(forward: &Forward, pump: &mut Pump, end: &AtomicBool) {
     let receiver = String::from(forward.to.clone());
     let (mut wait, mut reported) = (Duration::ZERO, String::new());
@@ -82,8 +82,8 @@ fn keep_sending(forward: &Forward, pump: &mut Pump, end: &AtomicBool) {
     }
 }
 
-/// The wait after a connection that `lasted` so long, where the one before it was `wait`. Only one that lasted longer
-/// than any wait begins anew.
+/// The wait after a connection that `lasted` this long, given the previous `wait`. Resets only after a connection
+/// that lasted longer than any wait.
 fn next_wait(wait: Duration, lasted: Duration) -> Duration {
     match lasted > MOST {
         true => LEAST,
@@ -114,7 +114,7 @@ fn configuration(path: &PathBuf) -> io::Result<Forward> {
         .ok_or_else(|| located("names no receiver".to_owned()))
 }
 
-/// The host's, by what PID 1 says; `-` is the protocol's word for one that is not known.
+/// The host's name as written by PID 1; `-` is the protocol's value for an unknown name.
 fn hostname() -> String {
     let name = std::fs::read_to_string("/run/host/hostname").unwrap_or_default();
     match name.trim() {

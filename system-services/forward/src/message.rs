@@ -1,4 +1,4 @@
-//! A record as a message of syslog (RFC 5424, section 6).
+//! A record as a syslog message (RFC 5424, section 6).
 
 use std::io::Write;
 use tare_log::Record;
@@ -8,10 +8,10 @@ const KERNEL: u8 = 0;
 const DAEMON: u8 = 3;
 /// The longest APP-NAME.
 const APP_NAME: usize = 48;
-/// The largest SEQUENCEID (section 7.3.1); it goes on with 1.
+/// The largest SEQUENCEID (section 7.3.1); it wraps to 1.
 const LAST_SEQUENCE: u32 = 2_147_483_647;
 
-/// Numbers messages of one connection, so that a receiver can see what is missing.
+/// Numbers the messages of one connection, so that a receiver can detect gaps.
 #[derive(Debug, Default)]
 pub(crate) struct Sequence(u32);
 
@@ -45,7 +45,7 @@ pub(crate) fn write(
     out.extend_from_slice(record.text);
 }
 
-/// Callers of syslog(3) call themselves what they like: only in its own streams is the kernel the kernel.
+/// Callers of syslog(3) choose their own names: `kernel` is the kernel only in the kernel's own streams.
 fn facility(record: &Record<'_>) -> u8 {
     match (record.service, record.stream) {
         ("kernel", "kmsg" | "pstore" | "dropped") => KERNEL,
@@ -53,7 +53,7 @@ fn facility(record: &Record<'_>) -> u8 {
     }
 }
 
-/// Seconds with decimals in hundredths (section 7.3.3).
+/// Decimal seconds in hundredths (section 7.3.3).
 fn centiseconds(seconds: &str) -> u64 {
     let (whole, decimals) = seconds.split_once('.').unwrap_or((seconds, "00"));
     let hundredths = decimals.get(..2).unwrap_or("0");

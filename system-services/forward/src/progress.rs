@@ -1,4 +1,4 @@
-//! Up to where the receiver has everything, kept over restarts.
+//! The position up to which the receiver has everything, kept across restarts.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -6,42 +6,44 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use tare_log::Position;
 
-/// What a kernel at the other end has taken may still be lost with the program there: only what was taken so
-/// long ago over a connection that lives counts as received, and the rest is sent again over the next one.
+/// Data that the other end's kernel has acknowledged may still be lost with the program there. Only data acknowledged
+/// at least this long ago, over a connection that is still up, counts as received; the rest is resent over the next
+/// one.
 const SETTLES: Duration = Duration::from_secs(2);
 
-/// What was sent so close together, in bytes of the connection, counts as one: a full buffer of the kernel (4 MiB,
-/// `net.ipv4.tcp_wmem`) is a few hundred of them.
+/// Messages sent within this many bytes of the connection form one entry: a full buffer of the kernel (4 MiB,
+/// `net.ipv4.tcp_wmem`) is a few hundred entries.
 const TOGETHER: u64 = 16 << 10;
 
-/// What was taken within so long counts as one: each datagram is taken at once, and there may be hundreds of thousands
-/// of them before the first settles.
+/// Messages acknowledged within this time form one entry: each datagram counts as acknowledged at once, and there may
+/// be hundreds of thousands of them before the first settles.
 const MOMENT: Duration = Duration::from_millis(100);
 
-/// How far the receiver is.
+/// The receiver's progress.
 #[derive(Debug)]
 pub(crate) struct Progress {
     path: PathBuf,
     received: Position,
-    /// What has been sent and not been taken, by where on the connection it ends; the oldest first.
+    /// Sent and not yet acknowledged, by where on the connection it ends; oldest first.
     sent: VecDeque<Together<u64>>,
-    /// What has been taken, since when; the oldest first.
+    /// Acknowledged, by time; oldest first.
     taken: VecDeque<Together<Instant>>,
 }
 
-/// What counts as one.
+/// Messages that form one entry.
 #[derive(Debug)]
 struct Together<At> {
-    /// Of the first part of it.
+    /// Where or when its first part was.
     first: At,
-    /// Of the last.
+    /// The same for its last part.
     last: At,
-    /// Up to where it is.
+    /// The position up to which it reaches.
     position: Position,
 }
 
 impl<At: Copy> Together<At> {
-    /// Adds what is up to `position` to the last of `all`, if what began there `belongs` to it.
+    /// Adds what is up to `position` to the last entry of `all` if it `belongs` with that entry's start, otherwise as
+    /// a new entry.
     fn add(all: &mut VecDeque<Self>, at: At, position: Position, belongs: impl Fn(At) -> bool) {
         match all.back_mut() {
             Some(together) if belongs(together.first) => {
@@ -58,7 +60,7 @@ impl<At: Copy> Together<At> {
 }
 
 impl Progress {
-    /// As an earlier run kept it in `path`; from the beginning if there is none.
+    /// The progress that an earlier run stored in `path`; from the beginning if there is none.
     pub(crate) fn open(path: PathBuf) -> Self {
         let kept = fs::read(&path).ok();
         let received = kept.and_then(|bytes| serde_json::from_slice(&bytes).ok());
@@ -70,21 +72,21 @@ impl Progress {
         }
     }
 
-    /// Where a new connection begins.
+    /// Where a new connection begins to send.
     pub(crate) fn begin(&mut self) -> &Position {
         self.sent.clear();
         self.taken.clear();
         &self.received
     }
 
-    /// Everything up to `position` has been sent with the first `bytes` of the connection.
+    /// Notes that everything up to `position` was sent with the first `bytes` of the connection.
     pub(crate) fn sent(&mut self, position: Position, bytes: u64) {
         Together::add(&mut self.sent, bytes, position, |first| {
             bytes - first < TOGETHER
         });
     }
 
-    /// The first `bytes` of the connection have been taken at `now`.
+    /// Notes that the first `bytes` of the connection were acknowledged at `now`.
     pub(crate) fn taken(&mut self, bytes: u64, now: Instant) {
         let count = self.sent.partition_point(|sent| sent.last <= bytes);
         if let Some(sent) = self.sent.drain(..count).next_back() {
@@ -94,7 +96,7 @@ impl Progress {
         }
     }
 
-    /// The connection lives at `now`.
+    /// Notes that the connection is up at `now`.
     pub(crate) fn settle(&mut self, now: Instant) {
         let settled = |taken: &Together<Instant>| now - taken.last >= SETTLES;
         let count = self.taken.partition_point(settled);
@@ -104,7 +106,7 @@ impl Progress {
         }
     }
 
-    /// Everything that was taken counts as received: the connection was ended in good order.
+    /// Counts everything acknowledged as received, because the connection was closed cleanly.
     pub(crate) fn finish(&mut self) {
         if let Some(taken) = self.taken.pop_back() {
             self.taken.clear();
@@ -112,7 +114,7 @@ impl Progress {
         }
     }
 
-    /// Whether something was taken that does not count as received yet.
+    /// Whether something was acknowledged that does not count as received yet.
     pub(crate) fn is_pending(&self) -> bool {
         !self.taken.is_empty()
     }
@@ -128,7 +130,7 @@ impl Progress {
             .and_then(|json| fs::write(&temporary, json))
             .and_then(|()| fs::rename(&temporary, &self.path));
         if let Err(error) = kept {
-            // The next run sends again what this one has sent.
+            // The next run resends what this one has sent.
             eprintln!("<4>{}: {error}", self.path.display());
         }
     }
@@ -221,7 +223,7 @@ mod tests {
             progress.settle(at(datagram));
         }
         assert_eq!((progress.sent.len(), progress.taken.len()), (0, 20));
-        // Not later than it may, nor much earlier.
+        // No later than it may, and not much earlier.
         progress.settle(at(50_000) + SETTLES);
         assert_eq!(progress.received, position(49_999));
         progress.settle(at(99_998) + SETTLES);

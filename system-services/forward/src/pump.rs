@@ -1,4 +1,4 @@
-//! From the log to the receiver.
+//! Sends the log to the receiver.
 
 use crate::link::Link;
 use crate::message::{self, Sequence};
@@ -9,19 +9,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tare_log::Reader;
 
-/// Sent at once, in bytes.
+/// Bytes to collect for one write.
 const AT_ONCE: usize = 64 << 10;
-/// How long a wait for new lines is while the receiver has not everything yet, and otherwise.
+/// How long to wait for new lines while the receiver does not have everything yet, and otherwise.
 const SOON: Duration = Duration::from_millis(100);
 const LATER: Duration = Duration::from_secs(1);
-/// How long it goes on when it is time to end: what was said just before is on its way through the log.
+/// How long sending continues after the service is told to exit: the last lines are still on their way through the
+/// log.
 const LINGER: Duration = Duration::from_secs(1);
-/// And how often it looks then, at least: the whole machine may have stood still meanwhile.
+/// How often it then reads the log, at least: the whole machine may have stood still meanwhile.
 const LAST_LOOKS: u32 = 4;
-/// How long a connection lives before it counts as one.
+/// How long a connection must last to count as established.
 const LIVES: Duration = Duration::from_secs(2);
 
-/// What sends.
 #[derive(Debug)]
 pub(crate) struct Pump {
     log: PathBuf,
@@ -38,8 +38,8 @@ impl Pump {
         }
     }
 
-    /// Sends over `link` from where the receiver is, until it is time to end; `lives` is called once it has lived for a
-    /// while.
+    /// Sends over `link` from the receiver's position until `end` is set. Calls `lives` once the connection has
+    /// lasted for a while.
     ///
     /// # Errors
     /// When the connection breaks or the log cannot be read.
@@ -92,7 +92,7 @@ impl Pump {
         }
     }
 
-    /// From where the receiver is; from the oldest record if the log does not reach back so far any more.
+    /// Reads from the receiver's position, or from the oldest record if the log no longer reaches back that far.
     fn reader(&mut self) -> io::Result<Reader> {
         match Reader::resume(&self.log, self.progress.begin())? {
             Some(reader) => Ok(reader),
@@ -105,7 +105,7 @@ impl Pump {
         }
     }
 
-    /// Fills `framed` anew with what is to be sent next.
+    /// Refills `framed` with what is to be sent next.
     fn fill(
         &self,
         reader: &mut Reader,

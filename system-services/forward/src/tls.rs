@@ -1,4 +1,4 @@
-//! TLS to the receiver, whose certificate must be signed by who the configuration says.
+//! TLS to the receiver, whose certificate must be signed by the configured CA.
 
 use crate::counted::Counted;
 use crate::link::require_open;
@@ -12,10 +12,10 @@ use std::sync::Arc;
 pub(crate) struct Tls(StreamOwned<ClientConnection, Counted>);
 
 impl Tls {
-    /// Shakes hands over `stream` with `host`; `ca` is in PEM.
+    /// Performs the TLS handshake with `host` over `stream`; `ca` is in PEM.
     ///
     /// # Errors
-    /// When the receiver is not who it should be.
+    /// When the receiver cannot be authenticated.
     pub(crate) fn open(mut stream: Counted, host: &str, ca: &str) -> io::Result<Self> {
         let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
         let config = Arc::new(config(ca)?);
@@ -32,7 +32,7 @@ impl Tls {
     }
 
     /// # Errors
-    /// When the connection is broken, or the receiver has ended it.
+    /// When the connection is broken, or the receiver has closed it.
     pub(crate) fn require_open(&mut self) -> io::Result<()> {
         let StreamOwned { conn, sock } = &mut self.0;
         require_open(sock.stream(), |mut sock| conn.read_tls(&mut sock))?;
@@ -52,7 +52,7 @@ impl Tls {
 
     pub(crate) fn close(mut self) {
         self.0.conn.send_close_notify();
-        // The other end finds out one way or the other.
+        // The other end notices the close either way.
         let _ = self.0.flush();
     }
 }

@@ -6,7 +6,7 @@ use nix::libc;
 pub(crate) fn is_synced() -> bool {
     // SAFETY: all zeroes is a valid `timex`; mode 0 changes nothing.
     let mut timex: libc::timex = unsafe { std::mem::zeroed() };
-    // SAFETY: the kernel writes to `timex` alone, which outlives the call.
+    // SAFETY: the kernel writes only to `timex`, which outlives the call.
     let state = unsafe { libc::adjtimex(&raw mut timex) };
     state >= 0 && timex.status & libc::STA_UNSYNC == 0
 }

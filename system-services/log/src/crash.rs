@@ -1,8 +1,8 @@
-//! What the kernel left behind when it died: records of pstore (kernel documentation, `ABI/testing/pstore`), kept in
-//! variables of the firmware (efi) or in memory that a restart leaves alone (ramoops).
+//! Crash records of the kernel in pstore (kernel documentation, `ABI/testing/pstore`), stored in firmware variables
+//! (efi) or in memory that survives a reboot (ramoops).
 //!
-//! They are moved to `crash/TIME` beside the log's files: each as it was, and the kernel's last words together in
-//! `dmesg.txt`. The firmware has little room, so they are removed there once the disk has them.
+//! They are moved to `crash/TIME` next to the log's files, each unchanged, with the kernel's messages combined in
+//! `dmesg.txt`. The firmware has little room, so they are removed there once they are on the disk.
 
 mod parts;
 
@@ -16,21 +16,21 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 use tare_log::{Priority, push};
 
-/// Beside the log's files.
+/// Next to the log's files.
 const FOLDER: &str = "crash";
-/// The kernel's last words.
+/// The kernel's messages, combined.
 const TOGETHER: &str = "dmesg.txt";
-/// Its ledger, whose mark tells which crash has been noted in the log.
+/// Its ledger, whose mark identifies the last crash noted in the log.
 const LEDGER: &str = "crash";
-/// Crashes that are kept; the oldest go.
+/// The number of crashes that are kept; the oldest are removed.
 const KEPT: usize = 16;
-/// How important it is: `crit`.
+/// The priority of the note: `crit`.
 const CRITICAL: u32 = 2;
 
-/// Moves what is in `pstore` to the folder of the `log`, and notes it.
+/// Moves the records in `pstore` to the folder of the `log` and notes the crash.
 ///
 /// # Errors
-/// When something cannot be moved; it stays where it is.
+/// When a record cannot be moved; it stays where it is.
 pub(crate) fn collect(pstore: &Path, log: &Path, state: &Path, desk: &mut Desk) -> io::Result<()> {
     let found = list(pstore)?;
     let Some(time) = found.iter().filter_map(|path| modified(path)).max() else {
@@ -55,12 +55,12 @@ fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(entries)
 }
 
-/// When the record was written, as the kernel remembers.
+/// When the record was written, according to the kernel.
 fn modified(path: &Path) -> Option<SystemTime> {
     fs::metadata(path).ok()?.modified().ok()
 }
 
-/// Copies `found` to `folder`, and puts together what is there: an earlier run may have copied a part.
+/// Copies `found` to `folder` and combines what is there: an earlier run may have copied a part.
 fn keep(found: &[PathBuf], folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     for path in found {
@@ -81,7 +81,7 @@ fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-/// A line of the log, once.
+/// Notes the crash in the log, once.
 fn note(name: &str, folder: &Path, state: &Path, desk: &mut Desk) -> io::Result<()> {
     let mut ledger = Ledger::open(&state.join(LEDGER))?;
     let after = Mark {
@@ -107,7 +107,7 @@ fn note(name: &str, folder: &Path, state: &Path, desk: &mut Desk) -> io::Result<
     Ok(())
 }
 
-/// Removes the oldest crashes: their names are times.
+/// Removes the oldest crashes; their names are times.
 fn forget(folder: &Path) -> io::Result<()> {
     let entries: io::Result<Vec<PathBuf>> = fs::read_dir(folder)?
         .map(|entry| Ok(entry?.path()))

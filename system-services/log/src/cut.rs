@@ -3,11 +3,11 @@
 use memchr::memchr;
 use tare_log::Priority;
 
-/// The longest line in bytes; what is longer becomes several.
+/// The longest line in bytes; longer lines are split.
 pub(crate) const LONGEST: usize = 16 << 10;
 
-/// Calls `line` with each line that is complete in `bytes`, and with the one that is not if it is `last`. How many
-/// bytes that took comes back; the rest is shorter than [`LONGEST`].
+/// Calls `line` with each complete line in `bytes` and, if `last`, with an incomplete one. Returns the number of
+/// bytes consumed; the rest is shorter than [`LONGEST`].
 pub(crate) fn cut(bytes: &[u8], last: bool, mut line: impl FnMut(&[u8])) -> usize {
     let mut used = 0;
     loop {
@@ -31,7 +31,7 @@ pub(crate) fn cut(bytes: &[u8], last: bool, mut line: impl FnMut(&[u8])) -> usiz
     }
 }
 
-/// Priority and text of a line: `<N>` before it says how important it is (`sd-daemon(3)`).
+/// Priority and text of a line; a `<N>` prefix gives the priority (`sd-daemon(3)`).
 pub(crate) fn prioritised(line: &[u8]) -> (Priority, &[u8]) {
     match line {
         [b'<', digit @ b'0'..=b'7', b'>', text @ ..] => {

@@ -1,4 +1,4 @@
-//! What every source writes with: the store, the limits, the time, and buffers that are used again.
+//! Shared by all sources to write records: the store, the limits, the time, and reusable buffers.
 
 use crate::ledger::Mark;
 use crate::limit::{Bucket, Buckets};
@@ -6,23 +6,22 @@ use crate::store::Store;
 use std::time::Duration;
 use tare_log::{Moment, Priority, Stamp, push};
 
-/// Between two records of how much was dropped.
+/// The least time between two records of dropped lines.
 const NOTES: Duration = Duration::from_secs(1);
 
-/// The same for all sources.
 pub(crate) struct Desk {
     pub(crate) store: Store,
     pub(crate) buckets: Buckets,
     /// When this round began.
     pub(crate) now: Moment,
     stamp: Stamp,
-    /// Bytes of a source.
+    /// Bytes read from a source.
     pub(crate) input: Vec<u8>,
-    /// Records to be written.
+    /// Records to write.
     pub(crate) output: Vec<u8>,
 }
 
-/// A place for the lines of one source.
+/// Takes the lines of one service.
 pub(crate) struct Page<'a> {
     stamp: &'a Stamp,
     bucket: &'a mut Bucket,
@@ -42,13 +41,13 @@ impl Desk {
         }
     }
 
-    /// A new round: what is read in it has been read now.
+    /// Begins a round: everything read in it has the current time.
     pub(crate) fn begin(&mut self) {
         self.now = Moment::now();
         self.stamp = self.store.stamp(self.now);
     }
 
-    /// A place for lines that are `service`'s.
+    /// Takes lines of `service`.
     pub(crate) fn page(&mut self, service: &str) -> Page<'_> {
         Page {
             stamp: &self.stamp,
@@ -57,7 +56,7 @@ impl Desk {
         }
     }
 
-    /// Writes down how many lines of `service` were dropped, unless that was `noted` less than a second ago.
+    /// Records how many lines of `service` were dropped, unless that was `noted` less than a second ago.
     pub(crate) fn note_dropped(&mut self, service: &str, mark: &mut Mark, noted: &mut Duration) {
         let now = self.now.since_boot;
         if mark.dropped == 0 || now.saturating_sub(*noted) < NOTES {
@@ -78,7 +77,7 @@ impl Desk {
 }
 
 impl Page<'_> {
-    /// Writes a line down; false if it is one too many.
+    /// Writes a line; false if it is over the limit.
     pub(crate) fn write(&mut self, priority: Priority, name: [&str; 2], text: &[u8]) -> bool {
         let may = self.bucket.take(text.len());
         if may {

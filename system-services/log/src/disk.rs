@@ -9,19 +9,19 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 use tare_log::{Files, Record};
 
-/// No clock that is right shows less (2025, since 1970): what was written under another one has no age, only a size.
+/// No correct clock shows less (2025, since 1970): a file written under another one has no age, only a size.
 const SANE: Duration = Duration::from_secs(1_735_689_600);
-/// A share of the age that may lie in one file, which goes as a whole.
+/// One file covers at most this fraction of the age, because files are removed as a whole.
 const PART_OF_AGE: u32 = 8;
 
-/// What the files may take.
+/// Limits of the log's files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Limits {
     /// The size at which a file is rotated, in bytes.
     pub(crate) file: u64,
-    /// What all files may take, in bytes.
+    /// The size of all files together, in bytes.
     pub(crate) total: u64,
-    /// How old lines may become.
+    /// The age of the oldest lines.
     pub(crate) age: Duration,
 }
 
@@ -31,11 +31,11 @@ pub(crate) struct Disk {
     files: Files,
     limits: Limits,
     current: Option<Current>,
-    /// The highest number that a file has had.
+    /// The highest file number used so far.
     last: u64,
 }
 
-/// The file that is written.
+/// The file that is being written.
 #[derive(Debug)]
 struct Current {
     file: File,
@@ -55,10 +55,10 @@ impl Disk {
         }
     }
 
-    /// Removes what was written of a write to `place` if that was not finished; true if it was.
+    /// Removes an incomplete write to `place`; true if the write is complete.
     ///
     /// # Errors
-    /// When the file cannot be looked at or cut.
+    /// When the file cannot be examined or truncated.
     pub(crate) fn finished(&self, place: Place) -> io::Result<bool> {
         let file = match File::options().write(true).open(self.files.current()) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(true),
@@ -95,7 +95,7 @@ impl Disk {
     /// Appends `lines`, all or none of them.
     ///
     /// # Errors
-    /// When that is not possible.
+    /// When they cannot be written.
     pub(crate) fn append(&mut self, lines: &[u8]) -> io::Result<()> {
         let current = self.current()?;
         if let Err(error) = current.file.write_all(lines) {
@@ -107,15 +107,15 @@ impl Disk {
         Ok(())
     }
 
-    /// Brings what was written to the disk.
+    /// Syncs what was written to the disk.
     pub(crate) fn sync(&self) {
         if let Some(current) = &self.current {
-            // Nobody is left to be told.
+            // There is nowhere left to report an error.
             let _ = current.file.sync_data();
         }
     }
 
-    /// Looks whether the file that is written is still the one in the folder: somebody may have removed or cut it.
+    /// Checks that the open file is still the one in the folder; another process may have removed or truncated it.
     pub(crate) fn check(&mut self) {
         let same = |current: &Current| {
             let found = fs::metadata(self.files.current());
@@ -126,8 +126,8 @@ impl Disk {
         }
     }
 
-    /// Removes files whose youngest line is too old, and begins a new file often enough for that. `synced` is whether
-    /// the clock follows a time source: by any other clock, which may be wrong by years, nothing is old.
+    /// Removes files whose youngest line is too old, and rotates often enough for that. `synced` is whether the clock
+    /// follows a time source. A clock that does not may be wrong by years, so nothing is old by it.
     ///
     /// # Errors
     /// When a file cannot be moved or removed.
@@ -158,8 +158,8 @@ impl Disk {
         Ok(self.current.insert(current))
     }
 
-    /// Puts the current file behind the others and makes room. The kernel brings it to the disk when it pleases, as
-    /// all that is written: to wait for that would make everybody wait who logs.
+    /// Moves the current file behind the others and makes room. The kernel writes it to the disk in its own time, as
+    /// it does with everything: waiting for that would block every service that logs.
     fn rotate(&mut self) -> io::Result<()> {
         self.current = None;
         let rotated = self.files.rotated()?;
@@ -188,7 +188,7 @@ impl Disk {
         Ok(())
     }
 
-    /// A quarter of the file system, but always two files.
+    /// A quarter of the file system, but at least two files.
     fn share(&self) -> io::Result<u64> {
         let found = fstatvfs(File::open(self.files.folder())?)?;
         Ok((found.f_blocks * found.f_frsize / 4).max(2 * self.limits.file))
@@ -196,7 +196,7 @@ impl Disk {
 }
 
 impl Current {
-    /// Goes on with the file at `path`. A line that a power cut cut off is ended.
+    /// Opens the file at `path` to append to it. Ends a line that a power cut truncated.
     fn open(path: &Path) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         let mut file = options.read(true).append(true).create(true).open(path)?;
@@ -221,7 +221,7 @@ fn byte(file: &File, at: u64) -> io::Result<u8> {
     Ok(byte[0])
 }
 
-/// When the first line of `file` was written, by what it says.
+/// When the first line of `file` was written, according to its time stamp.
 fn begun(file: &File) -> Option<SystemTime> {
     let mut bytes = [0; 512];
     let length = file.read_at(&mut bytes, 0).ok()?;

@@ -1,18 +1,18 @@
-//! Text that stays on one line and can be had back.
+//! Escapes text so that it stays on one line and can be recovered.
 //!
-//! Control characters become `\xNN`, as in `/dev/kmsg`; tab stays. A backslash stays too, so that JSON and paths
-//! stay readable, unless it stands before an `x`: then it is `\x5c`, or text could look like an escape.
+//! Control characters become `\xNN`, as in `/dev/kmsg`; tab stays. A backslash stays too, so that JSON and paths stay
+//! readable, except before an `x`, where it becomes `\x5c` so that text cannot look like an escape.
 
 use memchr::memchr;
 
-/// Whether `byte` is written as it is wherever it stands.
+/// Whether `byte` is never escaped.
 const fn is_plain(byte: u8) -> bool {
     byte >= b' ' && byte != b'\\' && byte != 0x7f || byte == b'\t'
 }
 
 /// Appends `text` to `out`, escaped.
 pub(crate) fn escape(text: &[u8], out: &mut Vec<u8>) {
-    // No early end, so that the compiler makes vectors of it: nearly every line is plain.
+    // No early exit, so that the compiler can vectorise this: nearly every line is plain.
     if text
         .iter()
         .fold(true, |plain, byte| plain & is_plain(*byte))
@@ -29,7 +29,7 @@ pub(crate) fn escape(text: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// The text that was escaped, by us or by the kernel.
+/// Recovers text that was escaped by us or by the kernel.
 pub fn unescape(text: &[u8], out: &mut Vec<u8>) {
     let mut rest = text;
     while let Some(at) = memchr(b'\\', rest) {
@@ -42,7 +42,7 @@ pub fn unescape(text: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(rest);
 }
 
-/// The byte that `text` begins with if that is an escape.
+/// The byte of the escape that `text` begins with, if there is one.
 fn escaped(text: &[u8]) -> Option<u8> {
     let digits = text.strip_prefix(b"\\x")?.get(..2)?;
     let value = |digit: u8| char::from(digit).to_digit(16);

@@ -1,10 +1,10 @@
-//! The folder: `current.log`, and before it `NUMBER.log`, the highest number being the youngest.
+//! The folder: `current.log`, and before it `NUMBER.log`; the highest number is the youngest.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The file that is written.
+/// The file that is being written.
 pub const CURRENT: &str = "current.log";
 
 /// A file that is complete.
@@ -33,19 +33,19 @@ impl Files {
         &self.0
     }
 
-    /// The file that is written.
+    /// The file that is being written.
     #[must_use]
     pub fn current(&self) -> PathBuf {
         self.0.join(CURRENT)
     }
 
-    /// Where the file of this number is.
+    /// The path of the file with this number.
     #[must_use]
     pub fn rotated_path(&self, number: u64) -> PathBuf {
         self.0.join(format!("{number:08}.log"))
     }
 
-    /// The complete files, the oldest first. What is not named like one is none.
+    /// The complete files, oldest first. Files with other names are ignored.
     ///
     /// # Errors
     /// When the folder cannot be read.

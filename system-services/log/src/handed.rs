@@ -1,6 +1,6 @@
-//! Descriptor 3: PID 1 hands over what it keeps, a message for each service,
-//! `{"service":"ssh","streams":["stdout","stderr"]}`, with a descriptor for each stream. The first one waits there
-//! from the beginning; it is about the socket behind `/dev/log`, and says which boot this is.
+//! Descriptor 3, over which PID 1 passes the descriptors it holds: one message per service,
+//! `{"service":"ssh","streams":["stdout","stderr"]}`, with a descriptor for each stream. The first message is queued
+//! before this service starts; it carries the socket behind `/dev/log` and the id of this boot.
 
 use crate::complain;
 use rustix::io::Errno;
@@ -10,7 +10,7 @@ use std::io::{self, ErrorKind, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 
-/// Descriptors in one message at most.
+/// The maximum number of descriptors in one message.
 const MOST: usize = 4;
 
 /// Descriptor 3.
@@ -24,7 +24,7 @@ pub(crate) struct Streams {
     pub(crate) boot: Option<String>,
 }
 
-/// One of them.
+/// One stream.
 #[derive(Debug)]
 pub(crate) struct Stream {
     pub(crate) service: String,
@@ -41,16 +41,16 @@ struct Names {
 }
 
 impl Handed {
-    /// Takes descriptor 3; `None` if there is none, as under another runtime than PID 1. To be called once.
+    /// Takes descriptor 3; `None` if it is not open, as under a runtime other than PID 1. Call only once.
     pub(crate) fn take() -> Option<Self> {
         const STREAMS: i32 = 3;
         std::fs::symlink_metadata(format!("/proc/self/fd/{STREAMS}")).ok()?;
-        // SAFETY: it is open, as just seen, and nothing else in this process has it: whoever started the process put
-        // it there.
+        // SAFETY: the descriptor is open, as just checked, and nothing else in this process owns it: the parent
+        // process put it there.
         Some(Self(unsafe { OwnedFd::from_raw_fd(STREAMS) }))
     }
 
-    /// The message that waits from the beginning.
+    /// The message that is queued before this service starts.
     pub(crate) fn first(&self) -> Option<Streams> {
         let first = self.receive();
         let first = first.inspect_err(|error| complain(&format!("descriptor 3: {error}")));
@@ -60,7 +60,7 @@ impl Handed {
     /// The next message, if one is waiting.
     ///
     /// # Errors
-    /// `BrokenPipe` when there will be no more, otherwise what is wrong with this message.
+    /// `BrokenPipe` when there will be no more messages, otherwise what is wrong with this one.
     pub(crate) fn receive(&self) -> io::Result<Option<Streams>> {
         let mut payload = [0; 512];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];

@@ -1,5 +1,5 @@
-//! The kernel's log, with what PID 1 and others write to `/dev/kmsg`
-//! (kernel documentation, `ABI/testing/dev-kmsg`).
+//! The kernel's log, including what PID 1 and other processes write to `/dev/kmsg` (kernel
+//! documentation, `ABI/testing/dev-kmsg`).
 
 mod record;
 
@@ -19,12 +19,12 @@ const DEVICE: &str = "/dev/kmsg";
 const LEDGER: &str = "kmsg";
 /// The longest record (`PRINTKRB_RECORD_MAX` and its dictionary).
 const LONGEST: usize = 8192;
-/// Records read at once, so that a flood of the kernel does not keep others waiting.
+/// Records read per round, so that a flood of the kernel does not delay other sources.
 const AT_ONCE: usize = 256;
 /// `O_NONBLOCK`.
 const NONBLOCK: i32 = 0o4000;
 
-/// The kernel's log from the first record that has not been kept.
+/// The kernel's log from the first record that is not in our log yet.
 pub(crate) struct Kmsg {
     device: File,
     ledger: Ledger,
@@ -47,7 +47,7 @@ impl Kmsg {
         })
     }
 
-    /// Takes the records that are there, up to a bound; how many bytes they have comes back.
+    /// Reads the available records, up to a bound. Returns the number of bytes read.
     pub(crate) fn read(&mut self, desk: &mut Desk) -> usize {
         let before = self.ledger.mark();
         let (mut after, mut taken) = (before, 0);
@@ -60,7 +60,8 @@ impl Kmsg {
                     taken += length;
                     keep(&bytes[..length], &mut after, desk);
                 }
-                // Overwritten before it was read: the next read is of the oldest that remains.
+                // The record was overwritten before it was read; the next read returns the oldest
+                // that remains.
                 Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
                 Err(_) => break,
             }
@@ -71,13 +72,13 @@ impl Kmsg {
         taken
     }
 
-    /// Whether a read has something to tell even if there is no record.
+    /// Whether a read has something to report even if there is no record.
     pub(crate) fn is_busy(&self) -> bool {
         self.ledger.mark().dropped > 0
     }
 }
 
-/// Writes down one record, unless it is known already.
+/// Writes one record, unless it is in the log already.
 fn keep(bytes: &[u8], mark: &mut Mark, desk: &mut Desk) {
     let Some(record) = Record::parse(bytes).filter(|record| record.number >= mark.done) else {
         return;

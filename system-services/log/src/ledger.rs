@@ -1,15 +1,14 @@
-//! How far each source has been kept, in files that outlive this process: nothing is lost and nothing is there
-//! twice, wherever it is killed.
+//! How far each source has been written to the log, in files that outlive this process, so that no line is lost or
+//! duplicated wherever the process is killed.
 //!
-//! A ledger is a file in memory (the state folder, which lasts as long as a boot, as pipes and the kernel's
-//! record numbers do). Its first page says where the source stood before and after the last write to the log,
-//! and where in the log that write went. It is noted before the write; after a kill the log's length tells
-//! whether the write happened ([`crate::store`]). Behind that page a pipe's ledger holds the bytes that the
-//! pipe has given and that are not in the log yet: `splice(2)` moves them there, so that each byte is always in
-//! one of the two places.
+//! A ledger is a file in memory, in the state folder, which lasts as long as a boot, like pipes and the kernel's
+//! record numbers. Its first page holds the source's mark before and after the last write to the log, and the place
+//! of that write. It is noted before the write; after a kill the log's length shows whether the write happened
+//! ([`crate::store`]). After that page a pipe's ledger holds the bytes that were read from the pipe and are not in
+//! the log yet. `splice(2)` moves them there, so each byte is always in one of the two places.
 //!
-//! A record of 72 bytes in one page is written whole or not at all as far as a kill goes; what a power cut
-//! does to memory is of no interest.
+//! A kill cannot split the write of a record of 72 bytes in one page. What a power cut does to memory does not
+//! matter.
 
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::pipe::{SpliceFlags, splice};
@@ -19,19 +18,19 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-/// Where the bytes of a pipe begin: behind the first page.
+/// Where the bytes of a pipe begin: after the first page.
 const DATA: u64 = 4096;
-/// Begins every ledger; the digit counts formats.
+/// Begins every ledger; the digit is the version of the format.
 const MAGIC: u64 = u64::from_le_bytes(*b"tarelog1");
 /// Fields of a note, each of 8 bytes.
 const FIELDS: usize = 9;
 
-/// Where a source stands.
+/// The progress of a source.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Mark {
-    /// What has been kept: bytes of a pipe, the kernel's next record number, the last message of syslog.
+    /// What has been logged: bytes of a pipe, the kernel's next record number, the last message of syslog.
     pub(crate) done: u64,
-    /// Lines that were dropped and that the log does not tell of yet.
+    /// Dropped lines that the log does not mention yet.
     pub(crate) dropped: u64,
 }
 
@@ -40,23 +39,23 @@ pub(crate) struct Mark {
 pub(crate) struct Place {
     /// Which file.
     pub(crate) file: u64,
-    /// Where in it.
+    /// The offset in it.
     pub(crate) offset: u64,
     /// How much, in bytes.
     pub(crate) length: u64,
 }
 
-/// What a ledger says.
+/// The contents of a ledger's first page.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Note {
-    /// Counts the notes of all ledgers.
+    /// Numbers the notes of all ledgers.
     pub(crate) sequence: u64,
     pub(crate) place: Place,
     pub(crate) before: Mark,
     pub(crate) after: Mark,
 }
 
-/// One source's.
+/// The ledger of one source.
 #[derive(Debug)]
 pub(crate) struct Ledger {
     file: File,
@@ -64,7 +63,7 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    /// Opens the ledger at `path`, a new one if there is none.
+    /// Opens the ledger at `path`, or creates it.
     ///
     /// # Errors
     /// When it cannot be opened.
@@ -76,24 +75,25 @@ impl Ledger {
         if found.is_none() {
             file.set_len(0)?;
             file.set_len(DATA)?;
-            // Before it takes the first byte, or a kill then would make it no ledger.
+            // Before the first byte is moved there: a kill after that would otherwise leave a file that is not a
+            // ledger.
             write(&file, Note::default())?;
         }
         let mark = found.unwrap_or_default().after;
         Ok(Self { file, mark })
     }
 
-    /// What the ledger at `path` says, if it says something.
+    /// The note in the ledger at `path`, if there is one.
     pub(crate) fn look(path: &Path) -> Option<Note> {
         read(&File::open(path).ok()?)
     }
 
-    /// Where its source stands.
+    /// The progress of its source.
     pub(crate) fn mark(&self) -> Mark {
         self.mark
     }
 
-    /// Notes that a write to `place` is about to bring its source to `after`.
+    /// Notes that a write to `place` is about to advance its source to `after`.
     pub(crate) fn intend(&self, sequence: u64, place: Place, after: Mark) -> io::Result<()> {
         write(
             &self.file,
@@ -106,26 +106,26 @@ impl Ledger {
         )
     }
 
-    /// Notes that its source stands at `mark`, whatever was about to be written.
+    /// Notes that its source is at `mark`, whatever write was intended.
     pub(crate) fn settle(&mut self, sequence: u64, mark: Mark) -> io::Result<()> {
         self.mark = mark;
         self.intend(sequence, Place::default(), mark)
     }
 
-    /// The write that was intended is done.
+    /// The intended write is done.
     pub(crate) fn accept(&mut self, after: Mark) {
         self.mark = after;
     }
 
-    /// How many bytes the pipe has given so far.
+    /// The number of bytes read from the pipe so far.
     ///
     /// # Errors
-    /// When the file cannot be looked at.
+    /// When the file cannot be examined.
     pub(crate) fn given(&self) -> io::Result<u64> {
         Ok(self.file.metadata()?.len().saturating_sub(DATA))
     }
 
-    /// Moves what is in `pipe`, `most` bytes of it, behind what it has `given`. 0: it has ended.
+    /// Moves up to `most` bytes from `pipe` to the ledger, after the `given` ones. 0 means that the pipe has ended.
     ///
     /// # Errors
     /// `WouldBlock` if it is empty.
@@ -135,18 +135,18 @@ impl Ledger {
         Ok(splice(pipe, None, &self.file, Some(&mut end), most, flags)?)
     }
 
-    /// Reads what the pipe gave, from `from` on, until `bytes` is full.
+    /// Fills `bytes` with what was read from the pipe, from offset `from`.
     ///
     /// # Errors
-    /// When there is less.
+    /// When there are fewer bytes.
     pub(crate) fn read(&self, bytes: &mut [u8], from: u64) -> io::Result<()> {
         self.file.read_exact_at(bytes, DATA + from)
     }
 
-    /// Gives back the memory of what has been kept. Positions stay: the file has a hole there.
+    /// Frees the memory of what is in the log. Positions do not change: the file gets a hole there.
     ///
     /// # Errors
-    /// When the file system cannot do that.
+    /// When the file system does not support that.
     pub(crate) fn free(&self) -> io::Result<()> {
         let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
         match self.mark.done {

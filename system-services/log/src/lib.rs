@@ -1,6 +1,6 @@
 //! The log's records: how they are written, and a reader of the folder that holds them.
 //!
-//! A record is one line; its fields are parted by one space each, and the last one is the text:
+//! A record is one line. Its fields are separated by single spaces, and the last one is the text:
 //!
 //! ```text
 //! 2026-11-21T04:12:35.527Z 12.345678 3f2a90c1 6 ssh stderr Server listening on 0.0.0.0 port 22.

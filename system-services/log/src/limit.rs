@@ -1,26 +1,26 @@
-//! How much a service may write: a token bucket each.
+//! Rate limits: a token bucket per service.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Names that somebody claims and that have a bucket of their own, at most: who claims many has no more for it. PID 1
-/// is one, and the few services that have to write to the kernel's log.
+/// How many claimed names get a bucket of their own, limited so that a writer gains nothing by claiming many. PID 1
+/// is one such name, as are the few services that have to write to the kernel's log.
 const CLAIMS: usize = 16;
-/// Whose bucket all others share; nobody has no name.
+/// The name of the bucket that all others share; no writer has an empty name.
 const OTHERS: &str = "";
-/// A line of so many bytes counts as one, a longer one as several.
+/// A line counts as one plus its length divided by this, in bytes.
 const LINE: usize = 1024;
 
-/// What everybody may.
+/// The limit for every writer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Rate {
-    /// Lines a second for long; 0: no limit.
+    /// Lines per second in the long run; 0 means no limit.
     pub(crate) lines: u32,
     /// Lines at once.
     pub(crate) burst: u32,
 }
 
-/// A bucket for each who writes.
+/// One bucket per writer.
 #[derive(Debug)]
 pub(crate) struct Buckets {
     rate: Rate,
@@ -28,7 +28,8 @@ pub(crate) struct Buckets {
     claimed: usize,
 }
 
-/// What somebody may still write: tokens, a line each, in nanoseconds of filling so that none is lost to rounding.
+/// What a writer may still write: one token per line, counted in nanoseconds of filling so that none is lost to
+/// rounding.
 #[derive(Debug)]
 pub(crate) struct Bucket {
     rate: Rate,
@@ -45,7 +46,7 @@ impl Buckets {
         }
     }
 
-    /// Lines a second.
+    /// Lines per second.
     pub(crate) fn rate(&self) -> u32 {
         self.rate.lines
     }
@@ -59,7 +60,7 @@ impl Buckets {
         bucket
     }
 
-    /// The bucket of somebody who claims to be `who`.
+    /// The bucket of a writer that claims to be `who`.
     pub(crate) fn of_claimed(&mut self, who: &str, now: Duration) -> &mut Bucket {
         if self.buckets.contains_key(who) {
             return self.of(who, now);
@@ -73,7 +74,7 @@ impl Buckets {
 }
 
 impl Bucket {
-    /// Nanoseconds in which one token comes.
+    /// The nanoseconds that one token takes to fill.
     fn cost(&self) -> u64 {
         1_000_000_000 / u64::from(self.rate.lines.max(1))
     }
@@ -131,7 +132,7 @@ mod tests {
             ("a", 50, 9, 0),
             ("a", 100, 9, 1),
             ("a", 1_100, 99, 10),
-            // Never more than the burst, however long it was silent.
+            // Never more than the burst, however long the writer was silent.
             ("a", 1_000_000, 999, 100),
             ("b", 1_000_000, 999, 100),
         ] {

@@ -1,21 +1,22 @@
-//! Keeps what the services, the kernel and callers of `syslog(3)` say, in the format of the library.
+//! Logs the output of services, the kernel and callers of `syslog(3)`, in the format of the library.
 //!
-//! `tare-log FOLDER STATE CONFIG PSTORE`: the files go to `FOLDER`, a volume; `STATE` is a folder of this service alone in
-//! memory that outlives it but not the boot; `CONFIG` is the section `[log]` of the machine's configuration; in
-//! `PSTORE` the kernel leaves its last words ([`crash`]).
+//! `tare-log FOLDER STATE CONFIG PSTORE`: the files go to `FOLDER`, a volume. `STATE` is a folder of this service
+//! alone, in memory that outlives the service but not the boot. `CONFIG` is the section `[log]` of the machine's
+//! configuration. `PSTORE` holds the kernel's crash records ([`crash`]).
 //!
 //! # Sources
 //!
-//! PID 1 hands over the read end of each service's pipes on descriptor 3 ([`handed`]) and never reads them itself;
-//! it keeps them open, so that nothing is lost while this service restarts. The kernel's ring ([`kmsg`]) goes on after
-//! the last record that was kept. Every write to the log and the step of its source that belongs to it are one
-//! ([`ledger`]): this process may be killed anywhere.
+//! PID 1 passes the read end of each service's pipes over descriptor 3 ([`handed`]). It never reads them itself, but
+//! keeps them open so that nothing is lost while this service restarts. The kernel's ring ([`kmsg`]) is read from
+//! after the last logged record. Each write to the log is atomic with the progress of its source ([`ledger`]), so
+//! this process may be killed at any point.
 //!
 //! # What is lost when
 //!
-//! A power cut costs what the kernel has not brought to the disk, 40 seconds at most (30 until it is old, 5 until that
-//! is seen, 5 until ext4 commits); the end of the service brings everything there. While the disk is full or failing the last 512 KiB are kept in memory, and
-//! how many lines that cost is noted. A service that writes more than it may loses what is too much, and that is noted.
+//! A power cut loses what the kernel has not written to the disk, 40 seconds at most (30 until it is old, 5 until
+//! that is noticed, 5 until ext4 commits). When the service stops, it syncs everything. While the disk is full or
+//! failing, the last 512 KiB are kept in memory, and the number of lines lost is noted. A service that exceeds its
+//! rate loses the excess, and that is noted.
 
 mod clock;
 mod crash;
@@ -51,14 +52,14 @@ use std::time::{Duration, Instant};
 use store::Store;
 use tare_config::machine::Log;
 
-/// How often open lines, memory, the disk and what failed are looked after while there is a reason.
+/// How often incomplete lines, memory, the disk and failed operations are handled while there is a reason.
 const TICK: Duration = Duration::from_secs(1);
-/// How often old files are looked for.
+/// How often to look for old files.
 const LOOK: Duration = Duration::from_secs(3600);
-/// Where less than this was read, in bytes, more may come soon, and is waited for: a wake-up for every line of a
-/// service that talks would cost more than the lines.
+/// After a read of fewer bytes than this, the service waits for more: waking up for every line of a service that
+/// writes a lot would cost more than the lines.
 const LITTLE: usize = 16 << 10;
-/// How long.
+/// How long it waits.
 const LULL: Duration = Duration::from_millis(10);
 
 fn main() -> ExitCode {
@@ -71,11 +72,11 @@ fn main() -> ExitCode {
     }
 }
 
-/// A line for people. This service's own output is the kernel's log, where a line is one write and begins with who
-/// writes it.
+/// Reports a problem. This service's own output is the kernel's log, where a line is one write and begins with the
+/// writer's name.
 pub(crate) fn complain(text: &str) {
     let line = format!("<4>log: {text}\n");
-    // There is nobody else to tell.
+    // There is nowhere else to report an error.
     let _ = io::stderr().write_all(line.as_bytes());
 }
 
@@ -126,14 +127,14 @@ fn collect(sources: &mut Sources, desk: &mut Desk, stop: &UnixStream) -> io::Res
     }
 }
 
-/// Waits a moment for more, or for the end.
+/// Waits a moment for more input, or for a signal to exit.
 fn lull(stop: &UnixStream) {
     let mut polled = [PollFd::new(stop, PollFlags::IN)];
     let moment = Timespec {
         tv_sec: 0,
         tv_nsec: i64::from(LULL.subsec_nanos()),
     };
-    // Whatever comes of it, the next wait tells.
+    // The result does not matter: the next wait shows it.
     let _ = poll(&mut polled, Some(&moment));
 }
 
@@ -147,7 +148,7 @@ fn arguments() -> io::Result<[PathBuf; 4]> {
     })
 }
 
-/// What the file at `path` says; what it does not say has a default.
+/// The configuration in the file at `path`; missing values have defaults.
 fn configuration(path: &Path) -> Log {
     let read = std::fs::read(path);
     let log = read.and_then(|bytes| Ok(serde_json::from_slice(&bytes)?));
@@ -175,12 +176,12 @@ fn rate(log: &Log) -> Rate {
     }
 }
 
-/// Where PID 1 did not say it, as under another runtime.
+/// Used if PID 1 did not pass the boot id, as under another runtime.
 fn boot_id() -> String {
     std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default()
 }
 
-/// A socket that can be read once the process is asked to end.
+/// A socket that becomes readable when the process is asked to exit.
 fn stop_signals() -> io::Result<UnixStream> {
     let (read, write) = UnixStream::pair()?;
     for signal in [SIGTERM, SIGINT] {

@@ -1,4 +1,4 @@
-//! One stream of one service: a pipe that PID 1 keeps, and of which this service has a copy of the read end.
+//! One stream of one service: a pipe that PID 1 keeps open, and whose read end this service has a copy of.
 
 use crate::complain;
 use crate::cut::{cut, prioritised};
@@ -10,10 +10,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Read at once, in bytes: as much as a pipe holds, so that a service that never stops talking does not keep others
-/// waiting.
+/// Bytes per read: as much as a pipe holds, so that a service that never stops writing does not delay others.
 const AT_ONCE: usize = 64 << 10;
-/// Memory that is given back without waiting for a pause, in bytes.
+/// Memory that is freed without waiting for a tick, in bytes.
 const FREED_AT_ONCE: u64 = 256 << 10;
 
 /// A stream.
@@ -22,21 +21,21 @@ pub(crate) struct Pipe {
     stream: String,
     pipe: OwnedFd,
     path: PathBuf,
-    /// Made when it says its first word.
+    /// Created with the first output.
     ledger: Option<Ledger>,
-    /// How many bytes it has given.
+    /// The number of bytes read from the pipe.
     given: u64,
-    /// Up to where memory has been given back.
+    /// Up to where memory has been freed.
     freed: u64,
-    /// What it had given when it was looked at last.
+    /// `given` at the last tick.
     seen: u64,
-    /// When it was noted that lines are dropped.
+    /// When dropped lines were last logged.
     noted: Duration,
-    /// The last try to take what is there failed.
+    /// Whether the last read failed.
     failing: bool,
 }
 
-/// What came of reading a pipe.
+/// The result of reading a pipe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Taken {
     pub(crate) bytes: usize,
@@ -66,28 +65,28 @@ impl Pipe {
             ledger,
             given,
             freed: 0,
-            // No line has been open yet as far as this run knows.
+            // This run has not seen an incomplete line yet.
             seen: u64::MAX,
             noted: Duration::ZERO,
             failing: false,
         })
     }
 
-    /// Writes what an earlier run took and did not write.
+    /// Writes what an earlier run read and did not write.
     pub(crate) fn resume(&mut self, desk: &mut Desk) {
         self.write(desk, false);
     }
 
-    /// Whether this is that stream.
+    /// Whether this is the stream `stream` of `service`.
     pub(crate) fn is(&self, service: &str, stream: &str) -> bool {
         self.service == service && self.stream == stream
     }
 
-    /// Takes what is there.
+    /// Reads what is available.
     ///
     /// # Errors
-    /// `BrokenPipe` when nobody has the other end any more; otherwise what is there stays there, as when there is no
-    /// memory for the ledger.
+    /// `BrokenPipe` when no process has the other end open. After any other error, such as a lack of memory for the
+    /// ledger, the bytes are still in the pipe.
     pub(crate) fn read(&mut self, desk: &mut Desk) -> io::Result<Taken> {
         let bytes = match self.fill() {
             Ok(0) => return Err(ErrorKind::BrokenPipe.into()),
@@ -103,7 +102,7 @@ impl Pipe {
         Ok(Taken { bytes, flooded })
     }
 
-    /// Ends a line that has been open for a while, gives back memory, and tells what was dropped.
+    /// Ends a line that has been incomplete for a while, frees memory, and logs what was dropped.
     pub(crate) fn tick(&mut self, desk: &mut Desk) {
         if !self.is_busy() {
             return;
@@ -119,22 +118,22 @@ impl Pipe {
         mark.dropped > 0 || self.given > mark.done || self.freed < mark.done
     }
 
-    /// Takes all that is there. A line that is open is ended if nobody has the other end any more; otherwise it stays
-    /// in the ledger, where the next run goes on.
+    /// Reads everything. An incomplete line is ended if no process has the other end open; otherwise it stays in the
+    /// ledger, where the next run continues it.
     pub(crate) fn drain(&mut self, desk: &mut Desk) {
         let ended = self.take_all(desk);
         self.write_rest(desk, ended);
     }
 
-    /// The stream is gone for good.
+    /// Reads the rest of a stream that is gone for good.
     pub(crate) fn close(mut self, desk: &mut Desk) {
         self.take_all(desk);
         self.write_rest(desk, true);
-        // A ledger that stays would be gone on with, which is right as well.
+        // If the ledger stays, the next stream continues it, which is right as well.
         let _ = fs::remove_file(&self.path);
     }
 
-    /// Whether nobody has the other end any more.
+    /// Reads everything. True if no process has the other end open.
     fn take_all(&mut self, desk: &mut Desk) -> bool {
         /// More than a flood can add while it is read.
         const ROUNDS: usize = 64;
@@ -148,13 +147,13 @@ impl Pipe {
         false
     }
 
-    /// Writes what is left, and how much was dropped.
+    /// Writes what is left, and logs how much was dropped.
     fn write_rest(&mut self, desk: &mut Desk, last: bool) {
         self.noted = Duration::ZERO;
         self.write(desk, last);
     }
 
-    /// The first of a row of failures is reported.
+    /// Reports only the first of several failures in a row.
     fn fail(&mut self, error: io::Error) -> io::Error {
         if !std::mem::replace(&mut self.failing, true) {
             complain(&format!("{}: {error}; trying again", self.path.display()));
@@ -182,7 +181,7 @@ impl Pipe {
         Ok(moved)
     }
 
-    /// Writes the lines that are complete, and the open one if it is the `last`. True if some were dropped.
+    /// Writes the complete lines and, if `last`, the incomplete one. True if some were dropped.
     fn write(&mut self, desk: &mut Desk, last: bool) -> bool {
         let Some(ledger) = &mut self.ledger else {
             return false;
@@ -213,7 +212,7 @@ impl Pipe {
 
     fn free(&mut self) {
         if let Some(ledger) = &self.ledger {
-            // What cannot be given back is given back next time.
+            // What cannot be freed now is freed next time.
             let _ = ledger.free();
             self.freed = ledger.mark().done;
         }

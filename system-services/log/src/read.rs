@@ -24,38 +24,38 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
-/// Where a reader stands: a file, known by its first line whatever it is called by now, and an offset.
+/// A reader's position: a file, identified by its first line because it may have been renamed, and an offset.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Position {
     /// The first line of the file; empty before there is one.
     pub file: String,
-    /// Up to where it has been read, in bytes.
+    /// The offset up to which it has been read, in bytes.
     pub offset: u64,
-    /// The boot of the last record that was read; empty before there is one, and in what older versions kept.
+    /// The boot of the last record that was read; empty before there is one, and in positions from older versions.
     #[serde(default)]
     pub boot: String,
 }
 
 /// Reads records, oldest first, over all files.
 ///
-/// Lines that are no records, cut off by a crash or written by somebody else, are passed over.
+/// Lines that are not records, truncated by a crash or written by another program, are skipped.
 #[derive(Debug)]
 pub struct Reader {
     files: Files,
     wanted: Wanted,
     memory: Memory,
     lines: Option<Lines>,
-    /// Read already, to be handed out first.
+    /// Lines read already, to be returned first.
     ahead: VecDeque<Vec<u8>>,
     line: Vec<u8>,
-    /// That of the last record that was handed out.
+    /// The boot of the last record that was returned.
     boot: String,
     changes: Option<OwnedFd>,
     unreadable: Option<io::Error>,
 }
 
 impl Reader {
-    /// Reads what `filter` lets through, from the oldest.
+    /// Reads the records that pass `filter`, oldest first.
     ///
     /// # Errors
     /// When the folder cannot be read.
@@ -63,11 +63,11 @@ impl Reader {
         Self::with_memory(folder, None, filter)
     }
 
-    /// As [`Reader::open`], with what waits for the disk, where the log's state is in `state`: that is read even where
-    /// the files cannot be, of which [`Reader::unreadable`] tells.
+    /// Like [`Reader::open`], but includes the lines that wait for the disk if `state` is the folder of the log's
+    /// state. They are read even if the files cannot be, which [`Reader::unreadable`] reports.
     ///
     /// # Errors
-    /// When what waits cannot be read.
+    /// When the waiting lines cannot be read.
     pub fn with_memory(folder: &Path, state: Option<&Path>, filter: &Filter) -> io::Result<Self> {
         let mut reader = Self::unfiltered(Files::of(folder));
         reader.memory = Memory::of(state);
@@ -75,8 +75,8 @@ impl Reader {
         Ok(reader)
     }
 
-    /// Goes on where another reader stood, with all records. `None` if that file is gone by now. Where a power cut took
-    /// some of what was read, with the next boot's first record, which may stand before the offset.
+    /// Continues at another reader's position, with all records. `None` if that file is gone. If a power cut lost
+    /// some of what was read, continues with the next boot's first record, which may be before the offset.
     ///
     /// # Errors
     /// When the folder cannot be read.
@@ -133,19 +133,19 @@ impl Reader {
         Ok(None)
     }
 
-    /// How many lines are lost that no record tells of yet: the disk takes none, and memory was too small.
+    /// The number of lost lines that no record mentions yet: the disk was not writable, and memory was too small.
     #[must_use]
     pub fn lost(&self) -> u64 {
         self.memory.lost()
     }
 
-    /// Why files could not be read since this was asked last, where what waits in memory was read all the same.
+    /// Why files could not be read since the last call, if the lines waiting in memory were read anyway.
     #[must_use]
     pub fn unreadable(&mut self) -> Option<io::Error> {
         self.unreadable.take()
     }
 
-    /// Behind the last record that was read.
+    /// The position after the last record that was read.
     ///
     /// # Errors
     /// When the file cannot be read.
@@ -160,7 +160,7 @@ impl Reader {
         })
     }
 
-    /// Waits until something may have been written, `patience` at most.
+    /// Waits until something may have been written, for at most `patience`.
     ///
     /// # Errors
     /// When the folder cannot be watched.
@@ -177,12 +177,13 @@ impl Reader {
         }
         let mut space = [MaybeUninit::uninit(); 4096];
         let mut events = inotify::Reader::new(changes, &mut space);
-        // What happened is of no interest: the files tell.
+        // The events themselves do not matter: the files show what happened.
         while events.next().is_ok() {}
         Ok(())
     }
 
-    /// Watches from before the first read on, so that nothing written between a read and a wait is missed.
+    /// Starts to watch. To be called before the first read, so that nothing written between a read and a wait is
+    /// missed.
     ///
     /// # Errors
     /// When the folder cannot be watched.
@@ -213,14 +214,14 @@ impl Reader {
             if self.memory.take(&mut self.line) || self.next_in_files()? {
                 return Ok(true);
             }
-            // In this order, a line that goes from memory to a file meanwhile is met in one of them.
+            // In this order, a line that moves from memory to a file meanwhile is found in one of them.
             if !self.memory.look()? {
                 return self.next_in_files();
             }
         }
     }
 
-    /// Passes over what was read in memory before.
+    /// Skips lines that were already read from memory.
     fn next_in_files(&mut self) -> io::Result<bool> {
         loop {
             let next = self.next_in_file();
@@ -233,7 +234,7 @@ impl Reader {
         }
     }
 
-    /// What was `read` of the files: nothing where they cannot be and what waits in memory can.
+    /// The result of a `read` of the files; empty if that failed but waiting lines can be read from memory.
     fn or_memory<T: Default>(&mut self, read: io::Result<T>) -> io::Result<T> {
         match read {
             Err(error) if self.memory.folder().is_some() => {
@@ -264,7 +265,7 @@ impl Reader {
         }
     }
 
-    /// The file behind the one that is read; the first one if none is.
+    /// The file after the current one, or the first one if there is none.
     fn next_file(&self) -> io::Result<Option<Lines>> {
         let Some(now) = &self.lines else {
             return Ok(open_all(&self.files)?.into_iter().next());
@@ -276,14 +277,14 @@ impl Reader {
         let place = open_files
             .iter()
             .position(|lines| lines.inode() == now.inode());
-        // A file that is gone was older than all that are left.
+        // A file that was removed was older than all that are left.
         Ok(open_files
             .into_iter()
             .nth(place.map_or(0, |place| place + 1)))
     }
 }
 
-/// Opens all files, the oldest first, none left out that a rotation gives another name meanwhile.
+/// Opens all files, oldest first, including those that a rotation renames meanwhile.
 fn open_all(files: &Files) -> io::Result<Vec<Lines>> {
     loop {
         let rotated = files.rotated()?;

@@ -1,4 +1,4 @@
-//! One record: from its parts to a line, and back.
+//! Formats a record as a line, and parses it.
 
 use crate::escape::{escape, unescape};
 use rustix::time::{ClockId, clock_gettime};
@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::time::{Duration, SystemTime};
 
-/// No record is longer, in bytes: the text has 16 KiB at most before it is escaped fourfold.
+/// The longest record, in bytes: its text has at most 16 KiB, which escaping makes four times as long at most.
 pub const LONGEST_LINE: usize = (64 << 10) + 256;
 
 /// A moment on both clocks.
@@ -16,7 +16,7 @@ pub const LONGEST_LINE: usize = (64 << 10) + 256;
 pub struct Moment {
     /// The wall clock.
     pub wall: SystemTime,
-    /// Since the boot, with what the machine slept.
+    /// Time since boot, including suspend.
     pub since_boot: Duration,
 }
 
@@ -31,7 +31,7 @@ impl Moment {
         }
     }
 
-    /// The moment at `since_boot`, by what the wall clock says of it now.
+    /// The moment at `since_boot`, according to the wall clock's current setting.
     #[must_use]
     pub fn at(self, since_boot: Duration) -> Self {
         let ago = self.since_boot.saturating_sub(since_boot);
@@ -52,12 +52,12 @@ impl Priority {
     pub const ERROR: Self = Self(3);
     /// Something may fail.
     pub const WARNING: Self = Self(4);
-    /// Worth a person's look.
+    /// An operator should look at it.
     pub const NOTICE: Self = Self(5);
-    /// What services say if they do not say how important it is.
+    /// The default for services that do not give a priority.
     pub const INFO: Self = Self(6);
 
-    /// The severity in a syslog priority, which holds a facility too.
+    /// The severity in a syslog priority, which also holds a facility.
     #[must_use]
     pub const fn of(priority: u32) -> Self {
         Self((priority % 8) as u8)
@@ -70,7 +70,7 @@ impl Priority {
     }
 }
 
-/// What the records of one moment begin with: wall clock, seconds since the boot, boot id.
+/// The prefix of the records of one moment: wall clock, seconds since the boot, boot id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stamp(Vec<u8>);
 
@@ -88,8 +88,8 @@ impl Stamp {
     }
 }
 
-/// A moment of the wall clock as records have it. Their years have four digits and begin with 1970; a clock
-/// that was set elsewhere is shown at that end.
+/// A wall-clock time as in records. Years have four digits and begin with 1970; a time out of that range is shown as
+/// the nearer end.
 pub(crate) fn wall_text(wall: SystemTime) -> String {
     const LAST: Duration = Duration::from_secs(253_402_300_799);
     let since_epoch = wall
@@ -99,7 +99,7 @@ pub(crate) fn wall_text(wall: SystemTime) -> String {
     humantime::format_rfc3339_millis(shown).to_string()
 }
 
-/// Appends a record to `out`, a whole line.
+/// Appends a record to `out`, as a complete line.
 pub fn push(
     out: &mut Vec<u8>,
     stamp: &Stamp,
@@ -117,27 +117,27 @@ pub fn push(
     out.push(b'\n');
 }
 
-/// A record as it stands in a file.
+/// A record as in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Record<'a> {
-    /// The wall clock, as in `2026-11-21T04:12:35.527Z`: the order of texts is that of moments.
+    /// The wall clock, as in `2026-11-21T04:12:35.527Z`; sorts by time.
     pub wall: &'a str,
     /// Seconds since the boot, with 6 decimals.
     pub since_boot: &'a str,
     /// The first 8 digits of the kernel's boot id.
     pub boot: &'a str,
-    /// How important it is.
+    /// How severe it is.
     pub priority: Priority,
-    /// Who: a service, `kernel`, `tare` (PID 1), or what a caller of `syslog(3)` calls itself.
+    /// The writer: a service, `kernel`, `tare` (PID 1), or the name given by a caller of `syslog(3)`.
     pub service: &'a str,
-    /// Where: `stdout`, `stderr`, `kmsg`, `syslog`; `dropped` for what the log says about a service.
+    /// `stdout`, `stderr`, `kmsg`, `syslog`; `dropped` for the log's own records about a service.
     pub stream: &'a str,
-    /// What, still escaped.
+    /// The text, still escaped.
     pub text: &'a [u8],
 }
 
 impl<'a> Record<'a> {
-    /// The record in `line`, without its end; `None` if it is not one: cut off, or not ours.
+    /// Parses `line`, without its end; `None` if it is not a record, because it is truncated or not ours.
     #[must_use]
     pub fn parse(line: &'a [u8]) -> Option<Self> {
         let mut fields = line.splitn(7, |byte| *byte == b' ');
@@ -166,7 +166,7 @@ impl<'a> Record<'a> {
         })
     }
 
-    /// The text as it was before it was escaped.
+    /// The text before it was escaped.
     #[must_use]
     pub fn original(&self) -> Vec<u8> {
         let mut text = Vec::with_capacity(self.text.len());
@@ -174,13 +174,13 @@ impl<'a> Record<'a> {
         text
     }
 
-    /// The text for people, still escaped; what is not UTF-8 is replaced.
+    /// The text for display, still escaped; invalid UTF-8 is replaced.
     #[must_use]
     pub fn text(&self) -> Cow<'a, str> {
         String::from_utf8_lossy(self.text)
     }
 
-    /// The record as one line of JSON, without its end.
+    /// The record as one line of JSON, without a line end.
     #[must_use]
     pub fn json(&self) -> String {
         let original = self.original();
@@ -193,11 +193,11 @@ impl<'a> Record<'a> {
             stream: self.stream,
             text: &String::from_utf8_lossy(&original),
         };
-        // Texts and numbers always have a form in JSON.
+        // Strings and numbers can always be serialised.
         harmless(&serde_json::to_string(&json).unwrap_or_default())
     }
 
-    /// Appends the record to `out` as it stands in a file.
+    /// Appends the record to `out` in the format of a file.
     pub fn write(&self, out: &mut Vec<u8>) {
         let (wall, since_boot, boot) = (self.wall, self.since_boot, self.boot);
         let (priority, service, stream) = (self.priority.0, self.service, self.stream);
@@ -220,13 +220,13 @@ struct Json<'a> {
     text: &'a str,
 }
 
-/// JSON without what terminals obey: it escapes control characters below U+0020 only, and the others stand in its
-/// texts alone.
+/// Escapes the control characters that terminals would obey: JSON escapes only those below U+0020. The others occur
+/// only in its strings.
 fn harmless(json: &str) -> String {
     let mut harmless = String::with_capacity(json.len());
     for character in json.chars() {
         if character.is_control() {
-            // Writing to a text does not fail.
+            // Writing to a string does not fail.
             let _ = write!(harmless, "\\u{:04x}", u32::from(character));
         } else {
             harmless.push(character);

@@ -1,5 +1,5 @@
-//! All that is listened to. A kernel's log that cannot be opened is reported and done without; streams are the only
-//! copies of what services say, and are tried again.
+//! All sources. If the kernel's log cannot be opened, that is reported and the service runs without it. Streams are
+//! the only copies of what services write, so opening them is retried.
 
 use crate::complain;
 use crate::desk::Desk;
@@ -15,19 +15,19 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// What the kernel calls each source. Pipes have their place in the list behind these.
+/// The token of each source in epoll. Pipes are numbered by their place in the list, after these.
 const STOP: u64 = 0;
 const HANDED: u64 = 1;
 const KMSG: u64 = 2;
 const SYSLOG: u64 = 3;
 const PIPES: u64 = 4;
 
-/// How long a service that writes more than it may is not read: what its pipe holds is what it may write and have
-/// dropped meanwhile, which bounds what a flood costs.
+/// How long a service that exceeds its rate is not read. Meanwhile it can write and have dropped only what its pipe
+/// holds, which bounds the cost of a flood.
 const PAUSE: Duration = Duration::from_millis(20);
-/// How long a pipe that could not be read is left alone: memory may be there again.
+/// How long a pipe that could not be read is left alone: there may be memory again by then.
 const REST: Duration = Duration::from_secs(1);
-/// More than a flood can add while what is there is read.
+/// More than a flood can add while pending data is read.
 const ROUNDS: usize = 64;
 /// The stream whose descriptor is a socket.
 const SYSLOG_STREAM: &str = "syslog";
@@ -39,22 +39,22 @@ pub(crate) struct Sources {
     syslog: Option<Syslog>,
     handed: Option<Handed>,
     pipes: Vec<Option<Pipe>>,
-    /// Pipes that are not read before a moment.
+    /// Pipes that are not read before a given time.
     paused: Vec<(Instant, usize)>,
-    /// What could not be listened to, the oldest first.
+    /// Streams that could not be listened to, oldest first.
     unheard: Vec<Stream>,
 }
 
-/// What a wait ended with.
+/// The result of a wait.
 #[derive(Debug, Default)]
 pub(crate) struct Ready {
-    /// It is time to end.
+    /// It is time to exit.
     pub(crate) stop: bool,
     tokens: Vec<u64>,
 }
 
 impl Ready {
-    /// Whether others would wait if this service waited for more: a socket holds few messages
+    /// Whether callers would block if this service waited for more: a socket holds few messages
     /// (`net.unix.max_dgram_qlen`).
     pub(crate) fn is_urgent(&self) -> bool {
         self.tokens.contains(&SYSLOG)
@@ -62,7 +62,7 @@ impl Ready {
 }
 
 impl Sources {
-    /// Opens the kernel's log and goes on with descriptor 3; `stop` is readable when it is time to end.
+    /// Opens the kernel's log and continues with descriptor 3; `stop` is readable when it is time to exit.
     ///
     /// # Errors
     /// When nothing can be waited for.
@@ -87,7 +87,7 @@ impl Sources {
         Ok(sources)
     }
 
-    /// Waits until there is something to read, `patience` at most.
+    /// Waits until there is something to read, for at most `patience`.
     ///
     /// # Errors
     /// When waiting is not possible.
@@ -113,7 +113,7 @@ impl Sources {
         })
     }
 
-    /// Takes what is there of each that is ready, up to a bound; how many bytes that were comes back.
+    /// Reads from each source that is ready, up to a bound. Returns the number of bytes read.
     pub(crate) fn read(&mut self, ready: &Ready, desk: &mut Desk) -> usize {
         self.end_pauses();
         let mut taken = 0;
@@ -140,7 +140,7 @@ impl Sources {
             || self.syslog.as_ref().is_some_and(Syslog::is_busy)
     }
 
-    /// What is to be done once a second.
+    /// Does what is due once a second.
     pub(crate) fn tick(&mut self, desk: &mut Desk) {
         self.add_unheard(desk);
         for pipe in self.pipes.iter_mut().flatten() {
@@ -154,7 +154,7 @@ impl Sources {
         }
     }
 
-    /// Takes all that is there. The next run goes on with a line that is open, unless nobody is left to end it.
+    /// Reads everything. The next run continues an incomplete line, unless no writer is left to end it.
     pub(crate) fn drain(&mut self, desk: &mut Desk) {
         self.accept(desk);
         self.add_unheard(desk);
@@ -179,7 +179,7 @@ impl Sources {
         )?)
     }
 
-    /// Takes what PID 1 has handed over.
+    /// Accepts the streams that PID 1 has passed.
     fn accept(&mut self, desk: &mut Desk) {
         while let Some(handed) = &self.handed {
             match handed.receive() {
@@ -191,7 +191,7 @@ impl Sources {
         }
     }
 
-    /// Listens to streams that PID 1 has handed over.
+    /// Listens to streams that PID 1 has passed.
     pub(crate) fn add(&mut self, streams: Vec<Stream>, desk: &mut Desk) {
         for stream in streams {
             if let Err(error) = self.add_stream(&stream, desk) {
@@ -202,7 +202,7 @@ impl Sources {
         }
     }
 
-    /// Listens to what could not be listened to before.
+    /// Retries the streams that could not be listened to before.
     fn add_unheard(&mut self, desk: &mut Desk) {
         for stream in std::mem::take(&mut self.unheard) {
             if self.add_stream(&stream, desk).is_err() {
@@ -231,7 +231,7 @@ impl Sources {
         Ok(())
     }
 
-    /// A stream that is there already is another one of that name by now: what the old one has comes first.
+    /// If there is a stream of this name, it has been replaced by now; the old one's data comes first.
     fn add_pipe(
         &mut self,
         service: &str,
@@ -280,7 +280,7 @@ impl Sources {
         let Some(pipe) = self.pipes.get_mut(place).and_then(Option::take) else {
             return;
         };
-        // Closing a copy of a descriptor does not end the kernel's interest in it.
+        // Closing one copy of a descriptor does not remove it from epoll.
         let _ = epoll::delete(&self.epoll, &pipe);
         self.paused.retain(|(_, paused)| *paused != place);
         pipe.close(desk);
@@ -288,13 +288,13 @@ impl Sources {
 
     fn pause(&mut self, place: usize, length: Duration) {
         if let Some(Some(pipe)) = self.pipes.get(place) {
-            // Without an interest in anything its end would still be told, again and again.
+            // Even without any event of interest, epoll would report its hang-up again and again.
             let _ = epoll::delete(&self.epoll, pipe);
             self.paused.push((Instant::now() + length, place));
         }
     }
 
-    /// How long it is until the first pause ends.
+    /// How long until the first pause ends.
     fn pause_left(&self) -> Option<Duration> {
         let ends = self.paused.iter().map(|(until, _)| *until);
         Some(ends.min()?.saturating_duration_since(Instant::now()))
@@ -316,7 +316,7 @@ impl Sources {
     }
 }
 
-/// Reads until nothing is there, or who never stops talking has had the time of all others.
+/// Reads until nothing is left, or until a writer that never stops has used up its rounds.
 fn exhaust(mut read: impl FnMut() -> usize) {
     let _ = (0..ROUNDS).any(|_| read() == 0);
 }

@@ -1,5 +1,5 @@
-//! Lines that cannot be written to the disk, in a file in memory that outlives this process: a [`Waiting`]. When it is
-//! full the younger half moves to the next generation.
+//! Lines that cannot be written to the disk, in a file in memory that outlives this process: a [`Waiting`]. When it
+//! is full, the younger half moves to the next generation.
 
 use crate::ledger::Place;
 use std::fs::{self, File, OpenOptions};
@@ -8,12 +8,12 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use tare_log::Waiting;
 
-/// Bytes kept; beyond, the older half is dropped.
+/// The most bytes to keep; beyond that, the older half is dropped.
 const KEPT: u64 = 512 << 10;
-/// Tells generations from inodes where a [`Place`] says which file it is in.
+/// Distinguishes generations from inodes in the file of a [`Place`].
 const SPILL: u64 = 1 << 63;
 
-/// The lines that wait.
+/// The waiting lines.
 #[derive(Debug)]
 pub(crate) struct Spill {
     folder: PathBuf,
@@ -23,7 +23,7 @@ pub(crate) struct Spill {
 }
 
 impl Spill {
-    /// What waits in `folder`, unless its generation is one of those `written` to the disk already.
+    /// The lines that wait in `folder`, unless their generation is one of those `written` to the disk already.
     ///
     /// # Errors
     /// When the folder cannot be read.
@@ -54,10 +54,10 @@ impl Spill {
         self.generation
     }
 
-    /// Removes what was written of a write to `place` if that was not finished; `None` if the place is not ours.
+    /// Removes an incomplete write to `place`; true if the write is complete, `None` if the place is not ours.
     ///
     /// # Errors
-    /// When the file cannot be cut.
+    /// When the file cannot be truncated.
     pub(crate) fn finished(&mut self, place: Place) -> io::Result<Option<bool>> {
         if place.file & SPILL == 0 {
             return Ok(None);
@@ -106,7 +106,7 @@ impl Spill {
         Ok(())
     }
 
-    /// How many lines were dropped, and those that wait.
+    /// How many lines were dropped, and the waiting ones.
     ///
     /// # Errors
     /// When they cannot be read.
@@ -120,9 +120,9 @@ impl Spill {
         Ok((u64::from_le_bytes(dropped), lines))
     }
 
-    /// They have been written: memory is free again.
+    /// The lines have been written: frees the memory.
     pub(crate) fn discard(&mut self) {
-        // What cannot be removed is known as written by its generation.
+        // If the file cannot be removed, its generation shows that it has been written.
         let _ = fs::remove_file(self.path(self.generation));
         self.file = None;
         self.length = 0;
@@ -154,7 +154,7 @@ impl Spill {
         self.begin(before + count(gone), kept)
     }
 
-    /// The next generation, whole as soon as it has its name.
+    /// Begins the next generation, which is complete as soon as it has its name.
     fn begin(&mut self, dropped: u64, lines: &[u8]) -> io::Result<()> {
         let (old, new) = (self.generation, self.generation + 1);
         let unfinished = self.folder.join("spill.new");
@@ -169,7 +169,7 @@ impl Spill {
     }
 }
 
-/// How many lines there are in `lines`.
+/// The number of lines in `lines`.
 pub(crate) fn count(lines: &[u8]) -> u64 {
     memchr::memchr_iter(b'\n', lines).count() as u64
 }

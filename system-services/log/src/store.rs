@@ -1,4 +1,4 @@
-//! Writes of lines, each of which brings a source forward: to the disk, or to memory while that is not possible.
+//! Writes lines, each time advancing a source: to the disk, or to memory while that is not possible.
 
 use crate::clock;
 use crate::complain;
@@ -11,15 +11,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tare_log::{Moment, Priority, Stamp, push};
 
-/// The ledger of what waited in memory; its mark is the last generation that was written.
+/// The ledger of what waited in memory; its mark is the last generation written to the disk.
 const WAITED: &str = "waited";
-/// Between two looks at how old lines are.
+/// The time between two checks of how old lines are.
 const LOOKS: Duration = Duration::from_secs(3600);
-/// From the start to the first: a machine may be restarted often, and a clock that was wrong has mostly been set by
-/// then, which the look sees.
+/// The time from the start to the first check. A machine may be restarted often, and by then a wrong clock has mostly
+/// been set, which the check takes into account.
 const FIRST_LOOK: Duration = Duration::from_secs(300);
 
-/// The log as it is written.
 pub(crate) struct Store {
     disk: Disk,
     spill: Spill,
@@ -27,14 +26,14 @@ pub(crate) struct Store {
     boot: String,
     sequence: u64,
     failing: bool,
-    /// Lines for which there was neither disk nor memory.
+    /// Lines that could be kept neither on the disk nor in memory.
     lost: u64,
-    /// When it is time for the next look, since the boot.
+    /// When the next check is due, since the boot.
     next_look: Duration,
 }
 
 impl Store {
-    /// Opens the log in `folder`, undoing the write that a kill of this process cut short. `state` holds all
+    /// Opens the log in `folder` and undoes the write that a kill of this process interrupted. `state` holds all
     /// ledgers.
     ///
     /// # Errors
@@ -60,17 +59,17 @@ impl Store {
         })
     }
 
-    /// What the records of a moment begin with.
+    /// The prefix of the records of `moment`.
     pub(crate) fn stamp(&self, moment: Moment) -> Stamp {
         Stamp::new(moment, &self.boot)
     }
 
-    /// Appends `lines` and brings the source of `ledger` to `after`: both, whenever this process is killed, or
-    /// neither.
+    /// Appends `lines` and advances the source of `ledger` to `after`: both or neither, whenever this process is
+    /// killed.
     pub(crate) fn commit(&mut self, ledger: &mut Ledger, after: Mark, lines: &[u8]) {
         if lines.is_empty() {
             self.sequence += 1;
-            // Only a kill in the very next moment would make something of it.
+            // A failure would matter only if the process were killed right after it.
             let _ = ledger.settle(self.sequence, after);
             return;
         }
@@ -86,7 +85,7 @@ impl Store {
         }
     }
 
-    /// Tries again what could not be written, and looks after the files.
+    /// Retries what could not be written, and maintains the files.
     pub(crate) fn tick(&mut self) {
         self.disk.check();
         if self.waits() {
@@ -97,7 +96,7 @@ impl Store {
         self.expire(Moment::now(), clock::is_synced());
     }
 
-    /// Looks how old lines are if it is time for that.
+    /// Checks how old lines are, if that is due.
     fn expire(&mut self, now: Moment, synced: bool) {
         if now.since_boot < self.next_look {
             return;
@@ -113,7 +112,7 @@ impl Store {
         !self.spill.is_empty() || self.lost > 0
     }
 
-    /// Brings everything to the disk.
+    /// Syncs everything to the disk.
     pub(crate) fn close(mut self) {
         self.tick();
         self.disk.sync();
@@ -156,7 +155,7 @@ impl Store {
         Ok(())
     }
 
-    /// The first of a row of failures is reported.
+    /// Reports only the first of several failures in a row.
     fn fail(&mut self, error: &io::Error) {
         if !std::mem::replace(&mut self.failing, true) {
             complain(&format!(
@@ -166,7 +165,6 @@ impl Store {
     }
 }
 
-/// Somewhere to write to.
 trait Target {
     fn place(&mut self, length: u64) -> io::Result<crate::ledger::Place>;
     fn append(&mut self, lines: &[u8]) -> io::Result<()>;
@@ -192,7 +190,7 @@ impl Target for Spill {
     }
 }
 
-/// Notes what is about to be written, and writes it.
+/// Notes what is about to be written, then writes it.
 fn write(
     target: &mut impl Target,
     sequence: &mut u64,
@@ -202,7 +200,7 @@ fn write(
 ) -> io::Result<()> {
     let place = target.place(lines.len() as u64)?;
     *sequence += 1;
-    // A write that is not noted would only be there twice if this process were killed now.
+    // A write that is not noted would be duplicated only if this process were killed now.
     let _ = ledger.intend(*sequence, place, after);
     if let Err(error) = target.append(lines) {
         let _ = ledger.settle(*sequence, ledger.mark());
@@ -212,15 +210,15 @@ fn write(
     Ok(())
 }
 
-/// Looks at the write that was noted last, the only one that may have been cut short, and if so undoes it. The
-/// highest sequence number comes back.
+/// Examines the write that was noted last, the only one that may have been interrupted, and if so undoes it. Returns
+/// the highest sequence number.
 fn settle(disk: &Disk, state: &Path) -> io::Result<u64> {
     let Some((path, last)) = last_note(state)? else {
         return Ok(0);
     };
     let finished = match Spill::open(state, 0)?.finished(last.place)? {
         Some(finished) => finished,
-        // A disk that cannot be asked is taken as written to.
+        // If the disk cannot be read, the write counts as complete.
         None => disk.finished(last.place).unwrap_or(true),
     };
     if !finished {

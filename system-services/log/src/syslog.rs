@@ -1,8 +1,8 @@
-//! The socket behind `syslog(3)`, `/dev/log` where a service or container asked for it. PID 1 keeps it, as it keeps
-//! the pipes: messages wait in it while this service does not run.
+//! The socket behind `syslog(3)`: `/dev/log` in services and containers that asked for it. PID 1 keeps it open, as it
+//! does the pipes; messages wait in it while this service is not running.
 //!
-//! Messages are looked at (`MSG_PEEK`), written, and only then taken, as many at once as there are. The number of the
-//! last one is the ledger's mark: messages that were written but not taken when this process was killed are known by it.
+//! Messages are peeked at (`MSG_PEEK`), written, and only then received, in batches. The number of the last one is
+//! the ledger's mark, by which messages that were written but not received before a kill are recognised.
 
 mod message;
 mod queue;
@@ -20,7 +20,6 @@ use tare_log::{Moment, Priority, push};
 /// Its ledger.
 const LEDGER: &str = "syslog";
 
-/// The socket.
 pub(crate) struct Syslog {
     queue: Queue,
     ledger: Ledger,
@@ -28,7 +27,7 @@ pub(crate) struct Syslog {
 }
 
 impl Syslog {
-    /// Goes on with `socket`; the ledger is in the folder `state`.
+    /// Continues with `socket`; the ledger is in the folder `state`.
     ///
     /// # Errors
     /// When the ledger cannot be opened.
@@ -42,7 +41,7 @@ impl Syslog {
         Ok(syslog)
     }
 
-    /// Takes what was written before, up to the last message of that batch.
+    /// Receives what was written before, up to the last message of that batch.
     fn take_written(&mut self) {
         let written = self.ledger.mark().done;
         if self.queue.look() {
@@ -52,7 +51,7 @@ impl Syslog {
         }
     }
 
-    /// Takes the messages that are there, up to a bound; how many bytes they have comes back.
+    /// Handles the available messages, up to a bound. Returns the number of bytes read.
     pub(crate) fn read(&mut self, desk: &mut Desk) -> usize {
         if !self.queue.look() {
             return 0;
@@ -77,7 +76,7 @@ impl Syslog {
         self.ledger.mark().dropped > 0
     }
 
-    /// Tells what was dropped.
+    /// Logs what was dropped.
     pub(crate) fn tick(&mut self, desk: &mut Desk) {
         let mut after = self.ledger.mark();
         desk.output.clear();
@@ -88,7 +87,7 @@ impl Syslog {
     }
 }
 
-/// Writes a message down; how many of its lines are dropped comes back.
+/// Writes a message. Returns how many of its lines were dropped.
 fn keep(sent: Duration, bytes: &[u8], desk: &mut Desk) -> u64 {
     let message = Message::parse(bytes);
     let stamp = desk.store.stamp(at(sent, desk.now));
@@ -112,7 +111,7 @@ impl AsFd for Syslog {
     }
 }
 
-/// The moment at which the wall clock showed `sent`, as far as it has not been set since.
+/// The moment at which the wall clock showed `sent`, unless it has been set since.
 fn at(sent: Duration, now: Moment) -> Moment {
     let wall = SystemTime::UNIX_EPOCH + sent;
     let ago = now.wall.duration_since(wall).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What the tests share.
+//! Shared by the tests.
 
 use crate::desk::Desk;
 use crate::disk::Limits;
@@ -9,13 +9,13 @@ use std::fs::{self, File};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The two ends of a pipe, to read from and to write to.
+/// The read end and the write end of a pipe.
 pub(crate) fn pipe() -> (File, File) {
     let (read, write) = pipe_with(PipeFlags::CLOEXEC).unwrap();
     (read.into(), write.into())
 }
 
-/// A folder of its own, removed at the end.
+/// A temporary folder, removed at the end.
 pub(crate) struct Folder(PathBuf);
 
 impl Folder {
@@ -39,7 +39,7 @@ impl Folder {
         path
     }
 
-    /// A desk whose folders are `log` and `state`, where a service may write `lines` a second and `burst` at once.
+    /// A desk whose folders are `log` and `state`, with a limit of `lines` per second and `burst` at once.
     pub(crate) fn desk(&self, lines: u32, burst: u32) -> Desk {
         let limits = Limits {
             file: 1 << 20,

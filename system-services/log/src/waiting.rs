@@ -1,7 +1,8 @@
-//! What waits in memory for room on the disk: in the log's state folder, a file that outlives the log but not the boot.
+//! Lines that wait in memory for disk space, in a file in the log's state folder that outlives the log but not the
+//! boot.
 //!
-//! `spill-GENERATION` is the number of lines that were dropped for want of memory, 8 bytes, and the lines. When it is
-//! full a part of it moves on to the next generation; the youngest is the one that counts.
+//! `spill-GENERATION` holds the number of lines that were dropped for lack of memory, in 8 bytes, and the lines. When
+//! it is full, a part of it moves to the next generation; only the youngest is valid.
 
 use memchr::memrchr;
 use std::fs;
@@ -13,7 +14,7 @@ const NAME: &str = "spill-";
 /// Lines that are not in the files yet.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Waiting {
-    /// How many older ones were dropped.
+    /// How many older lines were dropped.
     pub dropped: u64,
     /// Whole lines, with their ends.
     pub lines: Vec<u8>,
@@ -23,15 +24,15 @@ impl Waiting {
     /// Where lines begin in the file.
     pub const DATA: u64 = 8;
 
-    /// What waits in `folder` now.
+    /// The lines that wait in `folder` now.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// When they cannot be read.
     pub fn read(folder: &Path) -> io::Result<Self> {
         while let Some(youngest) = Self::generations(folder)?.pop() {
             match fs::read(Self::path(folder, youngest)) {
                 Ok(bytes) => return Ok(Self::decode(bytes)),
-                // It was written to the disk meanwhile, or there is a younger one.
+                // It was written to the disk meanwhile, or replaced by a younger one.
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
             }
@@ -60,7 +61,7 @@ impl Waiting {
         folder.join(format!("{NAME}{generation}"))
     }
 
-    /// A line that is just being written is left out.
+    /// Leaves out a line that is just being written.
     fn decode(mut bytes: Vec<u8>) -> Self {
         let Some((dropped, lines)) = bytes.split_first_chunk() else {
             return Self::default();

@@ -1,13 +1,13 @@
-//! As much of HTTP/1.1 as a scrape takes (RFC 9112): a request without a body, an answer, the end.
+//! The part of HTTP/1.1 that a scrape needs (RFC 9112): a request without a body, a response, the end.
 
 use std::fmt::Display;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-/// How long a request may take to come, and its answer to go.
+/// The timeout for a request, and for its response.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// The longest request, in bytes, and the most lines of it.
+/// The longest request, in bytes, and its maximum number of lines.
 const MAX_REQUEST: u64 = 8 << 10;
 const MAX_LINES: usize = 100;
 
@@ -15,14 +15,14 @@ const MAX_LINES: usize = 100;
 const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 const TEXT: &str = "text/plain; charset=utf-8";
 
-/// An answer: status line, type, body.
+/// A response: status line, type, body.
 #[derive(Debug, PartialEq, Eq)]
 struct Answer(&'static str, &'static str, String);
 
-/// Answers one request on `stream`; `page` makes what is asked for.
+/// Answers one request on `stream`; `page` produces the page.
 ///
 /// # Errors
-/// The peer is gone, or takes too long.
+/// If the peer is gone or takes too long.
 pub(crate) fn answer<E: Display>(
     stream: TcpStream,
     page: impl FnOnce() -> Result<String, E>,
@@ -46,7 +46,8 @@ fn answer_within<E: Display>(
     stream.write_all(body.as_bytes())
 }
 
-/// A connection until a deadline. The socket's own timeouts begin anew with each byte, so that a peer could stay for hours.
+/// A connection with a deadline. The socket's own timeouts restart with each byte, so a peer could stay connected for
+/// hours.
 struct Timed<'a> {
     stream: &'a TcpStream,
     deadline: Instant,
@@ -84,7 +85,7 @@ impl Write for Timed<'_> {
     }
 }
 
-/// The first line; what follows it up to the empty line is read and forgotten.
+/// The first line; the rest up to the empty line is read and ignored.
 fn read_request(stream: &mut impl BufRead) -> io::Result<String> {
     let mut lines = stream.take(MAX_REQUEST).lines();
     let first = lines.next().unwrap_or_else(|| Ok(String::new()))?;
@@ -178,12 +179,12 @@ mod tests {
         let page = || Ok::<_, String>("x 1\n".to_owned());
         let server = thread::spawn(move || answer_within(Duration::from_millis(200), stream, page));
         while !server.is_finished() {
-            // It may have hung up.
+            // The server may have hung up.
             let _ = client.write_all(b"x");
             thread::sleep(Duration::from_millis(20));
         }
         let kind = server.join().unwrap().unwrap_err().kind();
-        // What a read says whose own timeout was the deadline is the first.
+        // A read whose timeout is the deadline itself returns the first one.
         let late = [io::ErrorKind::WouldBlock, io::ErrorKind::TimedOut];
         assert!(late.contains(&kind), "{kind}");
     }

@@ -1,8 +1,8 @@
-//! How the machine and its services are, as text that Prometheus reads
+//! The status of the machine and its services as text for Prometheus
 //! (<https://prometheus.io/docs/instrumenting/exposition_formats/>): `GET /metrics`.
 //!
-//! - [`http`]: as much of HTTP as that takes, within bounds
-//! - [`metrics`]: from PID 1's answers to the text, pure
+//! - [`http`]: the part of HTTP that this needs, with limits
+//! - [`metrics`]: converts PID 1's answers to that text, pure
 
 #![forbid(unsafe_code)]
 
@@ -21,13 +21,13 @@ use std::time::Duration;
 use tare_config::machine::Metrics;
 use tare_control::{CallError, Client, Method};
 
-/// The machine's section for this service.
+/// The machine's configuration of this service.
 const CONFIGURATION: &str = "/run/config/metrics.json";
-/// PID 1's socket that tells how things are.
+/// PID 1's socket for status.
 const SOCKET: &str = "/run/tare/tare.sock";
-/// How many are answered at a time; who comes on top is not.
+/// How many requests are answered at a time; any more are dropped.
 const AT_A_TIME: usize = 8;
-/// Between two tries to listen: the address may come with a lease.
+/// The time between two tries to listen: the address may come with a lease.
 const AGAIN: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
@@ -56,7 +56,7 @@ fn run() -> io::Result<()> {
         }
         let guest = Arc::clone(&busy);
         thread::spawn(move || {
-            // Who asked is gone, or too slow.
+            // The client is gone, or too slow.
             let _ = http::answer(stream, || page(Path::new(SOCKET)));
             drop(guest);
         });
@@ -73,7 +73,7 @@ fn listen(address: std::net::SocketAddr) -> TcpListener {
     }
 }
 
-/// What PID 1 says now.
+/// The page for PID 1's current status.
 fn page(socket: &Path) -> Result<String, CallError> {
     let mut client = Client::connect(socket)?;
     let machine = client.call(&Method::GetStatus {})?;

@@ -1,13 +1,12 @@
-//! From PID 1's answers to what Prometheus reads.
+//! Converts PID 1's answers to what Prometheus reads.
 
 use std::fmt::Display;
 use tare_control::{GetStatus, Health, ListServices, Service, State};
 
-/// The page.
 struct Page(String);
 
 impl Page {
-    /// Begins a metric: its name, its type, what it is.
+    /// Begins a metric: its name, its type, its description.
     fn metric(&mut self, name: &str, kind: &str, help: &str) {
         self.0 += &format!("# HELP {name} {help}\n# TYPE {name} {kind}\n");
     }
@@ -44,7 +43,7 @@ impl Page {
     }
 }
 
-/// A label's value may not hold these as they are.
+/// A label's value may not contain these unescaped.
 fn escaped(value: &str) -> String {
     value
         .replace('\\', "\\\\")

@@ -1,4 +1,4 @@
-//! What a partition holds: `blkid(8)` decides, which knows some eighty kinds of content.
+//! Determines the contents of a partition with `blkid(8)`, which knows some eighty kinds.
 
 use crate::ext4::{self, Backup, LABEL, Superblock};
 use std::fs::File;
@@ -6,13 +6,13 @@ use std::io;
 use std::path::Path;
 use std::process::Command;
 
-/// How much from the start must be zeros for a partition to count as blank, in bytes: all of the `state` partition of an image
-/// file. Less may be what is left of a file system.
+/// How much from the start must be zeros for a partition to count as blank, in bytes: all of the `state` partition of
+/// an image file. Fewer zeros may be part of a damaged file system.
 const BLANK: u64 = 64 << 20;
-/// Read at a time.
+/// Bytes per read.
 const PIECE: usize = 1 << 20;
 
-/// What a partition holds.
+/// The contents of a partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Contents {
     /// Nothing.
@@ -21,7 +21,7 @@ pub(crate) enum Contents {
     Ext4(Superblock),
     /// A file system of ours whose superblock is damaged; this backup of it is sound.
     Damaged(Backup),
-    /// Something else, in words.
+    /// Anything else, described in words.
     Foreign(String),
 }
 
@@ -32,7 +32,7 @@ impl Contents {
     }
 }
 
-/// What `blkid` found.
+/// The result of `blkid`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Found {
     Nothing,
@@ -42,13 +42,13 @@ enum Found {
     Other(String),
 }
 
-/// Looks at `device`. If it is `marked` as not yet formatted and nothing is found on it, it counts as blank.
+/// Examines `device`. If it is `marked` as not yet formatted and nothing is found on it, it counts as blank.
 ///
 /// # Errors
 /// When it cannot be read, or `blkid` cannot be run.
 pub(crate) fn contents(device: &Path, marked: bool) -> io::Result<Contents> {
     let file = File::open(device)?;
-    // blkid does not tell a device that cannot be read from one with nothing on it.
+    // blkid does not distinguish an unreadable device from an empty one.
     ext4::read(&file, 0, PIECE)?;
     match blkid(device)? {
         Found::Other(what) => Ok(Contents::Foreign(what)),
@@ -57,7 +57,7 @@ pub(crate) fn contents(device: &Path, marked: bool) -> io::Result<Contents> {
     }
 }
 
-/// `ours` is an error if it has another label, which may be due to damage that `blkid` does not see.
+/// `ours` is an error if the label differs, which may be due to damage that `blkid` does not see.
 fn ext4(file: &File, ours: Result<(), String>) -> io::Result<Contents> {
     let superblock = ext4::superblock(file)?;
     Ok(match (superblock, ours) {
@@ -82,7 +82,8 @@ fn unrecognized(file: &File, marked: bool) -> io::Result<Contents> {
     Ok(ext4::remains(file, zeros).map_or_else(unknown, Contents::Damaged))
 }
 
-/// How many zeros `file` begins with, in bytes; `BLANK` at most, and if it is shorter and all zeros.
+/// The number of zero bytes at the start of `file`; at most `BLANK`, and `BLANK` if the file is shorter and all
+/// zeros.
 fn zeros(file: &File) -> io::Result<u64> {
     let pieces = 0..BLANK / PIECE as u64;
     for at in pieces.map(|piece| piece * PIECE as u64) {
@@ -114,7 +115,7 @@ fn blkid(device: &Path) -> io::Result<Found> {
     }
 }
 
-/// What `blkid --output export` says, a `KEY=VALUE` a line.
+/// Parses the output of `blkid --output export`, one `KEY=VALUE` per line.
 fn found(text: &str) -> Found {
     let value = |key: &str| {
         text.lines()
@@ -131,7 +132,7 @@ fn found(text: &str) -> Found {
             }
         }
         (None, _, Some(kind)) => Found::Other(format!("a partition table ({kind})")),
-        // What it knows of the partition, not of what is on it.
+        // These lines are about the partition, not its contents.
         (None, _, None) if text.lines().all(is_about_partition) => Found::Nothing,
         (None, _, None) => Found::Other("content that blkid does not name".to_owned()),
     }

@@ -1,4 +1,4 @@
-//! A partition and the disk it is on, as sysfs knows them.
+//! A partition and the disk it is on, according to sysfs.
 
 use rustix::ioctl::{self, Ioctl, IoctlOutput, Opcode};
 use std::ffi::c_void;
@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::{fs, io, mem};
 
-/// Sysfs counts in these, whatever the disk's own sectors are.
+/// The unit of sysfs, whatever the size of the disk's own sectors.
 const SECTOR: u64 = 512;
 
 /// A partition; lengths and positions in bytes.
@@ -15,7 +15,7 @@ pub(crate) struct Partition {
     /// The device of the whole disk.
     pub(crate) disk: PathBuf,
     pub(crate) disk_size: u64,
-    /// The disk's logical sector.
+    /// The size of the disk's logical sectors.
     pub(crate) sector: u64,
     /// Counted from 1.
     pub(crate) number: u32,
@@ -62,7 +62,7 @@ impl Partition {
             data: &raw mut change,
         });
         // SAFETY: the opcode is BLKPG, whose argument is a `blkpg_ioctl_arg`; what it points to
-        // lives until the call is over.
+        // lives until the call returns.
         unsafe { ioctl::ioctl(disk, request)? };
         Ok(())
     }

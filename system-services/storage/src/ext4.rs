@@ -1,5 +1,5 @@
-//! What decides about an ext4: its superblock, and whether the rest is there when the superblock is not
-//! (kernel documentation, `filesystems/ext4/globals.rst`).
+//! Examines an ext4: its superblock and, if that is damaged, whether the rest is there (kernel documentation,
+//! `filesystems/ext4/globals.rst`).
 
 use crc::{CRC_32_ISCSI, Crc};
 use std::fs::File;
@@ -33,10 +33,10 @@ const BACKUPS: [Backup; 4] = [
     },
 ];
 
-/// What matters of a sound superblock.
+/// The relevant fields of a sound superblock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Superblock {
-    /// Unmounted in order, no error recorded.
+    /// Cleanly unmounted, no error recorded.
     pub(crate) clean: bool,
     pub(crate) blocks: u64,
     /// Bytes.
@@ -59,11 +59,11 @@ pub(crate) fn superblock(device: &File) -> io::Result<Option<Superblock>> {
     read(device, OFFSET, LENGTH).map(|bytes| Superblock::parse(&bytes))
 }
 
-/// The backup superblock by which a file system of ours can be repaired whose own superblock is damaged.
+/// The backup superblock from which a file system of ours can be repaired if its own superblock is damaged.
 ///
-/// A backup alone proves nothing: it also survives below whatever the partition was given to later. So the descriptors after
-/// the superblock must be sound too, or `zeros` from the start on, which are nobody's data; and so must the root
-/// directory's inode.
+/// A backup alone proves nothing: it also survives underneath anything that was later written to the partition. So
+/// the descriptors after the superblock must be sound too, or lie within the `zeros` bytes of zeros at the start,
+/// which are not data. The root directory's inode must be sound as well.
 pub(crate) fn remains(file: &File, zeros: u64) -> Option<Backup> {
     let size = size(file).ok()?;
     BACKUPS.into_iter().find(|backup| {
@@ -78,7 +78,7 @@ pub(crate) fn remains(file: &File, zeros: u64) -> Option<Backup> {
     })
 }
 
-/// In bytes, of a block device too.
+/// The size in bytes, also of a block device.
 pub(crate) fn size(mut file: &File) -> io::Result<u64> {
     file.seek(SeekFrom::End(0))
 }
@@ -130,7 +130,7 @@ fn has_our_label(superblock: &[u8]) -> bool {
 /// The block groups that a superblock describes.
 #[derive(Debug, Clone, Copy)]
 struct Groups {
-    /// Where every checksum begins.
+    /// The initial value of every checksum.
     seed: u32,
     block_size: u64,
     /// The block after this one holds the descriptors.
@@ -166,8 +166,8 @@ impl Groups {
         })
     }
 
-    /// Whether the first group is on `file`, or was before `zeros` bytes of zeros took its place. The backup superblock is at
-    /// `backup`, in bytes.
+    /// Whether the first group is on `file`, or was before `zeros` bytes of zeros overwrote it. The backup superblock
+    /// is at `backup`, in bytes.
     fn are_there(&self, file: &File, backup: u64, zeros: u64) -> bool {
         let own = (self.first_block + 1) * self.block_size;
         let copy = backup + self.block_size;
@@ -178,7 +178,7 @@ impl Groups {
         table.is_some_and(|table| self.has_root(file, table))
     }
 
-    /// Where the first group's inodes are, in bytes, by the descriptor at `at` if that is sound.
+    /// Where the first group's inodes are, in bytes, according to the descriptor at `at` if that is sound.
     fn inode_table(&self, file: &File, at: u64) -> Option<u64> {
         const CHECKSUM: usize = 0x1e;
         let mut bytes = read(file, at, self.descriptor).ok()?;
@@ -221,7 +221,7 @@ impl Groups {
     }
 }
 
-/// CRC-32C that goes on from `seed`, without the usual last inversion.
+/// CRC-32C that continues from `seed`, without the usual final inversion.
 fn crc32c(seed: u32, bytes: &[u8]) -> u32 {
     static CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
     let mut digest = CRC.digest_with_initial(seed.reverse_bits());

@@ -1,9 +1,7 @@
-//! The GUID partition table, as far as making one partition larger needs it (UEFI
-//! specification, section 5.3).
+//! The GUID partition table, as far as growing one partition needs it (UEFI specification, section 5.3).
 //!
-//! The crate `gpt` writes entry by entry without an order. Here the backup is on disk in full
-//! before the primary is touched, and the primary is one write: whenever the power fails, one of
-//! the two is whole.
+//! The crate `gpt` writes entry by entry in no particular order. Here the backup is completely on disk before the
+//! primary is touched, and the primary is one write, so one of the two is intact whenever the power fails.
 
 use crc::{CRC_32_ISO_HDLC, Crc};
 use std::fmt;
@@ -26,7 +24,7 @@ mod header {
     pub(super) const ENTRY_COUNT: usize = 80;
     pub(super) const ENTRY_LENGTH: usize = 84;
     pub(super) const ENTRIES_CRC: usize = 88;
-    /// The least length of a header.
+    /// The minimum length of a header.
     pub(super) const LEAST: usize = 92;
 }
 
@@ -35,14 +33,15 @@ mod entry {
     pub(super) const FIRST: usize = 32;
     pub(super) const LAST: usize = 40;
     pub(super) const ATTRIBUTES: usize = 48;
-    /// The least length of an entry.
+    /// The minimum length of an entry.
     pub(super) const LEAST: usize = 128;
 }
 
-/// The protective MBR's one partition, in bytes from the start of the disk, and where its length in sectors stands.
+/// The protective MBR's only partition, in bytes from the start of the disk, and the position of its length in
+/// sectors.
 const PROTECTIVE: usize = 446;
 const PROTECTIVE_LENGTH: usize = PROTECTIVE + 12;
-/// Where the signature of an MBR stands.
+/// The position of an MBR's signature.
 const SIGNATURE: usize = 510;
 
 /// One of the two copies of a table.
@@ -66,7 +65,7 @@ impl fmt::Display for Place {
 /// A table that was read from a disk and found sound. Positions are in logical sectors.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Table {
-    /// Where it was read.
+    /// Where it was read from.
     place: Place,
     sector: usize,
     /// The protective MBR and the header, a sector each.
@@ -76,7 +75,7 @@ pub(crate) struct Table {
     entry_length: usize,
 }
 
-/// Where a partition lies, both ends included.
+/// The sectors of a partition, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Extent {
     pub(crate) first: u64,
@@ -133,7 +132,7 @@ impl Table {
         })
     }
 
-    /// The copy of this table on `disk` that is damaged and can be written anew.
+    /// The copy of this table on `disk` that is damaged and can be rewritten.
     ///
     /// # Errors
     /// When the disk cannot be read.
@@ -143,7 +142,7 @@ impl Table {
         }
         let at = get64(&self.header, header::OTHER);
         let sectors = disk_size(disk)? / self.sector as u64;
-        // Not where it belongs: the disk was made smaller, or a partition is in its place.
+        // There is no valid place for it: the disk was made smaller, or a partition is in its place.
         if at >= sectors || self.last_used() + self.entry_sectors() >= at {
             return Ok(None);
         }
@@ -161,7 +160,7 @@ impl Table {
             .unwrap_or_default()
     }
 
-    /// Where partition `number`, counted from 1, lies.
+    /// The extent of partition `number`, counted from 1.
     pub(crate) fn extent(&self, number: u32) -> Option<Extent> {
         let entry = self.entry(number)?;
         Some(Extent {
@@ -178,7 +177,7 @@ impl Table {
         attributes.is_some_and(|attributes| attributes & MARK != 0)
     }
 
-    /// Marks partition `number` as not yet formatted, or takes the mark back.
+    /// Marks partition `number` as not yet formatted, or removes the mark.
     pub(crate) fn set_marked(&mut self, number: u32, marked: bool) {
         let Some(entry) = self.entry_mut(number) else {
             return;
@@ -188,8 +187,8 @@ impl Table {
         set64(entry, entry::ATTRIBUTES, others | mark);
     }
 
-    /// The last sector that partition `number` could reach on a disk of `sectors` sectors; `None`
-    /// if another partition is in the way. The end is on a whole MiB.
+    /// The last sector that partition `number` could reach on a disk of `sectors` sectors; `None` if another
+    /// partition is in the way. The end is aligned to a MiB.
     pub(crate) fn room(&self, number: u32, sectors: u64) -> Option<u64> {
         let own = self.extent(number)?;
         let count = (self.entries.len() / self.entry_length) as u32;
@@ -207,7 +206,7 @@ impl Table {
             .map(|end| end - 1)
     }
 
-    /// Ends partition `number` at sector `last`, and the table with a disk of `sectors` sectors.
+    /// Makes partition `number` end at sector `last`, and adapts the table to a disk of `sectors` sectors.
     pub(crate) fn set_last(&mut self, number: u32, last: u64, sectors: u64) {
         let last_usable = self.last_usable(sectors);
         if let Some(entry) = self.entry_mut(number) {
@@ -238,7 +237,7 @@ impl Table {
         disk.sync_all()
     }
 
-    /// The header as it is at sector `own`.
+    /// The header for sector `own`.
     fn header_at(&self, own: u64, other: u64, entries: u64) -> Vec<u8> {
         let mut header = self.header.clone();
         set64(&mut header, header::OWN, own);
@@ -309,7 +308,7 @@ fn protect(mbr: &mut [u8], sectors: u64) {
     mbr[SIGNATURE..][..2].copy_from_slice(&[0x55, 0xaa]);
 }
 
-/// A disk of more than 2 TiB says 2^32 - 1 in its protective MBR.
+/// The protective MBR of a disk of more than 2 TiB contains 2^32 - 1.
 fn protective_length(sectors: u64) -> u32 {
     u32::try_from(sectors - 1).unwrap_or(u32::MAX)
 }

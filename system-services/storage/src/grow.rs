@@ -26,7 +26,7 @@ pub(crate) fn is_marked(partition: &Partition) -> io::Result<bool> {
     Ok(read(partition)?.is_marked(partition.number))
 }
 
-/// Repairs the partition table from the one of its two copies that is sound.
+/// Repairs the partition table from whichever of its two copies is sound.
 ///
 /// # Errors
 /// When neither is, or the disk cannot be read or written.
@@ -41,10 +41,11 @@ pub(crate) fn repair(partition: &Partition) -> io::Result<()> {
     Ok(())
 }
 
-/// Grows `partition` to the end of its disk, and marks it there as not yet formatted if it is about to be (`formats`).
+/// Grows `partition` to the end of its disk, and marks it as not yet formatted if it is about to be formatted
+/// (`formats`).
 ///
 /// # Errors
-/// When the table cannot be read or written, or the kernel does not take the new length.
+/// When the table cannot be read or written, or the kernel does not accept the new length.
 pub(crate) fn partition(partition: &Partition, formats: bool) -> io::Result<()> {
     let mut table = read(partition)?;
     let grown = grow(&mut table, partition);
@@ -61,7 +62,7 @@ pub(crate) fn partition(partition: &Partition, formats: bool) -> io::Result<()> 
     }
 }
 
-/// Takes the mark of `partition` back.
+/// Removes the mark of `partition`.
 ///
 /// # Errors
 /// When the table cannot be read or written.
@@ -76,7 +77,7 @@ fn read(partition: &Partition) -> io::Result<Table> {
     Table::read(&disk, partition.sector, partition.disk_size)
 }
 
-/// Grows the partition in `table`; its new length in bytes, if it is worth it.
+/// Grows the partition in `table`. Returns its new length in bytes, if growing it is worth it.
 fn grow(table: &mut Table, partition: &Partition) -> Option<u64> {
     let sectors = partition.disk_size / partition.sector;
     let own = table.extent(partition.number)?;
@@ -109,8 +110,8 @@ fn is_short(found: Superblock, length: u64) -> bool {
         <= length
 }
 
-/// Resizes the file system while it is mounted, where nobody else sees it: the kernel journals
-/// each step, while `resize2fs` on an unmounted one must not be interrupted.
+/// Resizes the file system while it is mounted, at no path: the kernel journals each step, whereas `resize2fs` on an
+/// unmounted one must not be interrupted.
 fn resize(device: &Path, blocks: u64) -> io::Result<()> {
     let root = mount(device)?;
     const RESIZE: rustix::ioctl::Opcode = opcode::write::<u64>(b'f', 16);
@@ -121,7 +122,7 @@ fn resize(device: &Path, blocks: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// The root of the ext4 on `device`, mounted nowhere; unmounted when it is closed.
+/// The root of the ext4 on `device`, mounted at no path; unmounted when it is closed.
 fn mount(device: &Path) -> io::Result<OwnedFd> {
     let context = fsopen("ext4", FsOpenFlags::FSOPEN_CLOEXEC)?;
     fsconfig_set_string(&context, "source", device)?;

@@ -8,15 +8,16 @@
 //! | our ext4, its superblock damaged | `e2fsck -y` with a backup superblock |
 //! | anything else | reported and left alone |
 //!
-//! Ours is an ext4 with the label `state`. The mark is bit 48 of the partition's attributes: an image has it, so that a
-//! partition counts as new even if whatever wrote the image skipped its zeros, and it stays until `mkfs.ext4` has ended.
-//! It never outweighs what is found.
+//! Our ext4 has the label `state`. The mark is bit 48 of the partition's attributes. An image has it set, so that a
+//! partition counts as new even if the program that wrote the image skipped its zeros; it stays until `mkfs.ext4` has
+//! finished. Recognised contents always take precedence over it.
 //!
-//! Where the disk has room after the partition the partition is grown to its end, and the file system with it, online,
-//! because the kernel's journal makes that safe against a power cut. A damaged partition table is repaired from its copy.
+//! If the disk has room after the partition, the partition is grown to the disk's end, and the file system with it,
+//! online, because the kernel's journal makes that safe against a power cut. A damaged partition table is repaired
+//! from its copy.
 //!
-//! Exit status 0 means that there is a clean ext4, which the next boot will not format again; otherwise PID 1 goes on
-//! with memory.
+//! Exit status 0 means that there is a clean ext4, which the next boot will not format again; otherwise PID 1
+//! continues with memory.
 
 mod contents;
 mod disk;
@@ -34,7 +35,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Where PID 1 says which partition holds the state.
+/// The variable in which PID 1 names the partition that holds the state.
 const DEVICE: &str = "STATE_DEVICE";
 
 fn main() -> ExitCode {
@@ -70,8 +71,8 @@ fn prepare(device: &Path) -> io::Result<()> {
     finish(device, partition.filter(|_| marked || formats))
 }
 
-/// Clears the mark of `marked`, and grows the clean ext4 on `device`. Under a mark that stays, a file system that is damaged
-/// later would count as blank, so nothing may be written there before.
+/// Clears the mark of `marked`, and grows the clean ext4 on `device`. If the mark stayed, a file system that is
+/// damaged later would count as blank, so nothing may be written before it is cleared.
 fn finish(device: &Path, marked: Option<&Partition>) -> io::Result<()> {
     if let Some(partition) = marked {
         grow::unmark(partition).map_err(|error| {
@@ -82,7 +83,8 @@ fn finish(device: &Path, marked: Option<&Partition>) -> io::Result<()> {
     Ok(())
 }
 
-/// An ext4 under a mark may be one that `mkfs.ext4` did not finish, so it is checked whatever its superblock says.
+/// An ext4 on a marked partition may be one that `mkfs.ext4` did not finish, so it is checked whatever its superblock
+/// says.
 fn leave_clean(device: &Path, contents: Contents, marked: bool) -> io::Result<()> {
     match contents {
         Contents::Blank => tools::make(device),
@@ -96,8 +98,7 @@ fn leave_clean(device: &Path, contents: Contents, marked: bool) -> io::Result<()
     }
 }
 
-/// Reports what failed and goes on: the machine is better off with a partition as it is than
-/// without one.
+/// Reports what failed and continues: the machine is better off with a partition as it is than without one.
 fn tolerate<T>(what: &str, result: io::Result<T>) -> Option<T> {
     result
         .inspect_err(|error| say(&format!("cannot {what}: {error}")))

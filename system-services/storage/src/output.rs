@@ -1,24 +1,23 @@
-//! What `e2fsck` writes: its progress for the console, and as much else as the kernel's log can hold.
+//! The output of `e2fsck`: its progress for the console, and as much of the rest as the kernel's log can hold.
 
 use std::time::{Duration, Instant};
 
-/// So many lines of one program are kept: a badly damaged file system makes it write hundreds of thousands.
+/// The most lines of one program to log: a badly damaged file system makes it write hundreds of thousands.
 const LINES: u64 = 500;
-/// A line may be as long as a record of the kernel's log.
+/// The longest line, as long as a record of the kernel's log.
 const LENGTH: usize = 900;
-/// Between two reports of progress.
+/// The time between two reports of progress.
 const INTERVAL: Duration = Duration::from_secs(10);
 /// `e2fsck` works in this many passes.
 const PASSES: u64 = 5;
 
-/// The output of one program.
 #[derive(Debug)]
 pub(crate) struct Output {
     lines: u64,
     reported: Instant,
 }
 
-/// What is to be done with a line.
+/// What to do with a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Line {
     /// For the log.
@@ -36,7 +35,7 @@ impl Output {
         }
     }
 
-    /// Takes in a line that came at `now`.
+    /// Handles a line that arrived at `now`.
     pub(crate) fn line(&mut self, bytes: &[u8], now: Instant) -> Line {
         let text = String::from_utf8_lossy(bytes);
         if let Some(progress) = progress(&text) {
@@ -57,7 +56,7 @@ impl Output {
         Line::Progress(text)
     }
 
-    /// How many lines were not kept.
+    /// How many lines were not logged.
     pub(crate) fn left_out(&self) -> u64 {
         self.lines.saturating_sub(LINES)
     }

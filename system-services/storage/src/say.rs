@@ -1,4 +1,4 @@
-//! Messages to the kernel's log: this service runs before there is another one.
+//! Messages to the kernel's log: this service runs before the log service.
 
 use std::io::{self, Write};
 
@@ -12,8 +12,8 @@ pub(crate) fn note(text: &str) {
     record("<6>", text);
 }
 
-/// Each write is a record of its own. The service's name stands in front because nothing else would tell.
+/// Each write is a record of its own. It begins with the service's name because nothing else identifies the service.
 fn record(level: &str, text: &str) {
-    // There is no other place to report that this fails.
+    // There is nowhere else to report a failure.
     let _ = io::stderr().write_all(format!("{level}storage: {text}\n").as_bytes());
 }

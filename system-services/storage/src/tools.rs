@@ -11,8 +11,8 @@ use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Instant;
 
-/// Exit status of `e2fsck(8)`, a sum of bits: nothing to do, corrected, corrected and must be
-/// mounted anew. Above: errors are left, or it could not work.
+/// Exit status of `e2fsck(8)`, a sum of bits: nothing to do, corrected, corrected and must be remounted. Above this,
+/// errors remain or it could not run.
 const CORRECTED: i32 = 3;
 
 /// Makes an ext4 with our label.
@@ -23,9 +23,9 @@ pub(crate) fn make(device: &Path) -> io::Result<()> {
     let size = ext4::size(&File::open(device)?)?;
     let mut mkfs = Command::new("/usr/sbin/mkfs.ext4");
     mkfs.args(["-q", "-F", "-L", LABEL])
-        // Kept back from all but those with CAP_SYS_RESOURCE; PID 1 mounts it so that it is not root's.
+        // Reserved for processes with CAP_SYS_RESOURCE; PID 1 mounts it so that the reserve is not root's.
         .args(["-m", &reserved_percent(size).to_string()])
-        // As for a large disk, whatever size it has now: it may grow.
+        // As for a large disk, because a small one may grow.
         .args(["-b", "4096", "-i", &bytes_per_inode(size).to_string()])
         .args(["-e", "remount-ro"])
         // The kernel zeroes inode tables later, in the background. Old blocks in the journal fail
@@ -38,8 +38,8 @@ pub(crate) fn make(device: &Path) -> io::Result<()> {
     }
 }
 
-/// How many bytes there are for each inode on a device of `size` bytes. An ext4 has less than 2^32 inodes, and grows with the
-/// ratio that it was made with: there is room for at least four times the size.
+/// Bytes per inode on a device of `size` bytes. An ext4 has fewer than 2^32 inodes and keeps its ratio when it grows,
+/// so the ratio leaves room for at least four times the size.
 fn bytes_per_inode(size: u64) -> u64 {
     let mut ratio = 16 << 10;
     while size / ratio > 1 << 30 {
@@ -48,14 +48,14 @@ fn bytes_per_inode(size: u64) -> u64 {
     ratio
 }
 
-/// What is kept back of a device of `size` bytes, in percent: a hundredth, but 16 MiB at least and 1 GiB at most. A start of
-/// the engine on a full disk takes less than a MiB.
+/// The reserve on a device of `size` bytes, in percent: a hundredth, but at least 16 MiB and at most 1 GiB. A start
+/// of the engine on a full disk takes less than a MiB.
 fn reserved_percent(size: u64) -> f64 {
     let bytes = (size / 100).clamp(16 << 20, 1 << 30);
     (bytes as f64 * 100.0 / size.max(1) as f64).min(10.0)
 }
 
-/// Corrects what can be corrected without a doubt, then, as nobody is there to ask, the rest.
+/// Corrects what can be corrected safely, then, because there is no operator to ask, the rest.
 ///
 /// # Errors
 /// When the file system is not clean afterwards.
@@ -69,7 +69,7 @@ pub(crate) fn check(device: &Path) -> io::Result<()> {
     }
 }
 
-/// Corrects whatever can be corrected, from `backup` if there is one, even if the superblock says that there is nothing.
+/// Corrects whatever can be corrected, from `backup` if there is one, even if the superblock reports no errors.
 ///
 /// # Errors
 /// When the file system is not clean afterwards.
@@ -88,7 +88,7 @@ pub(crate) fn repair(device: &Path, backup: Option<Backup>) -> io::Result<()> {
 }
 
 fn e2fsck(device: &Path, options: &[&str]) -> io::Result<()> {
-    // Its progress goes to the same pipe as its words.
+    // Its progress goes to the same pipe as its other output.
     let progress = ["-C", "1"];
     let mut e2fsck = Command::new("/usr/sbin/e2fsck");
     let status = run(e2fsck.args(progress).args(options).arg(device))?;
@@ -118,7 +118,7 @@ fn run(command: &mut Command) -> io::Result<ExitStatus> {
     let mut child = command
         .spawn()
         .map_err(|error| failed(command.get_program(), error))?;
-    // Ours of the pipe's ends, or the pipe would never end.
+    // Closes our copies of the pipe's write end; otherwise the pipe would never end.
     command.stdout(Stdio::null()).stderr(Stdio::null());
     let lines = BufReader::new(File::from(output))
         .split(b'\n')

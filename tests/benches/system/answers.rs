@@ -1,16 +1,16 @@
-//! What the guests answer. Pure.
+//! Parses what the guests print. Pure.
 
 use anyhow::{Context, Result};
 
-/// What the guest's scripts start while they look; not the system's own.
+/// Processes that the measuring scripts start; not part of the system.
 const OURS: &[&str] = &["busybox", "containerd-shim", "docker"];
 
-/// An idle system, in bytes and a number.
+/// An idle system: bytes of memory, and a count.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Idle {
     /// MemTotal − MemAvailable.
     pub(crate) memory: f64,
-    /// Of user space, with the session that counts them.
+    /// Of user space, including the session that counts them.
     pub(crate) processes: f64,
 }
 
@@ -46,7 +46,7 @@ pub(crate) fn pid1_rss(text: &str) -> Result<f64> {
     Ok(number(text, "VmRSS")? * 1024.0)
 }
 
-/// The seconds between two readings of a clock on each line.
+/// Seconds between the two clock readings on each `Run` line.
 pub(crate) fn durations(text: &str) -> Vec<f64> {
     let duration = |line: &str| {
         let (start, end) = line.strip_prefix("Run ")?.split_once(' ')?;
@@ -55,10 +55,10 @@ pub(crate) fn durations(text: &str) -> Vec<f64> {
     text.lines().filter_map(duration).collect()
 }
 
-/// The first number behind `key`.
+/// The first number after `key`.
 ///
 /// # Errors
-/// There is none.
+/// No line has one.
 pub(crate) fn number(text: &str, key: &str) -> Result<f64> {
     let mut values = text
         .lines()

@@ -1,5 +1,5 @@
-//! The least that makes a container: `clone3`, a bundle's mounts, `pivot_root`, `execve`. Without a cgroup, a
-//! user namespace, rights, limits, a filter or `/dev` filled; nothing is said of what fails.
+//! A minimal container: `clone3`, a bundle's mounts, `pivot_root`, `execve`. No cgroup, user namespace, rights,
+//! limits, filter or `/dev` nodes, and failures are not explained.
 
 use std::convert::Infallible;
 use std::ffi::CString;
@@ -15,7 +15,7 @@ use nix::unistd::{Pid, chdir, execve, mkdir, pipe2, pivot_root, read};
 use tare_container::Bundle;
 
 const NONE: Option<&str> = None;
-/// Those that every service has of its own, unless it names them.
+/// Every service gets its own of each, except for host namespaces that it names.
 const NAMESPACES: libc::c_int = libc::CLONE_NEWNS
     | libc::CLONE_NEWNET
     | libc::CLONE_NEWPID
@@ -23,7 +23,7 @@ const NAMESPACES: libc::c_int = libc::CLONE_NEWNS
     | libc::CLONE_NEWUTS
     | libc::CLONE_NEWCGROUP;
 
-/// A container, ready to be made.
+/// A container, ready to start.
 #[derive(Debug)]
 pub(crate) struct Bare {
     rootfs: String,
@@ -41,7 +41,7 @@ struct Mount {
 }
 
 impl Bare {
-    /// What `bundle` says, as far as it matters here.
+    /// Takes from `bundle` what is needed here.
     ///
     /// # Errors
     /// The bundle has no program.
@@ -63,7 +63,7 @@ impl Bare {
     /// Starts it and waits until its program runs.
     ///
     /// # Errors
-    /// It does not.
+    /// The program does not start.
     pub(crate) fn start(&self) -> Result<Pid> {
         let (running, runs) = pipe2(OFlag::O_CLOEXEC)?;
         let pid = self.clone(runs)?;
@@ -78,17 +78,17 @@ impl Bare {
         let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
         args.flags = u64::from(NAMESPACES as u32);
         args.exit_signal = libc::SIGCHLD as u64;
-        // SAFETY: without a stack it is a fork, and this process has one thread.
+        // SAFETY: without a stack this is a fork, and this process has one thread.
         let child = unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of_val(&args)) };
         if Errno::result(child)? > 0 {
             return Ok(Pid::from_raw(
                 i32::try_from(child).map_err(|_| Errno::EOVERFLOW)?,
             ));
         }
-        // An error is one byte, success closes the pipe.
+        // On error one byte is written; on success `execve` closes the pipe.
         let _ = self.become_program();
         let _ = nix::unistd::write(&runs, b"!");
-        // SAFETY: it takes a number and does not return.
+        // SAFETY: `_exit` takes a number and does not return.
         unsafe { libc::_exit(127) }
     }
 

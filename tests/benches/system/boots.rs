@@ -12,7 +12,7 @@ use crate::options::Options;
 use crate::results::{FirstBoot, Results};
 use crate::systems::{Name, Systems};
 
-/// On a real CPU; the slowest peer needs a tenth of it.
+/// Timeout on a real CPU; the slowest peer needs a tenth of it.
 const PATIENCE: Duration = secs(60);
 
 /// Boots each system once to settle, and then in turn `options.runs` times.
@@ -37,7 +37,7 @@ pub(crate) fn measure(systems: &Systems, options: &Options, results: &mut Result
     Ok(())
 }
 
-/// A disk's first boot makes host keys, file systems and the engine's bridge: it does not count.
+/// A disk's first boot creates host keys, file systems and the engine's bridge, so it does not count.
 fn first_boot(
     name: Name,
     machine: &Machine,
@@ -66,7 +66,7 @@ fn boot(name: Name, machine: &Machine, results: &mut Results) -> Result<()> {
     results.add(name, Figure::Pid1, times.pid1);
     results.add(name, Figure::Ssh, times.ssh);
     results.add(name, Figure::Docker, times.docker);
-    // With firmware it is the same system, which needs no second look.
+    // With firmware it is the same system; no need to inspect it again.
     if name != Name::TareUefi {
         look_inside(name, &vm, results)?;
     }
@@ -76,7 +76,7 @@ fn boot(name: Name, machine: &Machine, results: &mut Results) -> Result<()> {
     Ok(())
 }
 
-/// When a boot came how far, in seconds since QEMU's start.
+/// Milestones of a boot, in seconds since QEMU's start.
 struct Times {
     pid1: f64,
     ssh: f64,
@@ -120,7 +120,7 @@ fn look_inside(name: Name, vm: &Vm, results: &mut Results) -> Result<()> {
     Ok(())
 }
 
-/// Powers the machine off and tells how long that took.
+/// Powers the machine off and returns how long that took.
 pub(crate) fn power_off(name: Name, vm: &Vm) -> Result<f64> {
     let start = vm.elapsed();
     name.request_power_off(vm)?;

@@ -1,4 +1,4 @@
-//! How long the start of a container takes, measured inside the floor, which has the same kernel as Tare.
+//! How long starting a container takes, measured inside the floor, which has the same kernel as Tare.
 
 use std::env;
 use std::fs::File;
@@ -13,9 +13,9 @@ use crate::launcher::Means;
 use crate::results::{Results, Starts};
 use crate::systems::{Name, Systems};
 
-/// Starts by each means.
+/// Counted starts by each means.
 const RUNS: usize = 20;
-/// Where this program is in the guest.
+/// Path of this program in the guest.
 const PROGRAM: &str = "/run/bench";
 
 /// Boots the floor once more and starts a container in it by every means.
@@ -44,7 +44,7 @@ pub(crate) fn measure(systems: &Systems, results: &mut Results) -> Result<()> {
     Ok(())
 }
 
-/// What the launcher has written of one means.
+/// The launcher's output for one means.
 fn starts_by(means: Means, text: &str) -> Result<Starts> {
     let prefix = format!("{}: ", means.label());
     let mut starts = Starts::default();

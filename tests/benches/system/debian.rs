@@ -39,10 +39,10 @@ const PACKAGES: &[&str] = &[
     "zstd",
 ];
 
-/// Names the interface by any of the rules that systemd has, as its network card may be found anywhere.
+/// Matches any name that systemd may give the interface, because its network card may be anywhere.
 const NETWORK: &str = "[Match]\nName=en* eth*\n\n[Network]\nDHCP=yes\n";
 
-/// mmdebstrap's last step: what an administrator would switch on.
+/// mmdebstrap's last step: enables what an administrator would enable.
 const ENABLE: &str = r#"--customize-hook=chroot "$1" systemctl enable systemd-networkd"#;
 
 /// The system and the archive it is made from.
@@ -90,7 +90,7 @@ impl Debian {
     }
 }
 
-/// Adds what lets the benchmark log in.
+/// Adds the key that lets the benchmark log in.
 ///
 /// # Errors
 /// As [`Extras::file`].
@@ -101,7 +101,7 @@ pub(crate) fn with_key(extras: Extras, key: &Key) -> Result<Extras> {
         .file("root/.ssh/authorized_keys", 0o600, keys)
 }
 
-/// Debian's packages, installed by their own scripts, as an archive; made anew when one of them is.
+/// Debian's packages, installed by their own scripts, as an archive; rebuilt when one of them changes.
 fn rootfs(cache: &Path, apt: &Apt<'_>, stage: &Stage) -> Result<PathBuf> {
     let debs = apt.solve(&words(PACKAGES))?;
     let hashes = debs.iter().map(|deb| deb.sha256.as_bytes());
@@ -120,7 +120,7 @@ fn rootfs(cache: &Path, apt: &Apt<'_>, stage: &Stage) -> Result<PathBuf> {
     Ok(folder.join("rootfs.tar"))
 }
 
-/// Takes kernel and initramfs out of the archive, as a boot loader would.
+/// Extracts kernel and initramfs from the archive, as a boot loader would.
 fn extract_boot(rootfs: &Path, folder: &Path) -> Result<()> {
     let mut archive = Archive::new(File::open(rootfs)?);
     for entry in archive.entries()? {

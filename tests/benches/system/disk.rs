@@ -1,4 +1,4 @@
-//! From archives to a disk with one ext4 filesystem, as any user can make one.
+//! Makes a disk with one ext4 filesystem from archives, without privileges.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -12,10 +12,10 @@ use tare_qemu::{Base, DiskFormat, Firmware};
 use crate::extras::join;
 use crate::tools::Tools;
 
-/// Of a peer's disk in bytes: room for its packages and some container images.
+/// Size of a peer's disk in bytes: room for its packages and some container images.
 pub(crate) const SIZE: u64 = 4 << 30;
 
-/// A folder of the cache, for what is made from certain inputs.
+/// A cache folder for output made from given inputs.
 pub(crate) struct Folder {
     kind: PathBuf,
     inputs: String,
@@ -30,10 +30,10 @@ impl Folder {
         }
     }
 
-    /// The folder, filled by `fill` if it is not there; those for other inputs are removed then.
+    /// Returns the folder. If it does not exist, `fill` fills it, and the folders for other inputs are removed.
     ///
     /// # Errors
-    /// Those of `fill`, and of moving folders about.
+    /// Those of `fill`, and of moving folders.
     pub(crate) fn make(&self, fill: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
         let done = self.kind.join(&self.inputs);
         if done.exists() {
@@ -51,16 +51,16 @@ impl Folder {
     }
 }
 
-/// One name for all `parts`.
+/// A single name for all `parts`.
 pub(crate) fn inputs<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
     let hashes = parts.into_iter().map(digest::bytes);
     digest::hex(hashes.collect::<Vec<_>>().as_flattened())
 }
 
-/// Makes the disk `path` from the archive `rootfs` and from `extras`, further archives.
+/// Makes the disk `path` from the archive `rootfs` and the further archives `extras`.
 ///
 /// # Errors
-/// An archive cannot be read, or mke2fs's failure.
+/// An archive cannot be read, or mke2fs fails.
 pub(crate) fn make(
     path: &Path,
     rootfs: &Path,

@@ -1,4 +1,4 @@
-//! Archives: files of our own, and one archive after the other.
+//! Makes archives of our own files, and joins archives.
 
 use std::io::{self, Read, Write};
 use std::process::Command;
@@ -10,19 +10,19 @@ use tare_image::progress::Stage;
 
 const RECORD: usize = 512;
 
-/// Files to be added to a root filesystem, all root's.
+/// Files to add to a root filesystem, all owned by root.
 pub(crate) struct Extras(Builder<Vec<u8>>);
 
 impl Extras {
-    /// None.
+    /// Without any files.
     pub(crate) fn new() -> Self {
         Self(Builder::new(Vec::new()))
     }
 
-    /// Adds a folder; its parent is one already.
+    /// Adds a folder. Its parent must already exist.
     ///
     /// # Errors
-    /// A path that is no path in an archive.
+    /// The path is not valid in an archive.
     pub(crate) fn folder(mut self, path: &str, mode: u32) -> Result<Self> {
         self.append(path, mode, EntryType::Directory, &[])?;
         Ok(self)
@@ -59,7 +59,7 @@ impl Extras {
 /// The files of a package, as an archive.
 ///
 /// # Errors
-/// dpkg-deb's failure.
+/// dpkg-deb fails.
 pub(crate) fn of_package(deb: &Deb, stage: &Stage) -> Result<Vec<u8>> {
     stage.output(
         Command::new("dpkg-deb")
@@ -68,10 +68,10 @@ pub(crate) fn of_package(deb: &Deb, stage: &Stage) -> Result<Vec<u8>> {
     )
 }
 
-/// Copies the archive `from` to `to`, without the empty records that would end what follows them.
+/// Copies the archive `from` to `to` without its trailing empty records, which would hide what follows them.
 ///
 /// # Errors
-/// One of them fails, or `from` is cut short.
+/// Reading or writing fails, or `from` is truncated.
 pub(crate) fn join(mut from: impl Read, to: &mut impl Write) -> io::Result<()> {
     let mut header = Header::new_old();
     loop {

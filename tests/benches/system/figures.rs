@@ -1,4 +1,4 @@
-//! What is measured of each system.
+//! What is measured on each system.
 
 /// A figure, in the order of the report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -13,7 +13,7 @@ pub(crate) enum Figure {
     PowerOff,
     /// MemTotal − MemAvailable when idle.
     Memory,
-    /// The same where the engine comes on demand and nobody has asked for it.
+    /// The same, with the engine on demand and not yet requested.
     MemoryOnDemand,
     /// Processes of user space when idle.
     Processes,
@@ -23,15 +23,15 @@ pub(crate) enum Figure {
     Pid1Rss,
     /// The same with a thousand services.
     Pid1RssMany,
-    /// What it has more after 10,000 restarts of services.
+    /// Its growth after 10,000 restarts of services.
     Growth,
-    /// How often it wakes up in 10 s of an idle machine.
+    /// Its wake-ups in 10 s on an idle machine.
     WakeUps,
-    /// From one start to the next of a thousand services, among the first hundred.
+    /// Between two starts of a thousand services, over the first hundred.
     StartFirst,
-    /// Among the last hundred.
+    /// Over the last hundred.
     StartLast,
-    /// The file that PID 1 runs.
+    /// PID 1's executable.
     Pid1Binary,
     /// `docker run --rm` of an image of one static program.
     DockerRun,
@@ -39,24 +39,24 @@ pub(crate) enum Figure {
     ImageRaw,
     /// The disk image, compressed.
     ImageZstd,
-    /// Files on the host's root that can be executed.
+    /// Executable files on the host's root.
     Executables,
-    /// Files on the host's root that give who runs them another user's or group's rights.
+    /// Files on the host's root that run with another user's or group's rights.
     Setuid,
 }
 
 /// How a figure is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unit {
-    /// Kept in seconds.
+    /// Stored in seconds.
     Seconds,
-    /// Kept in bytes.
+    /// Stored in bytes.
     Mebibytes,
-    /// Kept in bytes; what is small.
+    /// Stored in bytes; for small sizes.
     Kibibytes,
-    /// A number of things.
+    /// A whole number.
     Count,
-    /// A number that is not whole.
+    /// A fractional number.
     Rate,
 }
 

@@ -1,5 +1,5 @@
-//! The floor: Debian's packages on Tare's kernel, under a script that starts sshd and dockerd and nothing
-//! else. What it takes is the price of those two; what a system takes beyond is its own.
+//! The floor: Debian's packages on Tare's kernel, under a script that starts sshd and dockerd and nothing else. What
+//! it uses is the price of those two. Anything a system uses beyond that is its own price.
 
 use std::path::{Path, PathBuf};
 
@@ -17,16 +17,16 @@ use crate::extras::{Extras, of_package};
 use crate::systems::peer_cmdline;
 use crate::tools::Tools;
 
-/// What its PID 1 says first.
+/// How its PID 1's first line begins.
 pub(crate) const FIRST_WORDS: &str = "floor: PID 1";
-/// Where it has the container whose start is measured.
+/// Path of the bundle whose start is measured.
 pub(crate) const BUNDLE: &str = "/bench";
 const INIT: &str = include_str!("floor/init");
-/// What that container is.
+/// The description of that container.
 const SERVICE: &str = include_str!("floor/service.toml");
-/// For measurements inside it: another runtime, and the program in the containers.
+/// Used by measurements inside the floor: another runtime, and the program in the containers.
 const PACKAGES: &[&str] = &["busybox-static", "crun"];
-/// The floor has these.
+/// Packages that the floor already has.
 const ASSUMED: &[&str] = &[
     "libc6",
     "libcap2",
@@ -35,7 +35,7 @@ const ASSUMED: &[&str] = &[
     "libsystemd0",
 ];
 
-/// Its command line. Interfaces have the kernel's names: there is no udev.
+/// Its command line. Interfaces keep the kernel's names because there is no udev.
 pub(crate) fn cmdline() -> String {
     peer_cmdline("init=/floor-init")
 }
@@ -83,7 +83,7 @@ fn own_files(key: &Key, busybox: &Deb, stage: &Stage) -> Result<Vec<u8>> {
     add_bundle(extras, busybox, stage)?.bytes()
 }
 
-/// An OCI bundle as the image builder makes it of a service.
+/// An OCI bundle, as the image builder makes it from a service.
 fn add_bundle(extras: Extras, busybox: &Deb, stage: &Stage) -> Result<Extras> {
     let service: Service = toml::from_str(SERVICE).context("floor/service.toml")?;
     let users = Users::parse("root:x:0:0:root:/root:/bin/sh\n");
@@ -111,7 +111,7 @@ fn add_bundle(extras: Extras, busybox: &Deb, stage: &Stage) -> Result<Extras> {
     )
 }
 
-/// The one program of the package.
+/// The package's only program.
 fn program(busybox: &Deb, stage: &Stage) -> Result<Vec<u8>> {
     let archive = of_package(busybox, stage)?;
     for entry in tar::Archive::new(&archive[..]).entries()? {

@@ -1,4 +1,4 @@
-//! What the guests are asked and given.
+//! Commands and input for the guests.
 
 use std::io::Read;
 use std::path::Path;
@@ -9,15 +9,15 @@ use tare_qemu::Vm;
 
 /// Waits until the engine answers.
 pub(crate) const DOCKER_READY: &str = include_str!("guest/docker-ready.sh");
-/// Waits until nothing happens, then tells what is used.
+/// Waits until the guest is idle, then prints its memory and processes.
 pub(crate) const IDLE: &str = include_str!("guest/idle.sh");
 /// Starts a container three times.
 pub(crate) const DOCKER_RUN: &str = include_str!("guest/docker-run.sh");
-/// Tells the memory of each process.
+/// Prints the memory of each process.
 pub(crate) const PROCESSES: &str = include_str!("guest/processes.sh");
-/// Tells how PID 1 is, one `KEY VALUE` a line.
+/// Prints the status of PID 1, one `KEY VALUE` per line.
 pub(crate) const PID1: &str = r#"awk '{ sub(":", "", $1); print $1, $2 }' /proc/1/status"#;
-/// Tells the versions of what matters here.
+/// Prints the versions that matter here.
 pub(crate) const VERSIONS: &str =
     "uname -r; docker version --format 'Docker {{.Server.Version}}'; ssh -V 2>&1";
 
@@ -42,7 +42,7 @@ pub(crate) fn send(vm: &Vm, command: &str, mut input: impl Read) -> Result<()> {
     Ok(())
 }
 
-/// Gives the guest's engine the image `tare/bench`: the files of a package.
+/// Imports the files of a package into the guest's engine as the image `tare/bench`.
 ///
 /// # Errors
 /// dpkg-deb, ssh or docker fails.

@@ -1,4 +1,4 @@
-//! What lies on a host's root filesystem, outside containers.
+//! What is on a host's root filesystem, outside containers.
 
 use std::fs::{self, File, Metadata};
 use std::os::unix::fs::MetadataExt;
@@ -18,14 +18,14 @@ const SET_ID: u32 = 0o6000;
 /// Where Tare keeps the containers' root filesystems.
 const CONTAINERS: &str = "services";
 
-/// Numbers of files, and the size of PID 1's in bytes.
+/// File counts, and the size of PID 1's executable in bytes.
 #[derive(Debug, Default, Clone, Copy, PartialEq)]
 pub(crate) struct HostRoot {
-    /// Regular files that somebody may execute.
+    /// Regular files with any execute bit.
     pub(crate) executables: f64,
-    /// Those of them that change who runs them.
+    /// Those of them with setuid or setgid.
     pub(crate) setuid: f64,
-    /// The size of PID 1's program; 0 where that is a link, as systemd is mostly libraries.
+    /// The size of PID 1's executable; 0 if it is a link, because systemd is mostly libraries.
     pub(crate) pid1: f64,
 }
 
@@ -58,7 +58,7 @@ impl HostRoot {
     }
 }
 
-/// Of Tare's system image.
+/// Counts the files of Tare's system image.
 ///
 /// # Errors
 /// fsck.erofs cannot unpack it.
@@ -82,7 +82,7 @@ pub(crate) fn of_tare(
     Ok(root)
 }
 
-/// Of the root filesystem in an archive.
+/// Counts the files of a root filesystem in an archive.
 ///
 /// # Errors
 /// It cannot be read.

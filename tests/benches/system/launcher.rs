@@ -14,8 +14,8 @@ use tare_container::{Bundle, Launch, cgroup, launch};
 
 use crate::bare::Bare;
 
-/// The kernel takes namespaces and cgroups apart after their last process has ended: that is not to be the
-/// price of whoever starts next.
+/// The kernel tears down namespaces and cgroups after their last process has ended. The next start must not pay for
+/// that.
 const SETTLE: Duration = Duration::from_millis(300);
 
 /// A way to start a container; in the order of the report.
@@ -23,7 +23,7 @@ const SETTLE: Duration = Duration::from_millis(300);
 pub(crate) enum Means {
     /// The program alone, in no container.
     Exec,
-    /// The least that makes a container.
+    /// A minimal container.
     Bare,
     /// As Tare's PID 1 does.
     Tare,
@@ -48,7 +48,7 @@ impl Means {
         }
     }
 
-    /// Starts the container and waits for its end; when its program ran, if that can be seen.
+    /// Starts the container and waits for its end. Returns when its program started, if that can be observed.
     fn start(self, bundle: &Bundle, bare: &Bare) -> Result<Option<Instant>> {
         match self {
             Self::Exec => exec(bundle).map(|()| None),
@@ -60,11 +60,11 @@ impl Means {
     }
 }
 
-/// Starts the bundle at `path` `runs` times by each means and writes `MEANS: SECONDS` lines, with
-/// `SECONDS UNTIL IT RAN` behind where that is known.
+/// Starts the bundle at `path` `runs` times by each means and writes `MEANS: SECONDS` lines, followed by `SECONDS
+/// UNTIL IT RAN` if known.
 ///
 /// # Errors
-/// A container does not start or does not end well.
+/// A container does not start, or fails.
 pub(crate) fn run(path: &Path, runs: usize) -> Result<()> {
     let bundle = Bundle::load(path)?;
     let bare = Bare::of(&bundle)?;

@@ -1,8 +1,8 @@
-//! How fast lines get from `/dev/log` into a file: by Tare's log and by rsyslog, side by side in one guest.
+//! How fast Tare's log and rsyslog write lines from `/dev/log` to a file, side by side in one guest.
 //!
-//! Both run in containers of that guest, under the same kernel, and write to the same file system. The lines come from this
-//! program, in a container that sees the host: first it sends them, as fast as they are taken, then it waits for the last one to
-//! be in the file.
+//! Both run in containers of that guest, under the same kernel, and write to the same file system. The lines come
+//! from this program, in a container that sees the host. It sends them as fast as they are accepted, then waits until
+//! the last one is in the file.
 
 use std::env;
 use std::fs::{self, File};
@@ -22,22 +22,22 @@ use crate::guest::{DOCKER_READY, send};
 use crate::results::Results;
 use crate::systems::Name;
 
-/// Lines of a run, of about 130 bytes each in the file.
+/// Lines per run, each about 130 bytes in the file.
 pub(crate) const LINES: usize = 100_000;
-/// Runs that count, after one that does not.
+/// Counted runs, after one that does not count.
 const RUNS: usize = 9;
-/// Tare's log takes what a service may say at once and a second; rsyslog has no limit unless told.
+/// Tare's log limits a service's burst and rate by default; rsyslog does not.
 const USER_DATA: &str = "[log]\nrate = 0\n";
-/// Where this program is in the container.
+/// Path of this program in the container.
 const PROGRAM: &str = "bench";
 const CONFIGURATION: &str = "\
     module(load=\"imuxsock\" SysSock.Use=\"off\")\n\
     input(type=\"imuxsock\" Socket=\"/run/log.sock\")\n\
     *.* action(type=\"omfile\" file=\"/var/log/bench/rsyslog.log\")\n";
-/// For the last line to arrive.
+/// Timeout for the last line to arrive.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// Who keeps lines; in the order of the report.
+/// A log daemon; in the order of the report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Keeper {
     /// Tare's service `log`.
@@ -74,7 +74,7 @@ impl Keeper {
         }
     }
 
-    /// The folder and the file in it that is written.
+    /// The folder, and the name of the file that is written in it.
     fn file(self) -> (&'static Path, &'static str) {
         match self {
             Self::Tare => (Path::new("/proc/1/root/state/volumes/log"), "current.log"),
@@ -82,7 +82,7 @@ impl Keeper {
         }
     }
 
-    /// Sends all lines of a run and waits until they are kept.
+    /// Sends all lines of a run and waits until they are in the file.
     fn take(self, run: usize) -> Result<Kept> {
         let socket = UnixDatagram::unbound()?;
         socket.connect(self.socket()).context(self.socket())?;
@@ -121,22 +121,22 @@ impl Keeper {
     }
 }
 
-/// What the lines of a run have cost, in seconds.
+/// The cost of a run, in seconds.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Kept {
-    /// From the first line on its way to the last one in the file.
+    /// From sending the first line to the last one being in the file.
     pub(crate) took: f64,
-    /// Of a processor, in whoever kept them.
+    /// Processor time of the log daemon.
     pub(crate) processor: f64,
 }
 
 /// User and system time of the process with this name, in seconds (`proc_pid_stat(5)`).
 fn processor_time(name: &str) -> Result<f64> {
-    /// `USER_HZ`, the same on every machine of ours.
+    /// `USER_HZ`, the same on all our machines.
     const TICKS: f64 = 100.0;
     let name = format!("({name}) ");
     for entry in fs::read_dir("/proc")? {
-        // A process may end meanwhile.
+        // A process may exit meanwhile.
         let stat = fs::read_to_string(entry?.path().join("stat")).unwrap_or_default();
         if let Some((_, fields)) = stat.split_once(&name) {
             let fields: Vec<&str> = fields.split(' ').collect();
@@ -156,7 +156,7 @@ fn text(run: usize, number: usize) -> String {
     format!("run {run} line {number:06}: GET /index.html HTTP/1.1 200 5120 from 192.0.2.17")
 }
 
-/// Whether the last few lines of the file have `text`; there may be no file yet.
+/// Whether the end of the file contains `text`. The file may not exist yet.
 fn ends_with(path: &Path, text: &str) -> Result<bool> {
     const TAIL: u64 = 4096;
     let Ok(mut file) = File::open(path) else {
@@ -205,7 +205,7 @@ fn take_turns() -> Result<()> {
     Ok(())
 }
 
-/// Boots Tare once more and lets both take lines in turn.
+/// Boots Tare once more and lets both log daemons take lines in turn.
 ///
 /// # Errors
 /// A machine cannot be made, or a line is lost.
@@ -234,7 +234,7 @@ pub(crate) fn measure(tare: &Base, results: &mut Results) -> Result<()> {
     folder.remove()
 }
 
-/// What the container has written of one keeper.
+/// The container's output for one log daemon.
 fn kept_by(keeper: Keeper, said: &str) -> Result<Vec<Kept>> {
     let prefix = format!("{}: ", keeper.label());
     let lines = said.lines().filter_map(|line| line.strip_prefix(&prefix));

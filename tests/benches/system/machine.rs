@@ -11,7 +11,7 @@ use crate::systems::{Name, Systems};
 /// One line on the host and one on QEMU.
 ///
 /// # Errors
-/// A machine cannot be made, or QEMU not be started.
+/// A machine cannot be made, or QEMU cannot be started.
 pub(crate) fn describe(systems: &Systems) -> Result<String> {
     let cpus = thread::available_parallelism().map_or(1, usize::from);
     let (qemu, _) = systems.machine(Name::Floor)?.command();

@@ -1,9 +1,9 @@
-//! `cargo bench`: Tare beside what a user would pick instead, and beside the least that could do the
-//! same work, in one run on one machine.
+//! `cargo bench`: compares Tare with what a user would pick instead, and with the minimum that could do the same
+//! work, in one run on one machine.
 //!
-//! Three systems are booted in turn by the same QEMU: Tare (without and with firmware); Debian with
-//! systemd, OpenSSH and Docker; and the floor, which is the same Debian packages on Tare's kernel under a
-//! shell script. Nothing passes or fails by its timing: what is printed says which targets are met.
+//! Three systems are booted in turn by the same QEMU: Tare (without and with firmware); Debian with systemd, OpenSSH
+//! and Docker; and the floor, which is the same Debian packages on Tare's kernel under a shell script. Timings never
+//! fail the run; the report says which targets are met.
 
 mod answers;
 mod bare;
@@ -71,7 +71,7 @@ fn bench(options: &Options) -> Result<()> {
     let image = tare_image::build(&BuildOptions::default(), &progress)?;
     let cache = cache::root()?.join("bench");
     std::fs::create_dir_all(&cache)?;
-    // Two at once would measure each other.
+    // Two runs at once would distort each other.
     let _lock = cache::lock(&cache.join("lock"))?;
     let systems = Systems::make(&image, &cache, &progress)?;
     let mut results = Results::default();
@@ -86,7 +86,7 @@ fn bench(options: &Options) -> Result<()> {
     parts
 }
 
-/// What is measured in machines of its own. A part that fails does not cost the report what others found.
+/// Measurements with machines of their own. If one fails, the report still contains the others.
 fn inside(options: &Options, systems: &Systems, results: &mut Results) -> Result<()> {
     let mut parts = Vec::new();
     if options.wants(systems::Name::Floor) {

@@ -1,4 +1,4 @@
-//! The command line, after cargo's own.
+//! The command line, after cargo's own arguments.
 
 use std::path::PathBuf;
 
@@ -31,7 +31,7 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// Is `name` to be booted?
+    /// Whether `name` is to be booted.
     pub(crate) fn wants(&self, name: Name) -> bool {
         self.only.is_empty() || self.only.contains(&name)
     }

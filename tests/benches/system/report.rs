@@ -1,4 +1,4 @@
-//! The report: what is printed, and what `docs/benchmarks.md` says.
+//! The report, as printed and as written to `docs/benchmarks.md`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,9 +15,9 @@ use crate::systems::Name;
 use crate::tables::Table;
 use crate::targets::{TARGETS, ratio};
 
-/// What the figures mean and how they come about.
+/// What the figures mean and how they are measured.
 const PREFACE: &str = include_str!("preface.md");
-/// In place of what was not measured, or makes no sense.
+/// Shown for what was not measured, or does not apply.
 const NOTHING: &str = "–";
 
 /// The whole report.
@@ -39,7 +39,7 @@ pub(crate) fn text(results: &Results, machine: &str) -> String {
     text
 }
 
-/// Puts the report into the documentation.
+/// Writes the report into the documentation.
 ///
 /// # Errors
 /// The file cannot be written.
@@ -138,7 +138,7 @@ fn first_boots(results: &Results) -> String {
     table.text()
 }
 
-/// Processes of the same name are one line.
+/// Processes of the same name share a line.
 fn processes(results: &Results) -> String {
     let mut text = String::new();
     for (name, processes) in &results.processes {

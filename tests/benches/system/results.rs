@@ -12,17 +12,17 @@ use crate::systems::Name;
 #[derive(Debug, Default)]
 pub(crate) struct Results {
     figures: BTreeMap<(Name, Figure), Vec<f64>>,
-    /// Of the boot that does not count, on a disk that was never booted from.
+    /// Of the boot that does not count, on a disk never booted before.
     pub(crate) first_boots: BTreeMap<Name, FirstBoot>,
     /// Each process of an idle system and its PSS in bytes, from the last boot.
     pub(crate) processes: BTreeMap<Name, Vec<(String, f64)>>,
-    /// How long a container takes.
+    /// How long starting a container takes.
     pub(crate) containers: BTreeMap<Means, Starts>,
-    /// How long it takes to keep many lines.
+    /// How long logging many lines takes.
     pub(crate) logs: BTreeMap<Keeper, Vec<Kept>>,
-    /// What the systems say of their versions.
+    /// The versions that the systems report.
     pub(crate) versions: BTreeMap<Name, String>,
-    /// Boots of each system that count.
+    /// Counted boots per system.
     pub(crate) runs: usize,
 }
 
@@ -40,7 +40,7 @@ pub(crate) struct FirstBoot {
 pub(crate) struct Starts {
     /// To the end of its program.
     pub(crate) whole: Vec<f64>,
-    /// To the moment in which its program runs, where that can be seen.
+    /// To the start of its program, if that can be observed.
     pub(crate) until_exec: Vec<f64>,
 }
 
@@ -50,7 +50,7 @@ impl Results {
         self.figures.entry((name, figure)).or_default().push(value);
     }
 
-    /// What is known of a figure.
+    /// The spread of a figure.
     pub(crate) fn spread(&self, name: Name, figure: Figure) -> Option<Spread> {
         Spread::of(self.figures.get(&(name, figure))?)
     }
@@ -60,13 +60,13 @@ impl Results {
         self.spread(name, figure).map(|spread| spread.median)
     }
 
-    /// What is known of one of the costs of who keeps lines.
+    /// The spread of one cost of a log daemon.
     pub(crate) fn log(&self, keeper: Keeper, cost: fn(&Kept) -> f64) -> Option<Spread> {
         let costs: Vec<f64> = self.logs.get(&keeper)?.iter().map(cost).collect();
         Spread::of(&costs)
     }
 
-    /// What is known of a way to start a container.
+    /// The spread of one way to start a container.
     pub(crate) fn container(&self, means: Means) -> Option<Spread> {
         Spread::of(&self.containers.get(&means)?.whole)
     }

@@ -1,9 +1,9 @@
-//! The median of several measurements, and how far they lie apart.
+//! The median and the range of several measurements.
 
-/// What is reported of several measurements of one thing.
+/// What is reported for several measurements of one value.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Spread {
-    /// The middle one; of an even number, between the two in the middle.
+    /// The middle one; for an even number, the mean of the two in the middle.
     pub(crate) median: f64,
     /// The least.
     pub(crate) min: f64,

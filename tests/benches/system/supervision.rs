@@ -12,12 +12,12 @@ use crate::guest::{IDLE, PID1};
 use crate::results::Results;
 use crate::systems::{Name, Systems};
 
-/// In MiB: that of all systems, and for many containers, half of each of which is the kernel's.
+/// In MiB: that of all systems, and that for many containers, half of which is the kernel's.
 const MEMORY: u32 = 1024;
 const MEMORY_FOR_MANY: u32 = 2048;
-/// As many starts are averaged, at both ends.
+/// Starts averaged at each end.
 const GROUP: usize = 100;
-/// Restarts until PID 1's memory has settled, and those that are not to make it grow.
+/// Restarts until PID 1's memory has settled, and up to which it must not grow.
 const RESTARTS: (u64, u64) = (1000, 11_000);
 /// How long wake-ups are counted, in seconds.
 const IDLE_TIME: u32 = 60;
@@ -59,7 +59,7 @@ fn wake_ups(systems: &Systems, results: &mut Results) -> Result<f64> {
     Ok(wake_ups)
 }
 
-/// How often PID 1 goes to sleep in [`IDLE_TIME`], within one login: PID 1 reaps what others leave behind.
+/// How often PID 1 goes to sleep in [`IDLE_TIME`], within one login, because PID 1 also reaps orphans.
 fn switches(vm: &Vm) -> Result<f64> {
     let switches = "awk '/^voluntary_ctxt_switches:/ { print $2 }' /proc/1/status";
     let command = format!("sleep 5; {switches}; sleep {IDLE_TIME}; {switches}");
@@ -75,7 +75,7 @@ fn many(systems: &Systems, results: &mut Results) -> Result<(f64, f64)> {
         MEMORY_FOR_MANY,
         &format!("{QUIET}{}", enable_many(MANY)),
     )?;
-    // To list them is work for PID 1, too: seldom.
+    // Listing them is work for PID 1, too, so poll rarely.
     let all = format!(
         "until [ $(tare service list | grep -c '^many-[0-9]*  *ready ') = {MANY} ]; do sleep 5; done"
     );
@@ -92,7 +92,7 @@ fn many(systems: &Systems, results: &mut Results) -> Result<(f64, f64)> {
     Ok((first, last))
 }
 
-/// When each of the many services came up, in microseconds, in that order.
+/// When each of the many services became ready, in microseconds, sorted.
 fn ready(list: &str) -> Result<Vec<f64>> {
     let list: Value = serde_json::from_str(list).context("list of services")?;
     let services = list["services"].as_array().context("no services")?;
@@ -118,8 +118,8 @@ fn restarts(systems: &Systems, results: &mut Results) -> Result<f64> {
     Ok(growth)
 }
 
-/// PID 1's resident memory once its restless service has been started so often, in bytes. By whom may look at each page:
-/// the figure that everybody sees leaves out what each processor has counted last.
+/// PID 1's resident memory in bytes, once its restarting service has been started this often. A process that may read
+/// each page measures it: the world-readable figure omits the latest per-processor counts.
 fn rss_after(vm: &Vm, starts: u64) -> Result<f64> {
     let count = "tare service show --json t-again | sed -n 's/.*\"starts\": \\([0-9]*\\).*/\\1/p'";
     let wait = format!("until [ $({count}) -gt {starts} ]; do sleep 2; done");

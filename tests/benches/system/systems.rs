@@ -50,29 +50,29 @@ impl Name {
         }
     }
 
-    /// Asks it to power off, in the way that it listens to.
+    /// Asks it to power off, by the means it supports.
     ///
     /// # Errors
     /// QEMU is gone.
     pub(crate) fn request_power_off(self, vm: &Vm) -> Result<()> {
         match self {
-            // A script cannot hear the power button.
+            // A script cannot receive the power button.
             Self::Floor => vm.ctrl_alt_del(),
             _ => vm.power_button(),
         }
     }
 }
 
-/// The words of Tare's command line that change what is written while booting; all systems get them.
+/// The parameters of Tare's command line that change what is written while booting; all systems get them.
 const CONSOLE: &str = "console=tty0 console=ttyS0,115200 loglevel=6";
-/// The size of Tare's disk, whose state partition grows to its end: that of the others.
+/// The size of Tare's disk, the same as the others'; the state partition grows to its end.
 const DISK_SIZE: u64 = disk::SIZE;
-/// A machine without apps, as the others are.
+/// A machine without apps, like the others.
 const USER_DATA: &str = "hostname = \"bench\"\n";
-/// What the peers write at every boot and does not mean that they are not well.
+/// What the peers write at every boot without being in trouble.
 const TOLERATED: &[&str] = &["WARNING:"];
 
-/// All that is needed to make the machines.
+/// Everything needed to make the machines.
 #[derive(Debug)]
 pub(crate) struct Systems {
     /// Tare's image.
@@ -83,7 +83,7 @@ pub(crate) struct Systems {
     pub(crate) floor: Base,
     /// A package with one static program, which `docker run` runs.
     pub(crate) busybox: PathBuf,
-    /// Programs of trixie's.
+    /// Programs from trixie.
     pub(crate) tools: Tools,
     key: Key,
 }
@@ -92,7 +92,7 @@ impl Systems {
     /// Builds the peers' disks, or finds them in `cache`.
     ///
     /// # Errors
-    /// The stage that failed.
+    /// A stage fails.
     pub(crate) fn make(image: &Image, cache: &Path, progress: &Progress) -> Result<Self> {
         let key = Key::ensure(&cache.join("ssh"))?;
         progress.stage("peers", |stage| {
@@ -113,7 +113,7 @@ impl Systems {
         })
     }
 
-    /// A new machine with a disk that was never booted from.
+    /// A new machine with a disk never booted before.
     ///
     /// # Errors
     /// Its files cannot be made.
@@ -132,10 +132,10 @@ impl Systems {
         builder.machine()
     }
 
-    /// A machine of `base`, an image of Tare's, booted with `memory` MiB and more user-data.
+    /// A machine booted from `base`, a Tare image, with `memory` MiB and additional user-data.
     ///
     /// # Errors
-    /// It does not come up.
+    /// The machine does not come up.
     pub(crate) fn tare_with(&self, base: &Base, memory: u32, user_data: &str) -> Result<Vm> {
         let builder = Vm::of(base.clone())
             .key(self.key.clone())

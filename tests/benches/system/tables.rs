@@ -1,4 +1,4 @@
-//! Tables in Markdown that can be read as they are.
+//! Markdown tables that are readable as plain text.
 
 /// A table under construction.
 #[derive(Debug)]

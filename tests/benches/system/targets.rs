@@ -1,4 +1,4 @@
-//! What we want, and whether it is so.
+//! Our targets, and whether they are met.
 
 use std::fmt;
 
@@ -16,11 +16,11 @@ const MIB: f64 = 1_048_576.0;
 pub(crate) enum Target {
     /// At most this many times another system's.
     Ratio(Figure, Name, f64),
-    /// At most this many times another figure, of that system.
+    /// At most this many times another figure of that system.
     Between(Figure, Name, Figure, f64),
     /// At most this much.
     Most(Figure, f64),
-    /// A container's start by our means takes at most this many times another's.
+    /// Starting a container our way takes at most this many times as long as by another means.
     Start(Means, f64),
     /// The same, until its program runs.
     UntilExec(Means, f64),
@@ -53,9 +53,9 @@ pub(crate) const TARGETS: [Target; 18] = [
 /// `met` or `MISSED`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// It is as we want it.
+    /// The target is met.
     Met,
-    /// It is not.
+    /// The target is missed.
     Missed,
 }
 
@@ -83,7 +83,7 @@ impl Target {
         }
     }
 
-    /// The limit, for a person.
+    /// The limit as text.
     pub(crate) fn limit(self) -> String {
         match self {
             Self::Ratio(_, name, limit) => format!("≤ {limit} × {}", name.label()),
@@ -136,7 +136,7 @@ fn verdict(measured: f64, limit: f64) -> Verdict {
     }
 }
 
-/// Tare's figure in multiples of another system's.
+/// Tare's figure as a multiple of another system's.
 pub(crate) fn ratio(results: &Results, figure: Figure, other: Name) -> Option<f64> {
     Some(results.median(Name::Tare, figure)? / results.median(other, figure)?)
 }

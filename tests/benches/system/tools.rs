@@ -1,5 +1,5 @@
-//! Programs of trixie's, unpacked into the cache and run with trixie's libraries: Debian 12's mke2fs reads
-//! no archives, and its fsck.erofs not all of today's EROFS.
+//! Programs from trixie, unpacked into the cache and run with trixie's libraries. Debian 12's mke2fs cannot read
+//! archives, and its fsck.erofs does not support all of today's EROFS.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,9 +11,9 @@ use tare_image::progress::Stage;
 use crate::debian::words;
 use crate::disk::{Folder, inputs};
 
-/// mke2fs loads libarchive only when it reads an archive, so it is no dependency.
+/// mke2fs loads libarchive only when it reads an archive, so it is not a dependency.
 const PACKAGES: &[&str] = &["e2fsprogs", "erofs-utils", "libarchive13t64"];
-/// Wanted by libc6 only to ask questions during upgrades.
+/// libc6 needs this only to ask questions during upgrades.
 const ASSUMED: &[&str] = &["debconf"];
 
 /// A folder with the unpacked packages.

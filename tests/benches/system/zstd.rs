@@ -1,4 +1,4 @@
-//! How small a file becomes, remembered because finding out takes minutes.
+//! The compressed size of a file, cached because computing it takes minutes.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -9,13 +9,13 @@ use anyhow::{Context, Result};
 use tare_image::cache::write_atomic;
 use tare_image::progress::Stage;
 
-/// Above it, each percent takes minutes.
+/// Above this level, each percent takes minutes.
 const LEVEL: &str = "-12";
 
-/// Of `file` compressed, in bytes.
+/// The compressed size of `file`, in bytes.
 ///
 /// # Errors
-/// zstd's failure.
+/// zstd fails.
 pub(crate) fn size(file: &Path, cache: &Path, stage: &Stage) -> Result<u64> {
     let known = cache.join(format!("zstd{LEVEL}-{}", stamp(file)?));
     if let Ok(text) = fs::read_to_string(&known) {

@@ -1,5 +1,5 @@
-//! The service that `docs/services.md` shows: hands out numbers over HTTP, on the sockets that it is given or on port
-//! 8080. `--check` tells whether it does, `--ask` takes one from its unix socket.
+//! The service that `docs/services.md` shows: hands out numbers over HTTP, on the sockets passed to it or on port
+//! 8080. `--check` tests whether it answers, `--ask` takes a number from its unix socket.
 
 use sd_notify::NotifyState;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -35,7 +35,7 @@ fn check() -> io::Result<()> {
     get(TcpStream::connect((Ipv4Addr::LOCALHOST, PORT))?, "/check").map(drop)
 }
 
-/// Says a number, and who may use the socket.
+/// Prints a number, and the mode and group of the socket.
 fn ask() -> io::Result<()> {
     let number = get(UnixStream::connect(SOCKET)?, "/")?;
     let socket = fs::metadata(SOCKET)?;
@@ -43,7 +43,7 @@ fn ask() -> io::Result<()> {
     Ok(())
 }
 
-/// What is answered for `path`.
+/// The body of the answer for `path`.
 fn get(mut stream: impl Read + Write, path: &str) -> io::Result<String> {
     write!(stream, "GET {path} HTTP/1.0\r\n\r\n")?;
     let answer = io::read_to_string(stream)?;
@@ -52,7 +52,7 @@ fn get(mut stream: impl Read + Write, path: &str) -> io::Result<String> {
         .ok_or_else(|| io::Error::other(answer.clone()))
 }
 
-/// Ends at SIGTERM.
+/// Exits on SIGTERM.
 fn serve() -> io::Result<()> {
     println!("run {}", process::id());
     let always = Arc::new(AtomicBool::new(true));
@@ -64,7 +64,7 @@ fn serve() -> io::Result<()> {
         thread::spawn(move || listener.incoming().for_each(hand_out));
     }
     for (fd, name) in given {
-        // SAFETY: PID 1 passed this descriptor to us, and nobody else here uses it.
+        // SAFETY: PID 1 passed this descriptor to us, and nothing else here uses it.
         let socket = unsafe { OwnedFd::from_raw_fd(fd) };
         if name == "api" {
             let listener = UnixListener::from(socket);
@@ -77,7 +77,7 @@ fn serve() -> io::Result<()> {
         }
     }
     let say = |state| sd_notify::notify(&[state]);
-    // Nobody listens where the service is ready by itself, and has no watchdog.
+    // Nothing listens if the service is ready without a message and has no watchdog.
     let _ = say(NotifyState::Ready);
     let interval = sd_notify::watchdog_enabled().unwrap_or(Duration::MAX);
     loop {
@@ -86,7 +86,7 @@ fn serve() -> io::Result<()> {
     }
 }
 
-/// Answers one request; a client that is gone is its own affair.
+/// Answers one request. Ignores a client that is gone.
 fn hand_out<S: Read + Write>(stream: io::Result<S>) {
     static NEXT: AtomicU32 = AtomicU32::new(1);
     let Ok(mut stream) = stream else { return };

@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::thread;
 
-/// Answers each line with the names of its sockets and its process id, as `sd_listen_fds(3)` has them.
+/// Answers each line with the names of its sockets and its process id, see `sd_listen_fds(3)`.
 pub(crate) fn echo() -> ! {
     let sockets = sd_notify::listen_fds_with_names();
     let sockets: Vec<_> = sockets.map(Iterator::collect).unwrap_or_default();
@@ -13,9 +13,8 @@ pub(crate) fn echo() -> ! {
     let Some((fd, name)) = sockets.into_iter().next() else {
         std::process::exit(6)
     };
-    // SAFETY: PID 1 passed this descriptor to us, and nobody else here uses it.
+    // SAFETY: PID 1 passed this descriptor to us, and nothing else here uses it.
     let listener = TcpListener::from(unsafe { OwnedFd::from_raw_fd(fd) });
-    let _ = listener.set_nonblocking(false);
     for stream in listener.incoming().flatten() {
         let name = name.clone();
         thread::spawn(move || serve(&stream, &name));

@@ -1,7 +1,7 @@
-//! Trouble on command, in the lines of [`crate::line`]: `write PATH TEXT` (to a file of the kernel's), `hold SECONDS PATH TEXT`
-//! (and back to what it was), `clock SECONDS` (since 1970), `fill PATH` and `free PATH`, `freeze PATH` (the file system
-//! there is read-only), `hog` (all memory), `rss` and `anonymous` (of PID 1, in KiB), `kmsg NUMBER` (so many lines on the
-//! kernel's console, in the background), `zombies NUMBER`, `panic` and `crash` (PID 1).
+//! Causes trouble on command, as lines of [`crate::line`]: `write PATH TEXT` (to a kernel file), `hold SECONDS PATH
+//! TEXT` (then restores the old text), `clock SECONDS` (since 1970), `fill PATH` and `free PATH`, `freeze PATH`
+//! (makes the file system there read-only), `hog` (all memory), `rss` and `anonymous` (of PID 1, in KiB), `kmsg
+//! NUMBER` (of lines on the kernel's console, in the background), `zombies NUMBER`, `panic` and `crash` (PID 1).
 
 use crate::{greed, line};
 use nix::errno::Errno;
@@ -17,7 +17,7 @@ use std::io::{self, Write};
 use std::thread;
 use std::time::Duration;
 
-/// Makes trouble on `port` for ever.
+/// Serves commands on `port` for ever.
 pub(crate) fn fault(port: &str) -> ! {
     line::serve(&line::bind(port), |command, rest| {
         let answer = match command {
@@ -30,7 +30,7 @@ pub(crate) fn fault(port: &str) -> ! {
     })
 }
 
-/// Exactly, where `/proc/1/status` leaves out what each processor has counted last.
+/// Exact, whereas `/proc/1/status` omits the latest per-processor counts.
 fn memory(name: &str) -> io::Result<String> {
     let rollup = fs::read_to_string("/proc/1/smaps_rollup")?;
     let figure = rollup.lines().find_map(|line| line.strip_prefix(name));
@@ -68,12 +68,12 @@ fn hold(seconds: u64, path: &str, text: &str) -> io::Result<()> {
     fs::write(path, before)
 }
 
-/// A write may last as long as the console takes.
+/// A write may block as long as the console does.
 fn flood_console(lines: u32) -> io::Result<()> {
     let mut kmsg = fs::OpenOptions::new().write(true).open("/dev/kmsg")?;
     thread::spawn(move || {
         for line in 0..lines {
-            // An error, which consoles show.
+            // The level of an error, which consoles show.
             let _ = kmsg.write_all(format!("<3>flood {line}{:.<60}\n", "").as_bytes());
         }
     });
@@ -98,10 +98,10 @@ fn freeze(path: &str) -> io::Result<()> {
     )?)
 }
 
-/// Has children that end at once, and never asks how.
+/// Forks children that exit at once, and never reaps them.
 fn bear(zombies: u32) -> nix::Result<()> {
     for _ in 0..zombies {
-        // SAFETY: this process has one thread, so its copy finds no lock taken; it ends at once.
+        // SAFETY: this process has one thread, so the child finds no lock taken; it exits at once.
         match unsafe { fork() }? {
             ForkResult::Parent { .. } => {}
             ForkResult::Child => std::process::exit(0),
@@ -110,7 +110,7 @@ fn bear(zombies: u32) -> nix::Result<()> {
     Ok(())
 }
 
-/// Lets PID 1 go on where there is no program.
+/// Lets PID 1 continue at an address without code.
 fn crash_init() -> nix::Result<()> {
     let init = stop_init()?;
     let mut registers = ptrace::getregs(init)?;
@@ -127,7 +127,7 @@ fn stop_init() -> nix::Result<Pid> {
     Ok(init)
 }
 
-/// Lets the next wait for events of PID 1 fail as no kernel does, which its event loop takes for the end of the world.
+/// Makes PID 1's next wait for events fail with an error that no kernel returns, which makes its event loop panic.
 fn break_init() -> nix::Result<()> {
     let init = stop_init()?;
     loop {
@@ -136,7 +136,7 @@ fn break_init() -> nix::Result<()> {
         let mut registers = ptrace::getregs(init)?;
         let call = registers.orig_rax as i64;
         let waits = call == SYS_epoll_wait || call == SYS_epoll_pwait;
-        // On the way in, the kernel shows ENOSYS as the result (ptrace(2), syscall-stops).
+        // At syscall entry, the kernel shows ENOSYS as the result (ptrace(2), syscall-stops).
         if waits && registers.rax != result(Errno::ENOSYS) {
             registers.rax = result(Errno::EBADF);
             ptrace::setregs(init, registers)?;
@@ -145,7 +145,7 @@ fn break_init() -> nix::Result<()> {
     }
 }
 
-/// As a system call returns an error.
+/// The way a system call returns an error.
 fn result(errno: Errno) -> u64 {
     -i64::from(errno as i32) as u64
 }

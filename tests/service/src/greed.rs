@@ -1,4 +1,4 @@
-//! A service that takes all it can get.
+//! Takes every resource it can get.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 const MIB: usize = 1 << 20;
 
-/// Makes processes that make processes.
+/// Forks processes that fork processes.
 pub(crate) fn breed() -> ! {
     loop {
-        // Refused sooner or later; what was made goes on.
+        // This fails sooner or later; the processes already forked continue.
         let _ = Command::new("/proc/self/exe").arg("breed").spawn();
         thread::sleep(Duration::from_millis(1));
     }
@@ -25,7 +25,7 @@ pub(crate) fn hoard() -> ! {
     }
 }
 
-/// Opens files until it may open no more, and keeps them; how many, and what the kernel says then.
+/// Opens files until the limit, and keeps them open. Returns their number and the kernel's error.
 pub(crate) fn leak() -> String {
     let mut leaked = Vec::new();
     loop {
@@ -40,7 +40,7 @@ pub(crate) fn leak() -> String {
     }
 }
 
-/// Writes to the file at `path` until nothing more goes in; what the kernel says then.
+/// Writes to the file at `path` until it is full. Returns the kernel's error.
 pub(crate) fn fill(path: &str) -> String {
     match write_for_ever(path) {
         Ok(()) => "there is no end\n".to_owned(),
@@ -48,7 +48,7 @@ pub(crate) fn fill(path: &str) -> String {
     }
 }
 
-/// Writes numbered lines to its output for so many `seconds`, as fast as they are taken; how many.
+/// Writes numbered lines to its output for `seconds`, as fast as possible. Returns their number.
 pub(crate) fn shout(seconds: &str) -> String {
     let until = Instant::now() + Duration::from_secs(seconds.parse().unwrap_or(0));
     let mut output = BufWriter::new(io::stdout().lock());

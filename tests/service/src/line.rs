@@ -7,7 +7,7 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-/// Listens on `port` of the loopback; a service that cannot ends.
+/// Listens on `port` of the loopback; exits if it cannot.
 pub(crate) fn bind(port: &str) -> TcpListener {
     let port = port.parse().unwrap_or(0);
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap_or_else(|error| {
@@ -16,7 +16,7 @@ pub(crate) fn bind(port: &str) -> TcpListener {
     })
 }
 
-/// Listens on `address`, a path or a port of the loopback, once somebody wants it to, and answers nothing.
+/// Listens on `address`, a path or a port of the loopback, once `/run/t/listen` exists. Never answers.
 pub(crate) fn listen(address: &str) -> ! {
     while !Path::new("/run/t/listen").exists() {
         thread::sleep(Duration::from_millis(200));

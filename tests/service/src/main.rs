@@ -1,7 +1,7 @@
-//! A service that does what tests of the supervisor tell it.
+//! A service controlled by tests of the supervisor.
 //!
-//! `talk PORT` and `fault PORT` take commands over TCP ([`talk`], [`fault`]); `echo` serves the sockets that it was
-//! given; the other modes do one thing each.
+//! `talk PORT` and `fault PORT` take commands over TCP ([`talk`], [`fault`]); `echo` serves the sockets passed to it;
+//! the other modes do one thing each.
 
 mod echo;
 mod fault;
@@ -18,7 +18,7 @@ use std::time::Duration;
 
 /// More than the start-timeout of `t-slow`.
 const SLOW: Duration = Duration::from_secs(24);
-/// What was said must be heard while its main process is there.
+/// PID 1 must receive the notification while the main process still exists.
 const HEARD: Duration = Duration::from_secs(10);
 
 fn main() -> ExitCode {
@@ -52,7 +52,7 @@ fn exists(path: &str) -> ExitCode {
     }
 }
 
-/// The first process of a pid namespace gets no signal that it has no handler for.
+/// The first process of a pid namespace receives no signal without a handler for it.
 fn end_at_sigterm() {
     let always = Arc::new(AtomicBool::new(true));
     let term = signal_hook::consts::SIGTERM;
@@ -61,7 +61,7 @@ fn end_at_sigterm() {
     }
 }
 
-/// Hears SIGTERM and goes on, as does its child.
+/// Catches SIGTERM and continues; its child, which exits on SIGTERM, does not receive it.
 fn stubborn() {
     let term = signal_hook::consts::SIGTERM;
     let _ = signal_hook::flag::register(term, Arc::new(AtomicBool::new(false)));
@@ -70,7 +70,7 @@ fn stubborn() {
     sleep()
 }
 
-/// Hands over to a child and ends.
+/// Makes a child the main process and exits.
 fn fork() -> ExitCode {
     let Ok(child) = child("sleep") else {
         return ExitCode::FAILURE;

@@ -1,7 +1,6 @@
-//! Commands in the lines of [`crate::line`]: `say TEXT` (to PID 1, `\n` for a new line), `starve`
-//! (feed the watchdog no more), `ill` and `well` (how HTTP is answered), `touch PATH`, `remove PATH`, `env NAME`,
-//! `exit`; and to do harm: `breed` (processes), `hoard` (memory), `leak` (open files), `fill PATH`,
-//! `shout SECONDS` (to its output).
+//! Commands as lines of [`crate::line`]: `say TEXT` (to PID 1, `\n` for a new line), `starve` (stop pinging the
+//! watchdog), `ill` and `well` (how HTTP is answered), `touch PATH`, `remove PATH`, `env NAME`, `exit`; and, to do
+//! harm: `breed` (processes), `hoard` (memory), `leak` (open files), `fill PATH`, `shout SECONDS` (to its output).
 
 use crate::{greed, line};
 use sd_notify::NotifyState;
@@ -12,7 +11,7 @@ use std::time::Duration;
 static FEEDS: AtomicBool = AtomicBool::new(true);
 static WELL: AtomicBool = AtomicBool::new(true);
 
-/// Says that it is ready after `delay`, and does what it is told for ever.
+/// Reports that it is ready after `delay`, and serves commands for ever.
 pub(crate) fn talk(port: &str, delay: Duration) -> ! {
     if !delay.is_zero() {
         say("EXTEND_TIMEOUT_USEC=60000000\nSTATUS=slow");
@@ -20,7 +19,7 @@ pub(crate) fn talk(port: &str, delay: Duration) -> ! {
     }
     let listener = line::bind(port);
     if let Some(interval) = sd_notify::watchdog_enabled() {
-        // A machine that stands still for a while is no fault of the service's.
+        // If the machine pauses for a while, that is not the service's fault.
         thread::spawn(move || feed(interval / 4));
     }
     say("READY=1");

@@ -1,4 +1,4 @@
-//! Every process has a place.
+//! Checks that every process is in a known cgroup.
 
 use anyhow::{Context, Result, bail, ensure};
 use tare_qemu::Vm;
@@ -17,17 +17,17 @@ struct Process {
     command: String,
 }
 
-/// The kernel's own processes are children of this one, which is one itself.
+/// The parent of the kernel's own threads, and itself one.
 const KTHREADD: u32 = 2;
 
-/// No process stays dead and unreaped, and each is in the cgroup of PID 1, of a running service, or of a
+/// Checks that no zombie remains, and that each process is in the cgroup of PID 1, of a running service, or of a
 /// container.
 ///
 /// # Errors
-/// Names those that are not.
+/// Names the processes for which this is not true.
 pub fn require_no_orphans(vm: &Vm) -> Result<()> {
     let mut orphans = find_orphans(vm)?;
-    // Whoever has just ended is dead until its parent asks how.
+    // A process that has just exited is a zombie until its parent reaps it.
     for _ in 0..SETTLE {
         if orphans.is_empty() {
             return Ok(());

@@ -1,4 +1,4 @@
-//! The command line: what cargo's own test programs take, as far as it makes sense for machines.
+//! The command line: the options of cargo's own test programs that make sense for machines.
 
 use clap::Parser;
 
@@ -31,7 +31,7 @@ pub struct Arguments {
     #[arg(long)]
     pub(super) list: bool,
 
-    // What cargo's test programs take, and one command line is for all programs.
+    // Accepted because all test programs get the same command line from cargo.
     #[arg(long, hide = true)]
     nocapture: bool,
     #[arg(long, hide = true)]
@@ -49,12 +49,12 @@ pub struct Arguments {
 }
 
 impl Arguments {
-    /// That of this process; ends it where it is not understood.
+    /// Parses this process's arguments; exits if they are invalid.
     pub(super) fn read() -> Self {
         Self::parse()
     }
 
-    /// Is the test among those that are spoken of?
+    /// Whether the command line selects the test.
     pub(super) fn names(&self, test: &Test) -> bool {
         let matches = |filter: &String| match self.exact {
             true => test.name == filter,
@@ -64,7 +64,7 @@ impl Arguments {
         named && !self.skip.iter().any(matches)
     }
 
-    /// Of those, does it run?
+    /// Whether a selected test runs.
     pub(super) fn runs(&self, test: &Test) -> bool {
         match test.ignored {
             true => self.ignored || self.include_ignored,

@@ -1,4 +1,4 @@
-//! One run of a test, and the second one.
+//! One run of a test, and its retry.
 
 use std::any::Any;
 use std::fs;
@@ -17,13 +17,13 @@ use crate::slot::in_a_slot;
 pub struct Failure {
     /// The error.
     pub why: String,
-    /// What the test said, and what its machine showed and answered.
+    /// The test's notes, and the console and answers of its machine.
     pub log: String,
-    /// Where that is kept.
+    /// Where the log is kept.
     pub kept: Option<PathBuf>,
 }
 
-/// Runs what may fail at most `times` times, from 1 on, until it does not; the failures come back.
+/// Calls `run` at most `times` times, numbered from 1, until it succeeds. Returns the failures.
 pub(super) fn until_it_passes(
     times: usize,
     run: impl Fn(usize) -> Result<(), Failure>,
@@ -32,7 +32,7 @@ pub(super) fn until_it_passes(
     runs.map_while(Result::err).collect()
 }
 
-/// The run with this number, which has machines of its own, and how long it took once it had a slot.
+/// Runs the test with machines of its own. Also returns how long it took once it had a slot.
 pub(super) fn once(test: &Test, number: usize) -> (Result<(), Failure>, Duration) {
     let run = || {
         notes::begin();
@@ -44,7 +44,7 @@ pub(super) fn once(test: &Test, number: usize) -> (Result<(), Failure>, Duration
     };
     let (result, notes, evidence, took) = in_a_slot(run);
     let Err(error) = result else {
-        // How long each check took.
+        // The notes say how long each check took.
         let _ = write(test.name, number, &notes);
         return (Ok(()), took);
     };
@@ -62,7 +62,7 @@ fn outcome(test: &Test) -> Result<()> {
     ended.unwrap_or_else(|panic| Err(anyhow!("{}", message(panic.as_ref()))))
 }
 
-/// What a panic says: `panic!` makes a `String`, or a `&str` if there is nothing to format.
+/// The message of a panic: `panic!` makes a `String`, or a `&str` if there is nothing to format.
 fn message(panic: &(dyn Any + Send)) -> &str {
     let formatted = panic.downcast_ref::<String>().map(String::as_str);
     formatted

@@ -1,14 +1,14 @@
-//! What a test says while it runs, kept for the case that it fails.
+//! A test's output while it runs, kept in case it fails.
 
 use std::cell::RefCell;
 use std::panic;
 
 thread_local! {
-    /// Of the test that runs in this thread, if one does.
+    /// The notes of the test in this thread, if any.
     static NOTES: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Adds a line to what the test of this thread says; elsewhere it is printed.
+/// Adds a line to the notes of this thread's test. Without a test, prints it.
 pub fn note(line: &str) {
     let noted = NOTES.with_borrow_mut(|notes| match notes {
         Some(notes) => {
@@ -23,7 +23,7 @@ pub fn note(line: &str) {
     }
 }
 
-/// From now on the notes of this thread are those of a test.
+/// Starts the notes of a test in this thread.
 pub(super) fn begin() {
     NOTES.set(Some(String::new()));
 }
@@ -33,7 +33,7 @@ pub(super) fn end() -> String {
     NOTES.take().unwrap_or_default()
 }
 
-/// A panic in a test is a note of that test.
+/// Adds panics in a test to its notes.
 pub(super) fn capture_panics() {
     let usual = panic::take_hook();
     panic::set_hook(Box::new(move |panic| {

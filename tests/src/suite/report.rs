@@ -1,4 +1,4 @@
-//! What came of all tests.
+//! The results of all tests.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,21 +7,21 @@ use anyhow::Error;
 
 use super::attempt::Failure;
 
-/// Tests that pass at the second try only are said to be flaky; with more of them than this a run is no good.
+/// Tests that pass only at the second try are flaky. With more of them than this, the run fails.
 const FLAKY: usize = 2;
 /// How many of the slowest tests are named.
 const SLOWEST: usize = 10;
-/// Where a test fails at both tries.
+/// A test fails after this many failed tries.
 const TRIES: usize = 2;
 
 /// How one test ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
-    /// The test's.
+    /// The test's name.
     pub name: String,
-    /// All tries together, without their wait for a slot.
+    /// All tries together, without waiting for a slot.
     pub took: Duration,
-    /// Of each try that failed.
+    /// One per failed try.
     pub failures: Vec<Failure>,
 }
 
@@ -49,7 +49,7 @@ impl Outcome {
     }
 }
 
-/// A line, as cargo's test programs write it with `--report-time`.
+/// A line as cargo's test programs write it with `--report-time`.
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (verdict, how) = match self.failures.len() {
@@ -65,15 +65,15 @@ impl fmt::Display for Outcome {
 /// How all tests ended.
 #[derive(Debug)]
 pub struct Report {
-    /// Of the tests that were run.
+    /// Of the tests that ran.
     pub outcomes: Vec<Outcome>,
-    /// Tests that are only run when they are asked for.
+    /// Tests that only run on request.
     pub ignored: usize,
-    /// Tests that the command line does not name.
+    /// Tests that the command line does not select.
     pub filtered: usize,
-    /// Boots.
+    /// Number of boots.
     pub machines: u32,
-    /// All of it.
+    /// The whole run.
     pub took: Duration,
 }
 
@@ -86,7 +86,7 @@ impl Report {
         self.outcomes.iter().filter(|outcome| outcome.is_flaky())
     }
 
-    /// No test failed, and few needed their second chance.
+    /// No test failed, and few needed the second try.
     pub fn is_good(&self) -> bool {
         self.failed().next().is_none() && self.flaky().count() <= FLAKY
     }

@@ -1,4 +1,4 @@
-//! A machine from power on to power off, started in both ways.
+//! A machine from power on to power off, with and without firmware.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,17 +10,17 @@ use tare_tests::guest::{
 };
 use tare_tests::{Checks, disk, note, user_data};
 
-/// What PID 1 may use of memory, in KiB.
+/// The limit of PID 1's memory, in KiB.
 const PID_1_RSS: u64 = 8 << 10;
 
 /// Services that end when their work is done.
 const JOBS: &[&str] = &["apps", "storage"];
-/// Services that run now and then.
+/// Services that run periodically.
 const PERIODIC: &[&str] = &["trim"];
-/// The others; `forward` and `metrics` are only there where the configuration asks for them.
+/// The others. `forward` and `metrics` only exist if the configuration asks for them.
 const DAEMONS: &[&str] = &["console", "dhcp", "engine", "log", "ssh", "time"];
 
-/// What is looked at on a machine that runs.
+/// A check on a running machine.
 type Check = fn(&Vm) -> Result<()>;
 
 /// The boot loader's variables for microseconds since power on (Boot Loader Interface).
@@ -40,7 +40,7 @@ fn power_on_use_power_off(machine: Builder, more: &[(&str, Check)]) -> Result<()
     note(&vm.wait_ready()?);
     vm.wait_ssh(secs(10))?;
     let mut checks = Checks::default();
-    // At once: images of the disk image are there when the machine is ready.
+    // Run first: images of the disk image are loaded by the time the machine is ready.
     checks.check("run a container", || run_container(&vm));
     checks.check("ssh in", || says(&vm, "hostname", "tare\n"));
     checks.check("address and resolver by DHCP", || leased(&vm));
@@ -63,8 +63,8 @@ fn power_on_use_power_off(machine: Builder, more: &[(&str, Check)]) -> Result<()
     checks.verdict()
 }
 
-/// The boot loader keeps no time where the processor does not say how fast its counter is, as emulated ones do not; so here
-/// its variables are written in its place.
+/// The boot loader records no times if the processor does not report its counter's frequency, as emulated ones do
+/// not. So the test writes its variables instead.
 fn before_kernel(vm: &Vm) -> Result<()> {
     for (moment, time) in LOADER_TIMES {
         let name = format!("LoaderTime{moment}USec-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f");
@@ -88,7 +88,7 @@ fn leased(vm: &Vm) -> Result<()> {
     says(vm, "cat /etc/resolv.conf", "nameserver 10.0.2.3\n")
 }
 
-/// That of ssh, that at which DHCP servers answer, and that of the app, which the engine holds.
+/// The ports of ssh, of the DHCP client, and of the app, which the engine holds.
 fn ports(vm: &Vm) -> Result<()> {
     let listen = vm.ssh("ss -Hlntu")?;
     let port = |line: &str| {
@@ -109,7 +109,7 @@ fn ports(vm: &Vm) -> Result<()> {
     Ok(())
 }
 
-/// Jobs are done, daemons run, and there is nothing else.
+/// Jobs are done, daemons run, and there are no other services.
 fn services_are_well(vm: &Vm) -> Result<()> {
     let all = |names: &[&str], state: &str| {
         let pair = |name: &&str| ((*name).to_owned(), state.to_owned());
@@ -132,7 +132,7 @@ fn disk_is_grown(vm: &Vm) -> Result<()> {
     Ok(())
 }
 
-/// In KiB: at least its code.
+/// In KiB: at least as much as its code.
 fn pid_1_is_locked(vm: &Vm) -> Result<()> {
     let locked: u64 = vm
         .ssh("awk '/^VmLck/ {print $2}' /proc/1/status")?
@@ -142,7 +142,7 @@ fn pid_1_is_locked(vm: &Vm) -> Result<()> {
     Ok(())
 }
 
-/// Docker's root is the host's.
+/// Root in Docker's containers is the host's root.
 fn limits(vm: &Vm) -> Result<()> {
     let read = "cd /proc/sys/fs; cat file-max epoll/max_user_watches inotify/max_user_*; \
         awk '/^Max pending signals/ {print $4}' /proc/1/limits";

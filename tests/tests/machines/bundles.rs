@@ -5,14 +5,14 @@ use tare_image::Image;
 use tare_qemu::secs;
 use tare_tests::{Checks, Scratch, foreign};
 
-/// Every service of the image. All of their namespaces allow it: they are either new or the host's, and a
-/// runtime that is root on its host can give both.
+/// Every service of the image. Their namespaces are all either new or the host's, and a runtime that is root on its
+/// host can provide both.
 const SERVICES: [&str; 11] = [
     "apps", "console", "dhcp", "engine", "forward", "log", "metrics", "ssh", "storage", "time",
     "trim",
 ];
 
-/// What PID 1 may have on disk, in bytes.
+/// The limit of PID 1's size on disk, in bytes.
 const PID_1: u64 = 4 << 20;
 
 pub(crate) fn run_under_other_runtimes(image: &Image) -> Result<()> {
@@ -33,7 +33,7 @@ pub(crate) fn run_under_other_runtimes(image: &Image) -> Result<()> {
     folder.remove()
 }
 
-/// The runtime became a program of the service.
+/// Checks that the runtime executed a program of the service.
 fn ran(console: &str, start: &str, runtime: &str) -> Result<()> {
     // The prompt of the service `console` may stand before it.
     let verdict = console.lines().find_map(|line| line.split_once(start));

@@ -1,4 +1,4 @@
-//! A test fails when the guest is in trouble, whether it looks or not.
+//! A test fails when the guest is in trouble, even if it does not check.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -7,7 +7,7 @@ use tare_image::Image;
 use tare_qemu::{Vm, secs};
 use tare_tests::Scratch;
 
-/// A kernel without a PID 1 panics, and this one starts again at once.
+/// A kernel without a PID 1 panics, and this one reboots at once.
 const TROUBLE: &str = "init=/no-such-program panic=-1";
 
 pub(crate) fn trouble_ends_every_wait(image: &Image) -> Result<()> {

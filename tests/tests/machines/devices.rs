@@ -1,4 +1,4 @@
-//! A machine comes up whatever its network and its clock are, and lives with devices that come and go.
+//! A machine boots whatever its network and clock, and tolerates devices that come and go.
 
 use std::time::Duration;
 
@@ -12,16 +12,16 @@ use tare_tests::guest::{
 };
 use tare_tests::{Checks, disk, user_data};
 
-/// As often something comes and goes.
+/// How often a device comes and goes.
 const TIMES: usize = 100;
-/// A card whose network answers no DHCP.
+/// A card on a network without DHCP.
 const DEAF_CARD: [&str; 4] = [
     "-netdev",
     "user,id=deaf,ipv4=off",
     "-device",
     "virtio-net-pci,netdev=deaf,romfile=",
 ];
-/// A bus that takes devices while the machine runs.
+/// A bus for hot-plugging.
 const USB: [&str; 2] = ["-device", "qemu-xhci,id=usb"];
 
 pub(crate) fn without_a_network_in_1970(image: &Image) -> Result<()> {
@@ -51,7 +51,7 @@ pub(crate) fn with_a_network_that_is_silent_in_2038(image: &Image) -> Result<()>
     ready_on_the_console(&vm)
 }
 
-/// All that is required runs, which a person sees on the console, the only way in.
+/// All required services run. The console, the only way in, shows it.
 fn ready_on_the_console(vm: &Vm) -> Result<()> {
     vm.wait_ready()?;
     well_on_the_console(vm, "tare status --check")?;
@@ -70,7 +70,7 @@ pub(crate) fn devices_come_and_go(image: &Image) -> Result<()> {
     vm.wait_ready()?;
     wait_apps(&vm)?;
     let mut checks = Checks::default();
-    // The first time may load a module.
+    // The first plug may load a module.
     checks.check("a device", || plug(&vm, 1));
     let before = pid_1(&vm)?;
     checks.check("100 devices", || plug(&vm, TIMES));
@@ -94,7 +94,7 @@ pub(crate) fn devices_come_and_go(image: &Image) -> Result<()> {
     checks.verdict()
 }
 
-/// Puts a keyboard in, sees it once, and takes it out again.
+/// Plugs a keyboard in, sees it once, and unplugs it.
 fn plug(vm: &Vm, times: usize) -> Result<()> {
     const KEYBOARDS: &str = "grep -c 'QEMU USB Keyboard' /proc/bus/input/devices || true";
     let keyboard = json!({"driver": "usb-kbd", "id": "hot", "bus": "usb.0"});
@@ -108,7 +108,7 @@ fn plug(vm: &Vm, times: usize) -> Result<()> {
         if time == 0 {
             wait(1).context("it is not there")?;
         }
-        // Long enough to be seen, or too short, in turn.
+        // Alternately long enough to be detected, and too short.
         std::thread::sleep(Duration::from_millis(if time % 2 == 0 { 300 } else { 20 }));
         vm.qmp().execute("device_del", &json!({"id": "hot"}))?;
         vm.qmp().wait_event("DEVICE_DELETED", vm.scaled(secs(10)))?;
@@ -116,14 +116,14 @@ fn plug(vm: &Vm, times: usize) -> Result<()> {
     wait(0).context("one is left")
 }
 
-/// On the console: shows the number of changes whenever it has changed.
+/// On the console: prints the number of carrier changes whenever it changes.
 const WATCH_CABLE: &str = "while now=$(</sys/class/net/eth0/carrier_changes); do \
     [ \"$now\" = \"$last\" ] || echo \"cable <$now>\"; last=$now; sleep 0.1; done &\n";
 
-/// What the machine has of a network.
+/// The state of the machine's network.
 const NETWORK: &str = "ip -brief address; ip route; ip -6 route | sed 's/ expires.*//' | sort";
 
-/// The kernel takes the default route and the IPv6 addresses from a link that goes down.
+/// The kernel removes the default route and the IPv6 addresses of a link that goes down.
 fn down(vm: &Vm) -> Result<()> {
     let before = settled(vm, |vm| vm.ssh(NETWORK))?;
     let mark = vm.console().mark();
@@ -136,11 +136,11 @@ fn down(vm: &Vm) -> Result<()> {
     fetch_page(vm)
 }
 
-/// Pulls the cable of the only card and puts it back, each time once the machine has seen it; addresses and routes stay, and
-/// so do the ways in.
+/// Unplugs the cable of the only card and plugs it back in, each time once the machine has noticed. Addresses and
+/// routes stay, and the machine stays reachable.
 fn flap(vm: &Vm) -> Result<()> {
     let before = settled(vm, |vm| vm.ssh(NETWORK))?;
-    // The console tells what the network cannot.
+    // The console reports what the network cannot.
     well_on_the_console(vm, "true")?;
     let mut changes = carrier_changes(vm)?;
     let mark = vm.console().mark();
@@ -160,19 +160,19 @@ fn flap(vm: &Vm) -> Result<()> {
     }
     vm.type_in("kill %1\n")?;
     fetch_page(vm)?;
-    // It may hear of the last one a second later.
+    // PID 1 may learn of the last change a second later.
     wait_says(vm, NETWORK, &before, secs(20))?;
     says(vm, "tare status --check > /dev/null; echo $?", "0\n")
 }
 
-/// How often the guest's card found its cable in or out.
+/// How often the guest's card gained or lost its carrier.
 fn carrier_changes(vm: &Vm) -> Result<usize> {
     let changes = vm.ssh("cat /sys/class/net/e*/carrier_changes")?;
     Ok(changes.trim().parse()?)
 }
 
-/// Lets the kernel tell of a change ten thousand times, faster than anybody can react, and of a device that came and wants a
-/// module a thousand times.
+/// Makes the kernel send ten thousand change events, faster than PID 1 can react, and a thousand add events of a
+/// device that needs a module.
 fn events(vm: &Vm) -> Result<()> {
     let tell = "\
         i=0; while [ $i -lt 10000 ]; do echo change > /sys/class/mem/null/uevent; i=$((i + 1)); done; \
@@ -185,7 +185,7 @@ fn events(vm: &Vm) -> Result<()> {
     says(vm, "tare status --check > /dev/null; echo $?", "0\n")
 }
 
-/// What PID 1 has: open files, and memory in KiB.
+/// What PID 1 uses: open files, and memory in KiB.
 #[derive(Debug)]
 struct Pid1 {
     files: u32,

@@ -22,7 +22,7 @@ pub(crate) fn usb(image: &Image) -> Result<()> {
     boots_from(image, DiskBus::Usb)
 }
 
-/// As a machine that a stick or an older disk is left in.
+/// A machine in which a stick or an older disk was left.
 pub(crate) fn another_with_the_same_image(image: &Image) -> Result<()> {
     let other = Disk {
         path: image.raw.clone(),
@@ -42,7 +42,7 @@ pub(crate) fn another_with_the_same_image(image: &Image) -> Result<()> {
     power_off(&vm)
 }
 
-/// To ssh, with state on the disk.
+/// Boots until ssh works, with state on the disk.
 fn boots_from(image: &Image, bus: DiskBus) -> Result<()> {
     let machine = Vm::of(image).direct().bus(bus);
     let vm = machine.user_data(user_data::NO_ENGINE).boot()?;

@@ -1,4 +1,4 @@
-//! Services that die, and a system that was tampered with.
+//! Services that die, and a tampered system.
 
 use anyhow::{Context, Result, bail, ensure};
 use tare_image::Image;
@@ -52,7 +52,7 @@ fn main_process(vm: &Vm, program: &str) -> Result<u32> {
         .with_context(|| format!("the process id of {program}"))
 }
 
-/// What services said before is kept, and what they say afterwards.
+/// The log keeps what services wrote before and after.
 fn log_comes_back(vm: &Vm) -> Result<()> {
     let before = logins(vm)?;
     comes_back(vm, "log", "tare-log")?;
@@ -66,14 +66,14 @@ fn log_comes_back(vm: &Vm) -> Result<()> {
     vm.ssh_within(&wait, secs(30)).map(drop)
 }
 
-/// sshd tells of every login.
+/// sshd logs every login.
 const COUNT_LOGINS: &str = "grep -c 'ssh stderr Accepted publickey' /var/log/tare/current.log";
 
 fn logins(vm: &Vm) -> Result<u32> {
     Ok(vm.ssh(COUNT_LOGINS)?.trim().parse()?)
 }
 
-/// With its containers: the demo app is to be restarted unless it is stopped by a person.
+/// With its containers: the demo app restarts unless a user stopped it.
 fn engine_comes_back(vm: &Vm) -> Result<()> {
     comes_back(vm, "engine", "dockerd")?;
     run_container(vm)?;
@@ -92,11 +92,11 @@ fn ssh_comes_back(vm: &Vm) -> Result<()> {
 
 pub(crate) fn a_changed_system_does_not_boot(image: &Image) -> Result<()> {
     let system = disk::partition(&image.raw, "system-a")?;
-    // The superblock: nothing can be mounted without it (fs/erofs/erofs_fs.h).
+    // The superblock, without which nothing can be mounted (fs/erofs/erofs_fs.h).
     refuses_to_boot(image, system.start + 1024)
 }
 
-/// The kernel stops before it runs anything of the system.
+/// The kernel stops before it runs any program of the system.
 fn refuses_to_boot(image: &Image, offset: u64) -> Result<()> {
     let machine = Vm::of(image)
         .user_data("")

@@ -7,7 +7,7 @@ use tare_tests::guest::power_off;
 use tare_tests::user_data::NO_ENGINE;
 use tare_tests::{asleep, note};
 
-/// For so long, in seconds,
+/// During this time, in seconds,
 const IDLE: u64 = 100;
 /// PID 1 wakes up no more often than this: 0.7 times in ten seconds.
 const MOST: u64 = 7;
@@ -17,7 +17,7 @@ pub(crate) fn pid_1_sleeps(image: &Image) -> Result<()> {
     vm.wait_ready()?;
     vm.wait_ssh(secs(20))?;
     let count = "awk '/^voluntary_ctxt_switches:/ { print $2 }' /proc/1/status";
-    // In one login, whose begin is over by then: PID 1 reaps what others leave behind.
+    // Within one login, whose start is over by then, because PID 1 also reaps orphans.
     let look = format!("sleep 10; {count}; sleep {IDLE}; {count}");
     let said = asleep(|| vm.ssh_within(&look, secs(IDLE + 30)))?;
     let (before, after) = said.trim().split_once('\n').context("one number")?;

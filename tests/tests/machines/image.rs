@@ -28,7 +28,7 @@ pub(crate) fn the_manifest_names_packages_with_version_and_hash(image: &Image) -
     Ok(())
 }
 
-/// The build switches on what Debian's source brings in, with a warning; here it is a fault until `kernel-config/` says
+/// The build enables what Debian's source adds, with a warning. Here that is an error until `kernel-config/` says
 /// what we want.
 pub(crate) fn every_mitigation_is_named(image: &Image) -> Result<()> {
     let options = BuildOptions::default();

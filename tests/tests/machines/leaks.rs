@@ -1,4 +1,4 @@
-//! What has ended leaves nothing: containers, runs of services, boots.
+//! Containers, runs of services and boots leave nothing behind.
 
 use anyhow::{Context, Result, ensure};
 use tare_image::Image;
@@ -6,12 +6,12 @@ use tare_qemu::{Vm, secs};
 use tare_tests::guest::{power_off, settled, wait_apps};
 use tare_tests::{Checks, disk, note, user_data};
 
-/// Enough to see one that is left each time.
+/// Enough to notice a leak of one each time.
 const SHORT: usize = 8;
 const LONG: usize = 1000;
-/// In KiB: pages that the allocator happens to touch. Of the second half of the few it is 16 KiB each.
+/// In KiB: pages that the allocator happens to touch. Over the second half of the short run that is 16 KiB each.
 const TOUCHED: u32 = 64;
-/// In one session of ssh.
+/// In one ssh session.
 const BATCH: usize = 10;
 /// Containers that run at the same time.
 const PAIR: usize = 2;
@@ -38,7 +38,7 @@ fn come_and_go(image: &Image, what: &str, times: usize, at_once: usize) -> Resul
     let vm = Vm::of(image).direct().user_data(user_data::DEMO).boot()?;
     vm.wait_ready()?;
     wait_apps(&vm)?;
-    // The first leave what stays: a module, a cache.
+    // The first runs leave a module or a cache behind.
     repeat(&vm, what, 2, at_once)?;
     let before = Inventory::of(&vm)?;
     let mut checks = Checks::default();
@@ -59,7 +59,7 @@ fn come_and_go(image: &Image, what: &str, times: usize, at_once: usize) -> Resul
     checks.verdict()
 }
 
-/// A few in each session of ssh, whose own start takes as long as they do.
+/// A few in each ssh session, because starting a session takes as long as they do.
 fn repeat(vm: &Vm, what: &str, times: usize, at_once: usize) -> Result<()> {
     (0..times).step_by(BATCH).try_for_each(|done| {
         let each = BATCH.min(times - done) / at_once;
@@ -73,21 +73,21 @@ fn repeat(vm: &Vm, what: &str, times: usize, at_once: usize) -> Result<()> {
     })
 }
 
-/// What the kernel and PID 1 keep.
+/// What the kernel and PID 1 hold.
 #[derive(Debug, PartialEq, Eq)]
 struct Inventory {
-    /// Numbers of things, by their names.
+    /// Counts by name.
     things: String,
 }
 
-/// What PID 1 has in memory, in KiB, but for its files, which the kernel drops and reads again as it likes.
+/// PID 1's memory in KiB, without its file pages, which the kernel drops and reads again at will.
 fn memory(vm: &Vm) -> Result<u32> {
     let anonymous = vm.ssh("awk '/^RssAnon/ {print $2}' /proc/1/status")?;
     anonymous.trim().parse().context("RssAnon")
 }
 
-/// Mounts of the host, open files of PID 1, namespaces, cgroups with a process or none, processes that nobody has
-/// reaped, and block devices.
+/// Mounts of the host, open files of PID 1, namespaces, cgroups with or without processes, zombies, and block
+/// devices.
 const COUNT: &str = "\
     echo mounts $(wc -l < /proc/1/mountinfo); \
     echo files $(ls /proc/1/fd | wc -l); \
@@ -107,7 +107,7 @@ fn count(vm: &Vm) -> Result<String> {
 }
 
 impl Inventory {
-    /// Namespaces of a container that has just ended go a moment later.
+    /// Namespaces of a container that has just ended disappear a moment later.
     fn of(vm: &Vm) -> Result<Self> {
         Ok(Self {
             things: settled(vm, count)?,

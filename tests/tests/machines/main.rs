@@ -1,4 +1,5 @@
-//! Every test that needs machines. `cargo test -p tare-tests --test machines -- NAME` runs those whose names contain `NAME`.
+//! Every test that needs machines. `cargo test -p tare-tests --test machines -- NAME` runs those whose names contain
+//! `NAME`.
 
 mod boot;
 mod bundles;
@@ -27,7 +28,7 @@ use std::process::ExitCode;
 
 use tare_tests::suite::{self, Test};
 
-/// About how long it takes, in seconds; what it runs on; and the test.
+/// Its approximate duration in seconds, its image, and the test.
 macro_rules! test {
     ($seconds:literal, $image:ident, $run:path) => {
         Test {

@@ -1,4 +1,4 @@
-//! A network without DHCP, and one with it beside it; and cards of other kinds.
+//! A network without DHCP, next to one with it; and cards of other kinds.
 
 use std::net::Ipv4Addr;
 
@@ -9,7 +9,7 @@ use tare_tests::Checks;
 use tare_tests::guest::{mentions, power_off, require_no_failed_service, says, wait_off};
 use tare_tests::user_data::NO_ENGINE;
 
-/// QEMU's network for it has the gateway .2. (Addresses are those kept for documentation.)
+/// QEMU's network for it has the gateway .2. (The addresses are reserved for documentation.)
 const USER_DATA: &str = "
 hostname = 'edge-17'
 
@@ -47,7 +47,7 @@ pub(crate) fn addresses_of_user_data(image: &Image) -> Result<()> {
         mentions(&vm, "ip -6 route", "default via 2001:db8::2 dev eth0")
     });
     checks.check("a second way out", || {
-        // The lease may come late.
+        // The lease may arrive late.
         let wait = "until ip route show default | grep -q eth1; do sleep 0.2; done";
         vm.ssh_within(wait, secs(30))?;
         let routes = "ip -4 route show default | awk '{ print $3, $5 }'";
@@ -83,7 +83,7 @@ fn network() -> Network {
     }
 }
 
-/// QEMU names a gateway only where it leads somewhere.
+/// QEMU announces a gateway only if it leads somewhere.
 fn second() -> Network {
     Network {
         subnet: Some("198.51.100.0/24".to_owned()),
@@ -91,7 +91,7 @@ fn second() -> Network {
     }
 }
 
-/// The only way out has a card whose driver is a module; the one beside it cannot do so large packets.
+/// The only network with a way out has a card whose driver is a module; the other card does not support this MTU.
 const CARDS: &str = "
 [network.interfaces.eth0]
 addresses = ['198.51.100.10/24']

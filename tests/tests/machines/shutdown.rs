@@ -1,4 +1,4 @@
-//! Ways to end a machine, and what happens in which order.
+//! Ways to shut a machine down, and the order of events.
 
 use anyhow::{Context, Result, ensure};
 use tare_image::Image;
@@ -6,7 +6,7 @@ use tare_qemu::{Machine, Vm, secs};
 use tare_tests::guest::{stamp, wait_off};
 use tare_tests::{Checks, asleep, disk, user_data};
 
-/// Shows what PID 1 says for whoever looks for a fault: each service's change of state.
+/// Shows PID 1's messages for debugging: each service's change of state.
 const EVERYTHING: &str = "loglevel=8";
 
 /// One service waits for another, and stops before it.
@@ -43,7 +43,7 @@ pub(crate) fn a_disk_that_takes_no_writes_does_not_keep_the_machine_on(
     let vm = Vm::of(image)
         .direct()
         .user_data(user_data::NO_ENGINE)
-        // The kernel names who has waited for the disk for two minutes.
+        // The kernel names processes that have waited for the disk for two minutes.
         .tolerate("Call Trace")
         .boot()?;
     vm.wait_ready()?;
@@ -58,7 +58,7 @@ pub(crate) fn a_disk_that_takes_no_writes_does_not_keep_the_machine_on(
     wait_off(&vm)
 }
 
-/// Boots, asks for the end, and looks at it.
+/// Boots, requests the shutdown, and checks it.
 fn ends(machine: &Machine, ask: impl FnOnce(&Vm) -> Result<()>) -> Result<()> {
     let vm = machine.boot()?;
     vm.wait_ready()?;

@@ -1,4 +1,4 @@
-//! The smallest machine that Tare is for: 256 MiB.
+//! The smallest machine that Tare supports: 256 MiB.
 
 use anyhow::Result;
 use tare_image::Image;

@@ -10,10 +10,10 @@ use tare_tests::{Checks, Scratch, disk, user_data};
 
 const USER_DATA: &str = "hostname = 'keeper'\n[network]\nsearch = ['keeper.example']\n";
 
-/// What must be the same after a reboot, and after the source of the user-data is gone.
+/// What must be the same after a reboot, and after the source of the user-data is removed.
 #[derive(Debug, PartialEq, Eq)]
 struct Identity {
-    /// The ssh client of [`Vm::ssh`] refuses a machine that shows another one, too.
+    /// The ssh client of [`Vm::ssh`] also refuses a machine with different ones.
     host_keys: String,
     machine_id: String,
     name: String,
@@ -25,7 +25,7 @@ pub(crate) fn survives_a_reboot_and_the_loss_of_the_user_data(image: &Image) -> 
     let machine = || Vm::of(image).direct().keep_in(folder.path());
     let mut checks = Checks::default();
     let before = first_run(machine().user_data(USER_DATA), &mut checks)?;
-    // The disk is the same, fw_cfg is gone.
+    // The disk is the same, without fw_cfg.
     let vm = machine().boot()?;
     vm.wait_ready()?;
     checks.check("volume without user-data", || holds_note(&vm));
@@ -38,7 +38,7 @@ pub(crate) fn survives_a_reboot_and_the_loss_of_the_user_data(image: &Image) -> 
     folder.remove()
 }
 
-/// Writes something, reboots, and looks for it.
+/// Writes a note, reboots, and reads it back.
 fn first_run(machine: Builder, checks: &mut Checks) -> Result<Identity> {
     let vm = machine.boot()?;
     vm.wait_ready()?;
@@ -130,7 +130,7 @@ pub(crate) fn a_disk_that_fails_every_write_leaves_the_machine_up(image: &Image)
     folder.remove()
 }
 
-/// sshd tells of every login. The command says that the files cannot be read: the kernel has given the file system up.
+/// sshd logs every login. The command warns that the files cannot be read: the kernel has shut the file system down.
 const COUNT_LOGINS: &str =
     "tare logs --service ssh --grep 'Accepted publickey' 2>/dev/null | wc -l";
 

@@ -1,4 +1,4 @@
-//! A state partition that is damaged, that belongs to another system, or whose check takes long.
+//! A state partition that is damaged, belongs to another system, or takes long to check.
 
 use anyhow::{Result, bail, ensure};
 use tare_image::Image;
@@ -68,7 +68,7 @@ fn first_run(machine: Builder, checks: &mut Checks) -> Result<Machine> {
     Ok(off)
 }
 
-/// The machine says `line` and finds the note; it says so once.
+/// The machine reports `line`, only once, and finds the note.
 fn keeps_note(machine: Builder, line: &str) -> Result<()> {
     let vm = machine.clone().boot()?;
     vm.wait_ready()?;
@@ -97,10 +97,10 @@ fn runs_from_memory(machine: Builder) -> Result<()> {
     power_off(&vm)
 }
 
-/// In bytes: little is left for the state.
+/// In bytes, so that little is left for the state.
 const SMALL: u64 = 2560 << 20;
 
-/// In a container, until nothing more goes in.
+/// In a container, until the disk is full.
 const FILLERS: [(&str, &str); 2] = [
     (
         "no block",
@@ -114,7 +114,7 @@ const FILLERS: [(&str, &str); 2] = [
     ),
 ];
 
-/// Containers fill the disk, the machine is started anew, and people remove what fills it.
+/// Containers fill the disk, the machine reboots, and users remove what fills it.
 pub(crate) fn a_full_disk_is_freed_after_a_reboot(image: &Image) -> Result<()> {
     let folder = Scratch::new("full-disk")?;
     let machine = || {
@@ -150,7 +150,7 @@ pub(crate) fn a_full_disk_is_freed_after_a_reboot(image: &Image) -> Result<()> {
     folder.remove()
 }
 
-/// What is left of the state: KiB, and inodes.
+/// What is free on the state: KiB, and inodes.
 fn free(vm: &Vm) -> Result<(u64, u64)> {
     let said = vm.ssh("df --output=avail,iavail /root | tail -n 1")?;
     let numbers: Vec<u64> = said
@@ -163,7 +163,7 @@ fn free(vm: &Vm) -> Result<(u64, u64)> {
     Ok((kibibytes, inodes))
 }
 
-/// A machine whose first format hangs in the disk.
+/// A machine whose disk hangs during the first format.
 pub(crate) fn a_check_without_end_leaves_console_and_network(image: &Image) -> Result<()> {
     let folder = Scratch::new("hanging-storage")?;
     let machine = Vm::of(image).direct().keep_in(folder.path());
@@ -212,12 +212,12 @@ pub(crate) fn a_check_without_end_leaves_console_and_network(image: &Image) -> R
     folder.remove()
 }
 
-/// As clients have to do whose machine has new keys.
+/// Clients must do this when a machine has new keys.
 fn forget_host_keys(machine: &Machine) -> Result<()> {
     Ok(std::fs::remove_file(machine.folder().join("known_hosts"))?)
 }
 
-/// Types `command` until it says `want`: the shell on the console may begin anew.
+/// Types `command` until it prints `want`, because the shell on the console may restart.
 fn on_the_console(vm: &Vm, command: &str, want: &str) -> Result<()> {
     let mark = vm.console().mark();
     for _ in 0..5 {

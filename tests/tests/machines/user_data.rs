@@ -37,8 +37,8 @@ pub(crate) fn from_a_disk_and_the_hypervisor_which_wins(image: &Image) -> Result
     checks.verdict()
 }
 
-/// One source is refused whole, for a reason that the console names; `tare-config` has a table of reasons. The machine
-/// boots to ssh with the image's defaults all the same, and with what a good source says.
+/// One source is rejected as a whole, for a reason that the console names; `tare-config` has a table of reasons. The
+/// machine still boots to ssh, with the image's defaults and the settings of a valid source.
 pub(crate) fn that_is_refused(image: &Image) -> Result<()> {
     let machine = Vm::of(image)
         .direct()
@@ -53,7 +53,7 @@ pub(crate) fn that_is_refused(image: &Image) -> Result<()> {
     vm.kill()
 }
 
-/// What is right by its form may be wrong all the same: then the console is the way in.
+/// Well-formed user-data may still be wrong. Then the console is the way in.
 pub(crate) fn that_breaks_ssh(image: &Image) -> Result<()> {
     let broken = format!("{NO_ENGINE}[services.ssh.process]\nargs = ['/none']\n");
     let vm = Vm::of(image).direct().user_data(&broken).boot()?;

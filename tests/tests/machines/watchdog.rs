@@ -6,11 +6,11 @@ use tare_qemu::{Vm, Watchdog, secs};
 use tare_tests::guest::{says, wait_apps};
 use tare_tests::{asleep, user_data};
 
-/// Stops the cgroup of PID 1. A container that has the host's cgroups and every right can.
+/// Freezes the cgroup of PID 1. A container with the host's cgroups and every right can.
 const FREEZE: &str = "docker run --rm --privileged --cgroupns=host -v /sys/fs/cgroup:/host tare/demo \
     sh -c 'echo 1 > /host/init/cgroup.freeze'";
 
-/// What the watchdog has, in seconds.
+/// The watchdog's timeout, in seconds.
 const TIMEOUT: &str =
     "docker run --rm --privileged tare/demo cat /sys/class/watchdog/watchdog0/timeout";
 
@@ -27,7 +27,7 @@ pub(crate) fn a_machine_whose_pid_1_hangs_is_reset(image: &Image) -> Result<()> 
     vm.wait_ready()?;
     wait_apps(&vm)?;
     says(&vm, TIMEOUT, "10\n")?;
-    // Three times the timeout: it is fed.
+    // Three times the timeout, so it is pinged.
     asleep(|| vm.ssh_within("sleep 30", secs(40)))?;
     vm.ssh(FREEZE)?;
     let exit = vm.wait_exit(secs(30))?;

@@ -36,7 +36,7 @@ pub(super) fn read(etc: &Path) -> Result<Vec<Source>> {
     Ok(sources)
 }
 
-/// A file that is not there is empty.
+/// A missing file counts as empty.
 fn text(path: &Path) -> Result<String> {
     match fs::read(path) {
         Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
@@ -93,7 +93,7 @@ fn stanza(lines: &[&str]) -> Vec<Source> {
         .collect()
 }
 
-/// The words of a field, also those on the indented lines that follow it.
+/// The words of a field, including those on the indented lines that follow it.
 fn field(lines: &[&str], name: &str) -> Vec<String> {
     let is_field = |line: &&&str| {
         let key = line.split_once(':').map(|(key, _)| key);

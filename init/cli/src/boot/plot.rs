@@ -1,4 +1,4 @@
-//! `tare boot plot`: the boot as a picture, a bar for each part.
+//! `tare boot plot`: the boot as a picture, with a bar for each part.
 
 use crate::units::seconds;
 use tare_control::{GetBootTimeline, GetStatus, Span, SpanKind};
@@ -9,10 +9,10 @@ const TOP: f64 = 80.0;
 const ROW: f64 = 20.0;
 const BAR: f64 = 14.0;
 const WIDTH: f64 = 1000.0;
-/// Room for the name of a bar that ends at the right.
+/// Room for the label of a bar that ends at the right.
 const LABELS: f64 = 220.0;
 
-/// Steps of the axis in microseconds, from the finest.
+/// Steps of the axis in microseconds, finest first.
 const STEPS: [u64; 9] = [
     10_000,
     50_000,
@@ -24,7 +24,7 @@ const STEPS: [u64; 9] = [
     60_000_000,
     600_000_000,
 ];
-/// More lines than these make an axis hard to read.
+/// More lines than this make the axis hard to read.
 const MOST_LINES: u64 = 30;
 
 const LOOKS: &str = "\
@@ -37,7 +37,7 @@ struct Bar {
     name: String,
     class: &'static str,
     from: u64,
-    /// None while it goes on.
+    /// `None` while it lasts.
     to: Option<u64>,
 }
 
@@ -176,7 +176,7 @@ impl Picture {
     }
 }
 
-/// Text as it may stand in XML.
+/// Text escaped for XML.
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")

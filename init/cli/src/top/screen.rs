@@ -1,4 +1,4 @@
-//! The terminal as a screen that is drawn again and again, and its keys.
+//! The terminal as a screen that is redrawn, and its keys.
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::stdio::{stdin, stdout};
@@ -6,18 +6,19 @@ use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetat
 use std::io::{self, Write};
 use std::time::Duration;
 
-/// The terminal's other screen, its cursor hidden and lines cut at its edge (xterm's private modes 1049, 25 and 7); and back.
+/// Enters the alternate screen, with the cursor hidden and lines cut at the edge (xterm's private modes 1049, 25 and
+/// 7), and leaves it.
 const ENTER: &str = "\u{1b}[?1049h\u{1b}[?25l\u{1b}[?7l";
 const LEAVE: &str = "\u{1b}[?7h\u{1b}[?25h\u{1b}[?1049l";
-/// Home; the rest of the line; the rest of the screen (ECMA-48 CUP, EL, ED).
+/// Moves home; clears the rest of the line; clears the rest of the screen (ECMA-48 CUP, EL, ED).
 const HOME: &str = "\u{1b}[H";
 const CLEAR_LINE: &str = "\u{1b}[K";
 const CLEAR_REST: &str = "\u{1b}[J";
 
-/// The height of a terminal that does not say how high it is.
+/// The height of a terminal that does not report it.
 const UNKNOWN_ROWS: usize = 24;
 
-/// The interrupt and end-of-file characters, which do not become signals here.
+/// The interrupt and end-of-file characters, which raise no signals here.
 const CTRL_C: u8 = 3;
 const CTRL_D: u8 = 4;
 
@@ -35,7 +36,7 @@ pub(super) struct Screen {
 
 impl Screen {
     /// # Errors
-    /// Standard input or output is no terminal.
+    /// If standard input or output is not a terminal.
     pub(super) fn take() -> io::Result<Self> {
         tcgetwinsize(stdout())?;
         let before = tcgetattr(stdin())?;
@@ -61,14 +62,14 @@ impl Screen {
         ))
     }
 
-    /// The key that is pressed within `patience`, if one is.
+    /// The key pressed within `patience`, if any.
     pub(super) fn key(&mut self, patience: Duration) -> io::Result<Option<Key>> {
         let patience = Timespec::try_from(patience).map_err(io::Error::other)?;
         let input = stdin();
         let mut fds = [PollFd::new(&input, PollFlags::IN)];
         match poll(&mut fds, Some(&patience)) {
             Ok(0) => return Ok(None),
-            // The window has another size.
+            // The window was resized.
             Err(rustix::io::Errno::INTR) => return Ok(None),
             result => result?,
         };
@@ -89,7 +90,7 @@ fn meaning(byte: u8) -> Key {
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        // The terminal is gone, then: nothing is left to restore.
+        // If this fails the terminal is gone, and there is nothing to restore.
         let _ = write(LEAVE);
         let _ = tcsetattr(stdin(), OptionalActions::Now, &self.before);
     }

@@ -1,7 +1,7 @@
 use super::*;
 use crate::golden;
 
-/// A look at two services that have used so much of a processor.
+/// A sample of two services that have used this much CPU time.
 fn sight(uptime: u64, cpu: [u64; 2]) -> Sight {
     let mut machine = golden::machine();
     machine.uptime = uptime;

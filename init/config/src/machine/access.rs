@@ -1,4 +1,4 @@
-//! Who the machine is.
+//! The machine's host name.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,9 +1,9 @@
-//! Who may log in: lines of `authorized_keys`, as sshd takes them (sshd(8), AUTHORIZED_KEYS FILE FORMAT).
+//! Keys that may log in: lines of `authorized_keys` as sshd accepts them (sshd(8), AUTHORIZED_KEYS FILE FORMAT).
 
 use data_encoding::BASE64;
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// The keys that sshd of OpenSSH 10 takes. DSA is gone.
+/// The key types that OpenSSH 10's sshd accepts. DSA is no longer among them.
 const TYPES: [&str; 7] = [
     "ecdsa-sha2-nistp256",
     "ecdsa-sha2-nistp384",
@@ -14,7 +14,8 @@ const TYPES: [&str; 7] = [
     "ssh-rsa",
 ];
 
-/// Lines of `authorized_keys`. A bad one costs that key alone: it is left out, and named in [`AuthorizedKeys::problems`].
+/// Lines of `authorized_keys`. An invalid line affects only its own key: it is skipped and named in
+/// [`AuthorizedKeys::problems`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(into = "Vec<String>")]
 pub struct AuthorizedKeys {
@@ -23,12 +24,12 @@ pub struct AuthorizedKeys {
 }
 
 impl AuthorizedKeys {
-    /// Good lines, without white space around them.
+    /// Valid lines, without the white space around them.
     pub fn lines(&self) -> impl Iterator<Item = &str> {
         self.lines.iter().map(String::as_str)
     }
 
-    /// What is wrong with the others, a sentence each.
+    /// What is wrong with the others, one sentence each.
     #[must_use]
     pub fn problems(&self) -> &[String] {
         &self.problems
@@ -40,7 +41,7 @@ impl From<Vec<String>> for AuthorizedKeys {
         let mut keys = Self::default();
         for (index, text) in texts.iter().enumerate() {
             let line = text.trim();
-            // Comments and empty lines are, in the file, too.
+            // The file may contain comments and empty lines, too.
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
@@ -67,7 +68,7 @@ impl<'de> Deserialize<'de> for AuthorizedKeys {
     }
 }
 
-/// Whether `line` is options, if any, a type, and a whole key of that type.
+/// Checks that `line` is options, if any, a key type, and a complete key of that type.
 fn check(line: &str) -> Result<(), String> {
     const WANT: &str = "write one line as in `ssh-ed25519 AAAA… comment`";
     if line.chars().any(|c| c.is_control() && c != '\t') {
@@ -92,7 +93,7 @@ fn check(line: &str) -> Result<(), String> {
     }
 }
 
-/// What follows the options, in which spaces stand between quotation marks; none if one of these is not closed.
+/// What follows the options, which may have spaces within quotation marks. `None` if a quotation mark is not closed.
 fn without_options(line: &str) -> Option<&str> {
     let first = line.split([' ', '\t']).next().unwrap_or_default();
     if TYPES.contains(&first) || first == "ssh-dss" {
@@ -113,7 +114,8 @@ fn without_options(line: &str) -> Option<&str> {
     }
 }
 
-/// Whether `blob` is strings, each after its length, the first of which is `kind` (RFC 4251, section 5; RFC 4253, 6.6).
+/// Whether `blob` is a list of length-prefixed strings, the first of which is `kind` (RFC 4251, section 5; RFC 4253,
+/// 6.6).
 fn is_whole(blob: &[u8], kind: &str) -> bool {
     let mut rest = blob;
     let mut strings = Vec::new();

@@ -1,4 +1,4 @@
-//! What the log keeps, and whom it tells.
+//! What the log keeps and where it is forwarded.
 
 use crate::{Bytes, Span};
 use serde::{Deserialize, Serialize};
@@ -7,17 +7,17 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case", try_from = "RawLog")]
 pub struct Log {
-    /// What all files may take; never more than a quarter of the disk.
+    /// Size limit of all files together; never more than a quarter of the disk.
     pub total: Bytes,
     /// The size at which a file is rotated.
     pub file: Bytes,
-    /// Lines older than this go.
+    /// Lines older than this are deleted.
     pub age: Span,
-    /// Lines a second that each service may write for long; 0: no limit.
+    /// Lines per second that each service may write in the long run; 0 means no limit.
     pub rate: u32,
-    /// Lines that a service may write at once.
+    /// Lines that a service may write in one burst.
     pub burst: u32,
-    /// Where every line is sent to as well.
+    /// Where every line is also sent.
     pub forward: Option<Forward>,
 }
 
@@ -34,7 +34,7 @@ impl Default for Log {
     }
 }
 
-/// The section as it is written.
+/// The section as written.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct RawLog {
@@ -54,7 +54,7 @@ impl TryFrom<RawLog> for Log {
         let total = raw.total.unwrap_or(default.total);
         let log = Self {
             total,
-            // Half of it, or the last rotation would leave nothing to read.
+            // At most half of it; otherwise the last rotation would leave nothing to read.
             file: raw.file.unwrap_or(default.file.min(Bytes(total.0 / 2))),
             age: raw.age.unwrap_or(default.age),
             rate: raw.rate.unwrap_or(default.rate),
@@ -78,9 +78,9 @@ impl TryFrom<RawLog> for Log {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case", try_from = "RawForward")]
 pub struct Forward {
-    /// Who, and how.
+    /// The receiver and how it is reached.
     pub to: Receiver,
-    /// Who may have signed the receiver's certificate, in PEM; for `tls` only.
+    /// Certificates of those that may have signed the receiver's, in PEM; for `tls` only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca: Option<String>,
 }
@@ -116,7 +116,7 @@ impl TryFrom<RawForward> for Forward {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Receiver {
-    /// How.
+    /// How it is reached.
     pub transport: Transport,
     /// A host name or address.
     pub host: String,

@@ -1,12 +1,12 @@
-//! Figures for monitoring.
+//! Metrics for monitoring.
 
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
-/// Figures in Prometheus's format.
+/// Metrics in the Prometheus format.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Metrics {
-    /// Where they are served, by HTTP at `/metrics`; absent: nowhere.
+    /// Where they are served, over HTTP at `/metrics`. If absent, nowhere.
     pub listen: Option<SocketAddr>,
 }

@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 
-/// The machine's network. An Ethernet link that is not named here is set by DHCP.
+/// The machine's network. An Ethernet link that is not named here is configured by DHCP.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Network {
-    /// Resolvers, in order; empty: those DHCP names.
+    /// Resolvers, in order. If empty, those DHCP names.
     pub dns: Vec<IpAddr>,
-    /// Domains to complete short names with; empty: those DHCP names.
+    /// Domains to complete short names with. If empty, those DHCP names.
     pub search: Vec<Domain>,
     /// Links by their kernel name.
     pub interfaces: BTreeMap<String, Interface>,
@@ -22,19 +22,19 @@ pub struct Network {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Interface {
-    /// Whether to ask for an IPv4 address; absent: if `addresses` is empty.
+    /// Whether to request an IPv4 address. If absent, only if `addresses` is empty.
     pub dhcp: Option<bool>,
     /// Static addresses with their prefix lengths.
     pub addresses: Vec<Cidr>,
     /// Default gateways, at most one of each family.
     #[serde(deserialize_with = "gateways", skip_serializing_if = "Vec::is_empty")]
     pub gateway: Vec<IpAddr>,
-    /// Largest packet in bytes; absent: the driver's, or DHCP's.
+    /// Largest packet in bytes. If absent, the driver's or DHCP's.
     pub mtu: Option<Mtu>,
 }
 
 impl Interface {
-    /// Whether DHCP sets this link.
+    /// Whether DHCP configures this link.
     #[must_use]
     pub fn uses_dhcp(&self) -> bool {
         self.dhcp.unwrap_or(self.addresses.is_empty())
@@ -63,7 +63,7 @@ fn gateways<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<IpA
     Ok(list)
 }
 
-/// A domain of the DNS: labels of letters, digits and `-`, 63 bytes each and 253 in all (RFC 1035, section 2.3.4).
+/// A DNS domain: labels of letters, digits and `-`, 63 bytes each and 253 in all (RFC 1035, section 2.3.4).
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Domain(String);
@@ -88,13 +88,13 @@ impl From<Domain> for String {
     }
 }
 
-/// An address and the length of its network's prefix, `192.0.2.10/24`.
+/// An address with its prefix length, as in `192.0.2.10/24`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Cidr {
     /// The host's address.
     pub address: IpAddr,
-    /// Bits of the network: up to 32 or 128.
+    /// Prefix length in bits, up to 32 or 128.
     pub prefix: u8,
 }
 
@@ -130,7 +130,7 @@ impl From<Cidr> for String {
     }
 }
 
-/// A link's largest packet in bytes. 68 is the least of IPv4 (RFC 791, section 3.2).
+/// A link's largest packet in bytes. IPv4's minimum is 68 (RFC 791, section 3.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(try_from = "i64", into = "u32")]
 pub struct Mtu(pub u32);

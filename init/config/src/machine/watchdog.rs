@@ -4,13 +4,13 @@ use crate::Span;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// Whether a machine whose PID 1 does not answer is reset by its hardware, and when.
+/// Whether and when the hardware resets a machine whose PID 1 does not respond.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Watchdog {
     /// False leaves the hardware alone.
     pub enabled: bool,
-    /// How long PID 1 may be silent.
+    /// How long PID 1 may go without a ping.
     pub timeout: WatchdogTimeout,
 }
 
@@ -23,13 +23,13 @@ impl Default for Watchdog {
     }
 }
 
-/// Whole seconds that watchdogs can be set to: 5 s to 5 minutes.
+/// A watchdog's timeout in whole seconds, from 5 s to 5 minutes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(try_from = "Span", into = "Span")]
 pub struct WatchdogTimeout(Span);
 
 impl WatchdogTimeout {
-    /// The time.
+    /// The timeout.
     #[must_use]
     pub fn get(self) -> Duration {
         self.0.0

@@ -1,4 +1,4 @@
-//! What is right in each service alone but wrong in all of them together.
+//! Checks across keys and across services.
 
 use super::{Condition, Kind, Service, SocketAddress, Source};
 use std::collections::BTreeMap;
@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 /// Services by name.
 pub type Services = BTreeMap<String, Service>;
 
-/// Checks what the schema of one key cannot: that keys fit each other and services know each other.
+/// Checks what the schema of a single key cannot: that keys fit each other, and services each other.
 ///
 /// # Errors
-/// The first service that is wrong, and why; a cycle is named whole, `a -> b -> a`.
+/// The first invalid service and the reason. A cycle is named in full, as in `a -> b -> a`.
 pub fn check(services: &Services) -> Result<(), String> {
     for (name, service) in services {
         check_in(service, services).map_err(|why| format!("service {name}: {why}"))?;
@@ -23,10 +23,10 @@ pub fn check(services: &Services) -> Result<(), String> {
     }
 }
 
-/// Checks that the keys of `service` fit each other, and what it waits for is among `services`.
+/// Checks that the keys of `service` fit each other, and that what it waits for is in `services`.
 ///
 /// # Errors
-/// Why not.
+/// What is wrong.
 pub fn check_in(service: &Service, services: &Services) -> Result<(), String> {
     alone(service)?;
     known(service, services)
@@ -78,7 +78,7 @@ fn known(service: &Service, services: &Services) -> Result<(), String> {
     Ok(())
 }
 
-/// Services that wait for each other, the first again at the end; none if there are no such.
+/// A cycle of services that wait for each other, with the first repeated at the end. `None` if there is no cycle.
 #[must_use]
 pub fn cycle(services: &Services) -> Option<Vec<String>> {
     let mut acyclic = Vec::new();
@@ -87,7 +87,7 @@ pub fn cycle(services: &Services) -> Option<Vec<String>> {
         .find_map(|name| cycle_from(name, services, &mut Vec::new(), &mut acyclic))
 }
 
-/// Follows what `name` waits for, on the way from `path`.
+/// Follows what `name` waits for. `path` holds the services passed on the way.
 fn cycle_from<'a>(
     name: &'a str,
     services: &'a Services,
@@ -111,8 +111,8 @@ fn cycle_from<'a>(
 }
 
 impl Service {
-    /// Where `path` of the container is outside: the source of the volume or shared mount it is in, and
-    /// its name there. None for what is deeper: the service decides what is on the way.
+    /// The container's `path` on the host: the source of the volume or shared mount that contains it, and its name
+    /// there. `None` for deeper paths, where the service controls the directories in between.
     #[must_use]
     pub fn on_host<'a>(&'a self, path: &'a str) -> Option<(&'a Source, &'a str)> {
         self.mounts.iter().find_map(|mount| {

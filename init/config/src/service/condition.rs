@@ -9,20 +9,20 @@ use std::fmt;
 pub enum Condition {
     /// `network:online`: a default route is set, or none will come.
     NetworkOnline,
-    /// `state:mounted`: the state partition, or memory in its place, is there.
+    /// `state:mounted`: the state partition, or memory in its place, is mounted.
     StateMounted,
     /// `time:synced`: the kernel's clock follows a time source.
     TimeSynced,
-    /// `path:/ABSOLUTE`: something is there on the host under this path.
+    /// `path:/ABSOLUTE`: this path exists on the host.
     Path(String),
     /// `NAME:ready`: that daemon is ready.
     Ready(String),
-    /// `NAME:done`: that oneshot or periodic service has ended with success.
+    /// `NAME:done`: that oneshot or periodic service has succeeded.
     Done(String),
 }
 
 impl Condition {
-    /// The service that it is about, if it is about one.
+    /// The service that the condition refers to, if any.
     #[must_use]
     pub fn subject(&self) -> Option<&str> {
         match self {
@@ -31,8 +31,8 @@ impl Condition {
         }
     }
 
-    /// The name of the service, if there is one of it, without which it may never hold: that service must not
-    /// wait for it.
+    /// The name of the service, if it exists, without which the condition may never hold. That service must not wait
+    /// for it.
     #[must_use]
     pub fn needs(&self) -> Option<&str> {
         match self {

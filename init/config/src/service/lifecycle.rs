@@ -1,10 +1,10 @@
-//! When a service starts, is ready, restarts and stops.
+//! When a service starts, becomes ready, restarts and stops.
 
 use super::{Condition, Health, Ready, Restart, Schedule};
 use crate::Span;
 use serde::{Deserialize, Serialize};
 
-/// The life of a service.
+/// The lifecycle of a service.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Lifecycle {
@@ -16,29 +16,29 @@ pub struct Lifecycle {
     pub schedule: Option<Schedule>,
     /// Every condition that must hold before it starts.
     pub after: Vec<Condition>,
-    /// How it is known to be ready (a daemon) or done (all others, always by their exit).
+    /// How a daemon is known to be ready. All others are done when they exit.
     pub ready: Ready,
-    /// How long it may take to be ready (a daemon) or done (all others); 0: for ever. Absent: 90 s for a
-    /// daemon, for ever for all others.
+    /// How long it may take to become ready (a daemon) or done (all others); 0 means no limit. If absent, 90 s for a
+    /// daemon, no limit for all others.
     pub start_timeout: Option<Span>,
-    /// The longest time between two `WATCHDOG=1` on its `NOTIFY_SOCKET` (`sd_watchdog_enabled(3)`).
+    /// The longest time between two `WATCHDOG=1` messages on its `NOTIFY_SOCKET` (`sd_watchdog_enabled(3)`).
     pub watchdog: Option<Span>,
-    /// How it is known to be well while it is ready.
+    /// The health check while it is ready.
     pub health: Option<Health>,
     /// What happens when it ends.
     pub restart: Restart,
-    /// Files of `/run/host` that it reads only when it starts: it runs anew when one has changed.
+    /// Files in `/run/host` that it reads only when it starts. It is restarted when one of them changes.
     pub restart_on: Vec<String>,
     /// Whether a boot without it is a bad boot.
     pub required: bool,
-    /// Whether it starts without the state partition if that takes long to check: its volumes are in memory then, and it
-    /// runs anew once the partition is there.
+    /// Whether it starts without the state partition if that takes long to check. Its volumes are then in memory, and
+    /// it is restarted once the partition is mounted.
     pub without_state: bool,
-    /// How it is ended.
+    /// How it is stopped.
     pub stop: Stop,
 }
 
-/// As systemd's `DefaultTimeoutStartSec`.
+/// Same as systemd's `DefaultTimeoutStartSec`.
 const START_TIMEOUT: Span = Span::seconds(90);
 
 impl Lifecycle {
@@ -48,7 +48,7 @@ impl Lifecycle {
         self.ready == Ready::Notify || self.watchdog.is_some()
     }
 
-    /// How long it may take to be ready or done; none: for ever.
+    /// How long it may take to become ready or done; `None` means no limit.
     #[must_use]
     pub fn start_timeout(&self) -> Option<Span> {
         let usual = (self.kind == Kind::Daemon).then_some(START_TIMEOUT);
@@ -57,7 +57,7 @@ impl Lifecycle {
             .filter(|span| !span.0.is_zero())
     }
 
-    /// What it makes true when all is well with it.
+    /// The condition that it fulfils when it is ready or done.
     #[must_use]
     pub fn condition(&self, name: &str) -> Condition {
         match self.kind {
@@ -76,7 +76,7 @@ pub enum Kind {
     Daemon,
     /// Runs once; exit status 0 is success.
     Oneshot,
-    /// Runs again and again, whenever its schedule says; exit status 0 is success.
+    /// Runs whenever its schedule says; exit status 0 is success.
     Periodic,
 }
 
@@ -84,22 +84,22 @@ pub enum Kind {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Start {
-    /// Nothing but its conditions.
+    /// Only its conditions.
     #[default]
     Auto,
     /// The first use of one of its sockets, a service that waits for it, or a person.
     OnDemand,
 }
 
-/// How a service is ended.
+/// How a service is stopped.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Stop {
-    /// What it is sent first.
+    /// The signal sent first.
     pub signal: StopSignal,
     /// How long it has before its cgroup is killed.
     pub grace: Span,
-    /// At the machine's end, after all that neither it nor another such service needs.
+    /// Whether it is stopped at shutdown only after all services that neither it nor another one like it needs.
     pub last: bool,
 }
 
@@ -113,7 +113,7 @@ impl Default for Stop {
     }
 }
 
-/// The signals that daemons take as "end".
+/// The signals by which daemons are stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 pub enum StopSignal {
     /// What most daemons expect.
@@ -122,13 +122,13 @@ pub enum StopSignal {
     /// Ctrl-C.
     #[serde(rename = "SIGINT")]
     Int,
-    /// Terminals gone: what a login shell expects.
+    /// Terminal hangup: what a login shell expects.
     #[serde(rename = "SIGHUP")]
     Hup,
-    /// nginx's graceful end.
+    /// nginx's graceful shutdown.
     #[serde(rename = "SIGQUIT")]
     Quit,
-    /// No chance to answer.
+    /// Cannot be handled.
     #[serde(rename = "SIGKILL")]
     Kill,
 }

@@ -1,4 +1,4 @@
-//! What a service sees beyond its root filesystem.
+//! A service's mounts in addition to its root filesystem.
 
 use crate::Bytes;
 use serde::{Deserialize, Serialize};
@@ -13,30 +13,30 @@ pub struct Mount {
     pub target: String,
     /// Whether the service may not write to it.
     pub read_only: bool,
-    /// Whether mounts below it travel between host and container.
+    /// Whether mounts below it propagate between host and container.
     pub propagation: Propagation,
-    /// A group that may read the volume or shared directory, too, where other services show it.
+    /// A group that may also read the volume or shared directory where other services mount it.
     pub group: Option<u32>,
 }
 
 /// Where the contents of a mount come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
-    /// A directory of the state partition under this name, kept over reboots and updates.
+    /// A directory of this name on the state partition, kept across reboots and updates.
     Volume(String),
-    /// A directory under this name shared by the services that name it, gone at power off.
+    /// A directory of this name that is shared by the services that name it and gone at power off.
     Shared(String),
     /// A path of the host.
     Host(String),
-    /// Memory of its own, at most so much.
+    /// A tmpfs of its own, at most this large.
     Tmpfs(Bytes),
 }
 
-/// `mount_namespaces(7)`'s propagation types, as far as a service may choose.
+/// The propagation types of `mount_namespaces(7)` that a service may choose.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Propagation {
-    /// Nothing travels.
+    /// Nothing propagates.
     #[default]
     Private,
     /// From the host to the container.
@@ -45,7 +45,7 @@ pub enum Propagation {
     Shared,
 }
 
-/// A mount as it is written: exactly one of the four sources.
+/// A mount as written: exactly one of the four sources.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct RawMount {
@@ -119,7 +119,7 @@ impl From<Mount> for RawMount {
     }
 }
 
-/// A path from the root that stays where it points: no `..`.
+/// An absolute path without `..`, so that it stays where it points.
 pub(super) fn absolute(path: String) -> Result<String, String> {
     if path.starts_with('/') && !path.split('/').any(|part| part == "..") {
         return Ok(path);

@@ -1,4 +1,4 @@
-//! How a service is found to answer: once, when it becomes ready, and ever after, while it is well.
+//! How a service is probed: until it becomes ready, and then repeatedly for its health.
 
 use crate::Span;
 use serde::{Deserialize, Serialize};
@@ -12,18 +12,18 @@ pub enum Ready {
     Started,
     /// `READY=1` on its `NOTIFY_SOCKET` (`sd_notify(3)`).
     Notify,
-    /// As [`Probe::Tcp`].
+    /// Same as [`Probe::Tcp`].
     Tcp(u16),
-    /// As [`Probe::Unix`].
+    /// Same as [`Probe::Unix`].
     Unix(String),
-    /// As [`Probe::Http`].
+    /// Same as [`Probe::Http`].
     Http(HttpTarget),
-    /// As [`Probe::Exec`].
+    /// Same as [`Probe::Exec`].
     Exec(Vec<String>),
 }
 
 impl Ready {
-    /// What to ask until it answers; none for what is told, not asked.
+    /// The probe to repeat until it succeeds. `None` if readiness is reported, not probed.
     #[must_use]
     pub fn probe(&self) -> Option<Probe> {
         match self {
@@ -36,21 +36,21 @@ impl Ready {
     }
 }
 
-/// One question to a service.
+/// One probe of a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Probe {
-    /// Does this port of 127.0.0.1 take a connection? For services with the host's network namespace.
+    /// Does this port of 127.0.0.1 accept a connection? For services with the host's network namespace.
     Tcp(u16),
-    /// Does this socket, a path in the container, take a connection?
+    /// Does this socket, a path in the container, accept a connection?
     Unix(String),
-    /// Does a GET get a status from 200 to 399? As [`Tcp`](Self::Tcp).
+    /// Does a GET return a status from 200 to 399? Otherwise as [`Tcp`](Self::Tcp).
     Http(HttpTarget),
-    /// Does this program end with status 0? It runs in the container, with the service's rights.
+    /// Does this program exit with status 0? It runs in the container, with the service's rights.
     Exec(Vec<String>),
 }
 
 impl Probe {
-    /// True if the service must share the host's network to be asked.
+    /// True if the service must share the host's network to be probed.
     #[must_use]
     pub fn needs_network(&self) -> bool {
         matches!(self, Self::Tcp(_) | Self::Http(_))
@@ -91,21 +91,21 @@ impl From<HttpTarget> for String {
     }
 }
 
-/// How a service that is ready is known to be well.
+/// The health check of a service that is ready.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(try_from = "RawHealth", into = "RawHealth")]
 pub struct Health {
-    /// What to ask.
+    /// The probe.
     pub probe: Probe,
-    /// From one answer to the next question.
+    /// Time from one result to the next probe.
     pub interval: Span,
-    /// How long an answer may take.
+    /// How long a probe may take.
     pub timeout: Span,
-    /// So many bad answers in a row end the service; from the first on it is degraded.
+    /// This many failures in a row end the service. From the first one on it is degraded.
     pub retries: u32,
 }
 
-/// A health check as it is written: exactly one of the four probes.
+/// A health check as written: exactly one of the four probes.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct RawHealth {

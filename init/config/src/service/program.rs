@@ -1,10 +1,10 @@
-//! What a program is started with: texts that `execve(2)` takes, which end with a NUL byte.
+//! Arguments and environment of a program: NUL-terminated strings for `execve(2)`.
 
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 use std::collections::BTreeMap;
 
-/// A program that can be run, and its arguments.
+/// An executable program and its arguments.
 pub(crate) fn args<'de, D, T>(from: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
@@ -22,7 +22,7 @@ where
     }
 }
 
-/// Variables by name.
+/// Environment variables by name.
 pub(crate) fn environment<'de, D: Deserializer<'de>>(
     from: D,
 ) -> Result<BTreeMap<String, String>, D::Error> {
@@ -34,8 +34,8 @@ pub(crate) fn environment<'de, D: Deserializer<'de>>(
     variables.into_iter().map(variable).collect()
 }
 
-/// The length in bytes from which the kernel refuses an argument or a variable: with its NUL it may have this many
-/// (`MAX_ARG_STRLEN`, execve(2)).
+/// The longest argument or variable that the kernel accepts, in bytes and including its NUL (`MAX_ARG_STRLEN`,
+/// execve(2)).
 const LONGEST: usize = 128 << 10;
 
 fn too_long(text: &str) -> String {

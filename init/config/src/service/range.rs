@@ -1,4 +1,4 @@
-//! Numbers of which the kernel takes some only: with another one, a service would not start.
+//! Numbers that the kernel accepts only within a range. With any other, a service would not start.
 
 use crate::Bytes;
 use serde::de::Error;
@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer};
 use std::fmt::Debug;
 use std::ops::RangeInclusive;
 
-/// From what the smallest program needs; 0 is not "none".
+/// At least what the smallest program needs; 0 does not mean "no limit".
 pub(crate) fn memory_max<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Bytes>, D::Error> {
     const LEAST: Bytes = Bytes::mib(1);
     match Option::<Bytes>::deserialize(from)? {
@@ -24,19 +24,20 @@ pub(crate) fn pids_max<'de, D: Deserializer<'de>, T: From<u32>>(from: D) -> Resu
     within("pids-max", 0..=4_194_304, from)
 }
 
-/// As `Documentation/admin-guide/cgroup-v2.rst` has `cpu.weight`.
+/// The range of `cpu.weight` in `Documentation/admin-guide/cgroup-v2.rst`.
 pub(crate) fn cpu_weight<'de, D: Deserializer<'de>, T: From<u16>>(from: D) -> Result<T, D::Error> {
     within("cpu-weight", 1..=10_000, from)
 }
 
-/// As `proc_pid_oom_score_adj(5)` has it.
+/// The range in `proc_pid_oom_score_adj(5)`.
 pub(crate) fn oom_score_adj<'de, D: Deserializer<'de>, T: From<i16>>(
     from: D,
 ) -> Result<T, D::Error> {
     within("oom-score-adj", -1000..=1000, from)
 }
 
-/// From what a program needs to load its libraries, beside its standard streams, up to the kernel's `fs.nr_open`.
+/// At least what a program needs to load its libraries, besides its standard streams; at most the kernel's
+/// `fs.nr_open`.
 pub(crate) fn open_files<'de, D: Deserializer<'de>, T: From<u32>>(from: D) -> Result<T, D::Error> {
     within("open-files", 16..=1_048_576, from)
 }

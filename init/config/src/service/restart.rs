@@ -1,20 +1,20 @@
-//! What happens when a service ends without having been told to.
+//! What happens when a service ends without being told to.
 
 use crate::Span;
 use serde::{Deserialize, Serialize};
 
-/// What happens when a service ends without having been told to.
+/// What happens when a service ends without being told to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Restart {
-    /// Whether it is started again.
+    /// Whether it is restarted.
     pub policy: RestartPolicy,
-    /// How long to wait before: doubled at every try, and up to a quarter less at random, so that
-    /// services that failed together do not come back together.
+    /// How long to wait before a restart. The wait doubles with every try and is up to a quarter shorter at random,
+    /// so that services that failed together do not restart together.
     pub backoff: Backoff,
-    /// After a run of this length the next backoff is the least again.
+    /// After a run of this length the next backoff is the minimum again.
     pub stable: Span,
-    /// How often it may be started; absent: as often as it takes.
+    /// How often it may be started. If absent, without limit.
     pub limit: Option<Limit>,
 }
 
@@ -32,49 +32,49 @@ impl Default for Restart {
     }
 }
 
-/// When a service that ended is started again.
+/// When a service that ended is restarted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RestartPolicy {
     /// Never.
     Never,
-    /// When it ended by a signal or with a status other than 0, was not ready in time, or unhealthy.
+    /// If it ended by a signal or with a status other than 0, was not ready in time, or was unhealthy.
     OnFailure,
     /// However it ended.
     Always,
 }
 
-/// How many starts are too many.
+/// A limit on the number of starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Limit {
-    /// This many starts,
+    /// This many starts
     pub starts: u32,
-    /// in a time of this length, counted from the first of them.
+    /// within a time of this length, counted from the first of them.
     pub within: Span,
-    /// What becomes of a service that would be started once more; absent: `keep-trying` for one that is
-    /// required, else `fail`.
+    /// What happens to a service that would exceed the limit. If absent, `keep-trying` for a required service,
+    /// otherwise `fail`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub then: Option<LimitThen>,
 }
 
-/// What becomes of a service that reached its limit.
+/// What happens to a service that has reached its limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LimitThen {
-    /// It has failed, until a person starts it.
+    /// It has failed until a person starts it.
     Fail,
-    /// It waits for the longest backoff at once.
+    /// It goes straight to the longest backoff.
     KeepTrying,
 }
 
-/// A range of waits, written `LEAST..MOST`.
+/// A range of wait times, written `LEAST..MOST`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Backoff {
-    /// Before the first restart.
+    /// The wait before the first restart.
     pub least: Span,
-    /// Before any.
+    /// The longest wait.
     pub most: Span,
 }
 

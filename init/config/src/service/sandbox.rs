@@ -1,10 +1,10 @@
-//! What separates a service from the host.
+//! What isolates a service from the host.
 
 use super::Service;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// The walls around a service. The default is every wall we have.
+/// The isolation of a service. By default every restriction applies.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Sandbox {
@@ -16,8 +16,8 @@ pub struct Sandbox {
     pub no_new_privileges: bool,
     /// Which system calls it may make.
     pub seccomp: SeccompProfile,
-    /// Device nodes of the host it gets beside `null`, `zero`, `full`, `random`, `urandom` and `tty`;
-    /// `all` alone: the host's `/dev` itself.
+    /// Device nodes of the host it gets in addition to `null`, `zero`, `full`, `random`, `urandom` and `tty`; `all`
+    /// alone means the host's `/dev` itself.
     #[serde(deserialize_with = "devices")]
     pub devices: Vec<String>,
     /// How much of `/proc` it sees.
@@ -72,8 +72,8 @@ impl Sandbox {
 }
 
 impl Service {
-    /// True if it runs in a user namespace of its own, whose only user is the one that it runs as. In one, a
-    /// capability is worth nothing on the host: whoever names any lives without.
+    /// True if the service runs in its own user namespace, whose only user is the one it runs as. Capabilities held
+    /// there are worth nothing on the host, so a service that names one gets the host's users.
     #[must_use]
     pub fn has_own_users(&self) -> bool {
         self.process.capabilities.is_empty() && !self.sandbox.joins(Namespace::User)
@@ -94,7 +94,7 @@ pub enum Namespace {
     Ipc,
     /// Hostname.
     Uts,
-    /// Users: only a service that names a capability needs the host's, and has them.
+    /// Users. Only a service that names a capability needs the host's, and it gets them.
     User,
 }
 
@@ -112,9 +112,9 @@ pub enum SeccompProfile {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Proc {
-    /// The folders of processes and nothing about the kernel (`subset=pid`, Linux 5.8).
+    /// The directories of processes and nothing about the kernel (`subset=pid`, Linux 5.8).
     Processes,
-    /// The kernel's files too, but read-only where they configure it and hidden where they reveal it.
+    /// The kernel's files too; those that configure it are read-only, those that reveal it are hidden.
     Masked,
     /// As the host sees it, writable.
     Host,
@@ -126,7 +126,7 @@ pub enum Proc {
 pub enum Sys {
     /// Nothing.
     None,
-    /// Read-only, and hidden where it reveals the machine; with its own cgroups.
+    /// Read-only, with what reveals the machine hidden and with its own cgroups.
     Masked,
     /// As the host sees it, writable.
     Host,

@@ -3,18 +3,18 @@
 use serde::{Deserialize, Serialize};
 use std::net::{Ipv6Addr, SocketAddr};
 
-/// One socket. PID 1 opens it before the service runs and keeps it over restarts, so no connection is
-/// refused or lost meanwhile.
+/// A socket. PID 1 opens it before the service runs and keeps it across restarts, so no connection is refused or lost
+/// meanwhile.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(try_from = "RawSocket", into = "RawSocket")]
 pub struct Socket {
     /// Its name in `LISTEN_FDNAMES`.
     pub name: String,
-    /// Whether what comes in are connections or datagrams.
+    /// Whether it receives connections or datagrams.
     pub typ: SocketType,
     /// Where it listens.
     pub address: SocketAddress,
-    /// Permissions of a Unix socket, an octal number.
+    /// Permissions of a Unix socket, written in octal.
     pub mode: u32,
     /// Group of a Unix socket, by its number on the host.
     pub group: u32,
@@ -36,16 +36,16 @@ pub enum SocketType {
     expecting = "expected a port, `ADDRESS:PORT` or an absolute path"
 )]
 pub enum SocketAddress {
-    /// A port of every address of the host, IPv4 and IPv6.
+    /// A port on every address of the host, IPv4 and IPv6.
     Port(u16),
-    /// A port of one address of the host.
+    /// A port on one address of the host.
     Internet(SocketAddr),
     /// A path in the container, inside a volume or shared mount of the service.
     Path(String),
 }
 
 impl SocketAddress {
-    /// The internet address to bind; none for a path.
+    /// The internet address to bind; `None` for a path.
     #[must_use]
     pub fn internet(&self) -> Option<SocketAddr> {
         match self {
@@ -56,7 +56,7 @@ impl SocketAddress {
     }
 }
 
-/// A socket as it is written.
+/// A socket as written.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct RawSocket {

@@ -6,7 +6,7 @@ use serde_json::Value;
 /// The `config.json` of `spec`: one line, the same bytes for the same spec.
 ///
 /// # Errors
-/// Never for a spec made by [`crate::compile`]; a path in it that is not UTF-8 would be one.
+/// Never for a spec made by [`crate::compile`]. A path that is not UTF-8 would be an error.
 pub fn to_json(spec: &Spec) -> Result<String, serde_json::Error> {
     let mut json = serde_json::to_value(spec)?;
     if let Some(Value::Object(sets)) = json.pointer_mut("/process/capabilities") {

@@ -11,8 +11,8 @@ use std::collections::HashMap;
 use tare_config::Service;
 use tare_config::service::{Namespace, Proc, Propagation, Resources, Sys};
 
-/// Hidden as Docker hides it where the filesystem is shown masked. Without `sched_debug` and
-/// `timer_stats`, which no kernel has had since 5.13.
+/// Hidden in a masked filesystem, as in Docker. Without `sched_debug` and `timer_stats`, which no kernel has had
+/// since 5.13.
 const MASKED_PROC: &[&str] = &[
     "/proc/acpi",
     "/proc/asound",
@@ -24,7 +24,7 @@ const MASKED_PROC: &[&str] = &[
     "/proc/timer_list",
 ];
 const MASKED_SYS: &[&str] = &["/sys/devices/virtual/powercap", "/sys/firmware"];
-/// What would reconfigure the kernel, as Docker has it; `/sys` is read-only as a whole.
+/// Paths that would reconfigure the kernel, as in Docker. `/sys` is read-only as a whole.
 const READ_ONLY_PROC: &[&str] = &[
     "/proc/bus",
     "/proc/fs",
@@ -73,8 +73,8 @@ fn namespaces(service: &Service) -> Vec<LinuxNamespace> {
         .collect()
 }
 
-/// A user namespace where `id` is the only one. `runc` wants its container to have a root, to set it up:
-/// one that is nobody on the host. Our own launch needs none and maps only `id`.
+/// The mappings of a user namespace that has only `id`. `runc` needs a root in its container to set it up; here, one
+/// that is nobody on the host. Our own launch needs none and maps only `id`.
 fn only(id: u32) -> Vec<LinuxIdMapping> {
     match id {
         0 => vec![mapping(0, 0)],
@@ -85,7 +85,7 @@ fn only(id: u32) -> Vec<LinuxIdMapping> {
 fn mapping(inside: u32, outside: u32) -> LinuxIdMapping {
     let mapping = LinuxIdMappingBuilder::default();
     let one = mapping.container_id(inside).host_id(outside).size(1u32);
-    // No field is required, so building cannot fail; there are no setters to do without.
+    // No field is required, so building cannot fail. The type has no setters to use instead.
     one.build().unwrap_or_default()
 }
 
@@ -103,9 +103,9 @@ fn resources(service: &Service) -> LinuxResources {
     resources
 }
 
-/// For `runc` and `crun`, which add the harmless nodes themselves. A node's number is not known
-/// where images are built, so a service that names any may open any node it can reach: without
-/// `CAP_MKNOD`, the ones that are bound into its `/dev`.
+/// For `runc` and `crun`, which add the harmless nodes themselves. Node numbers are not known when the image is
+/// built, so a service that names any node may open every node it can reach: without `CAP_MKNOD`, those that are
+/// bind-mounted into its `/dev`.
 fn device_rule(service: &Service) -> LinuxDeviceCgroup {
     let mut rule = LinuxDeviceCgroup::default();
     rule.set_allow(!service.sandbox.devices.is_empty())
@@ -140,17 +140,17 @@ fn limits(resources: &Resources) -> HashMap<String, String> {
         .collect()
 }
 
-/// From how many bytes on the kernel slows a service down that may have `max`.
+/// The number of bytes from which the kernel slows down a service that may have `max`.
 ///
-/// Without it, who writes faster than the disk takes it is killed: the kernel counts the dirty pages of a cgroup up to four
-/// seconds late (6.12, `mem_cgroup_flush_stats_ratelimited`), and at `memory.max` it waits for none of them. Who
-/// only takes and takes is killed a little later for it.
+/// Without it, a service that writes faster than the disk is OOM-killed: the kernel counts the dirty pages of a
+/// cgroup up to four seconds late (6.12, `mem_cgroup_flush_stats_ratelimited`), and at `memory.max` it does not wait
+/// for them. A service that only allocates is killed slightly later.
 const fn held_up_at(max: u64) -> u64 {
     max - max / 32
 }
 
-/// `runc` makes every mount of the container a slave unless told so; our launch takes the
-/// propagation from each mount.
+/// `runc` makes every mount of the container a slave unless the spec says otherwise; our launch takes the propagation
+/// from each mount.
 fn rootfs_propagation(service: &Service) -> Option<String> {
     let shared = |mount: &tare_config::service::Mount| mount.propagation == Propagation::Shared;
     service

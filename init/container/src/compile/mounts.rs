@@ -21,7 +21,7 @@ pub(super) fn mounts(name: &str, service: &Service, user: &User) -> Vec<Mount> {
     mounts
 }
 
-/// True if the service itself says what it wants at the target of `mount`.
+/// True if the service itself has a mount at the target of `mount`.
 fn names_target(service: &Service, mount: &Mount) -> bool {
     let target = mount.destination();
     service
@@ -40,7 +40,7 @@ fn mount(typ: &str, source: &str, target: &str, options: &[&str]) -> Mount {
     mount
 }
 
-/// `/proc`, and `/sys` with the cgroup tree if it is named.
+/// `/proc`, and `/sys` with the cgroup tree if the service asks for it.
 fn kernel(service: &Service) -> Vec<Mount> {
     let mut options = vec!["nosuid", "nodev", "noexec"];
     let view = match service.sandbox.sys {
@@ -60,19 +60,19 @@ fn kernel(service: &Service) -> Vec<Mount> {
     mounts
 }
 
-/// A new mount from the host's cgroup namespace would change the options of the host's own
-/// (`apply_cgroup_root_flags` in kernel/cgroup/cgroup.c): there, the host's is bound.
+/// In the host's cgroup namespace a new mount would change the options of the host's own (`apply_cgroup_root_flags`
+/// in kernel/cgroup/cgroup.c), so the host's is bind-mounted there.
 fn cgroups(service: &Service, options: &[&str]) -> Mount {
     if service.sandbox.joins(Namespace::Cgroup) {
         let options = [&["rbind", "rprivate"], options].concat();
         return mount("bind", cgroup::ROOT, cgroup::ROOT, &options);
     }
-    // `cgroup` is the runtime spec's word for either version.
+    // `cgroup` is the runtime spec's name for either version.
     mount("cgroup", "cgroup", cgroup::ROOT, options)
 }
 
-/// The places where programs expect to write. Small: they count against the service's memory,
-/// and what is larger wants a mount of its own.
+/// Directories where programs expect to write. They are small because they count against the service's memory;
+/// anything larger needs its own mount.
 fn memory() -> [Mount; 2] {
     let options = |mode, size| ["nosuid", "nodev", mode, size];
     [
@@ -91,7 +91,8 @@ fn devices(service: &Service) -> Vec<Mount> {
     mounts
 }
 
-/// Group 5 is `tty` on Debian (base-passwd), who may write to terminals; there is none among users of its own.
+/// Group 5 is `tty` on Debian (base-passwd), which may write to terminals. A service's own user namespace does not
+/// have it.
 fn own_dev(service: &Service) -> Vec<Mount> {
     let mut pts = vec![
         "nosuid",
@@ -129,7 +130,7 @@ fn from_pid1(name: &str, service: &Service) -> Vec<Mount> {
     };
     [
         bind(
-            // The host's own `/dev` is not for one service to put something into.
+            // A single service must not put anything into the host's own `/dev`.
             service.process.log_socket && !service.sandbox.all_devices(),
             paths::LOG_SOCKET.to_owned(),
             paths::LOG_SOCKET_INSIDE,
@@ -164,7 +165,7 @@ fn tmpfs(described: &service::Mount, size: u64, user: &User) -> Mount {
     mount("tmpfs", "tmpfs", &described.target, &options)
 }
 
-/// With mounts that travel, a service also gets those that its run before has left there.
+/// With propagation, a service also gets the mounts that its previous run left there.
 fn below(described: &service::Mount) -> &'static str {
     match described.propagation {
         Propagation::Private => "bind",
@@ -172,8 +173,8 @@ fn below(described: &service::Mount) -> &'static str {
     }
 }
 
-/// A service that may mount could undo `nosuid` and `nodev`, and runs containers whose own
-/// volumes would inherit them: it gets the mount as the host has it.
+/// A service that may mount could undo `nosuid` and `nodev`, and it runs containers whose own volumes would inherit
+/// them. It gets the mount with the host's options.
 fn bind(described: &service::Mount, kind: &str, source: &str, service: &Service) -> Mount {
     let propagation = match described.propagation {
         Propagation::Private => "rprivate",
@@ -195,10 +196,10 @@ fn holds(service: &Service, capability: &str) -> bool {
     held.any(|held| held.name() == capability)
 }
 
-/// The directories that the root filesystem of `spec` must have, for it is read-only when the
-/// mounts are made: the target of every mount that is not inside another mount, parents first.
+/// The directories that the root filesystem of `spec` must have, because it is read-only when the mounts are made:
+/// the target of every mount that is not inside another mount, parents first.
 ///
-/// All are directories: single files are only ever bound into `/dev`, which is memory.
+/// All are directories: single files are only ever bind-mounted into `/dev`, which is in memory.
 #[must_use]
 pub fn mount_points(spec: &Spec) -> Vec<String> {
     let mounts = spec.mounts().as_deref().unwrap_or_default();

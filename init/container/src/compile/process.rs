@@ -34,7 +34,7 @@ fn identity(user: &User) -> OciUser {
     identity
 }
 
-/// What the service says wins over what we set.
+/// The service's own variables override ours.
 fn environment(service: &Service, user: &User) -> Vec<String> {
     let mut environment: BTreeMap<&str, &str> = BTreeMap::from([("PATH", PATH)]);
     environment.insert("HOME", &user.home);
@@ -71,11 +71,11 @@ fn capabilities(service: &Service, user: &User) -> LinuxCapabilities {
     sets
 }
 
-/// Soft and hard alike: a service gets what it named. No core dumps: nobody would read them.
+/// Soft and hard limits are equal: a service gets what it named. No core dumps, because they would not be read.
 fn rlimits(service: &Service) -> Vec<PosixRlimit> {
     let limit = |typ, value: u64| -> PosixRlimit {
         let rlimit = PosixRlimitBuilder::default().typ(typ);
-        // No field is required, so building cannot fail; there are no setters to do without.
+        // No field is required, so building cannot fail. The type has no setters to use instead.
         rlimit.soft(value).hard(value).build().unwrap_or_default()
     };
     vec![

@@ -12,7 +12,7 @@ fn compiled(name: &str, toml: &str) -> Spec {
     compile(name, &service(toml), &Users::parse(PASSWD)).unwrap()
 }
 
-/// Compares with the file that people review; `UPDATE_GOLDEN=1 cargo test` writes it anew.
+/// Compares with the reviewed golden file; `UPDATE_GOLDEN=1 cargo test` rewrites it.
 fn assert_golden(name: &str, toml: &str) {
     let json = to_json(&compiled(name, toml)).unwrap();
     let value: serde_json::Value = serde_json::from_str(&json).unwrap();

@@ -14,7 +14,7 @@ pub struct User {
 }
 
 impl User {
-    /// The superuser, whom every system has.
+    /// The superuser, which every system has.
     fn root() -> Self {
         Self {
             name: "root".to_owned(),
@@ -25,13 +25,13 @@ impl User {
     }
 }
 
-/// The users that a root filesystem knows.
+/// The users of a root filesystem.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Users(Vec<User>);
 
 impl Users {
-    /// Reads the text of an `/etc/passwd`. Lines that are none are left out, as the C library does;
-    /// root is there even when the text is empty, so that a root filesystem of one file can do without.
+    /// Parses the text of an `/etc/passwd`. Invalid lines are skipped, as in the C library. Root exists even if the
+    /// text is empty, so that a root filesystem of one file needs no `/etc/passwd`.
     #[must_use]
     pub fn parse(passwd: &str) -> Self {
         let mut users: Vec<User> = passwd.lines().filter_map(user).collect();

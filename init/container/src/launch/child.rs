@@ -18,10 +18,10 @@ use std::ffi::{CStr, CString};
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, RawFd};
 
-/// What files are made with where nobody says otherwise.
+/// The umask of a program that does not set its own.
 const UMASK: Mode = Mode::from_bits_retain(0o022);
 
-/// Becomes the program of a new container; returns only why it could not.
+/// Becomes the program of a new container. Returns only on failure, with the reason.
 pub(super) fn become_program(
     plan: &Plan,
     descriptors: &Descriptors<'_>,
@@ -41,15 +41,16 @@ pub(super) fn become_program(
     }
 }
 
-/// Processes of the container, and those that see all of the host's, see this one, which has the parent's descriptors until
-/// [`Descriptors::arrange`], and must not reach them through /proc (ptrace(2)). `execve` takes this back.
+/// Until [`Descriptors::arrange`] this process has the parent's descriptors. The processes that see it, those of the
+/// container and those that see all of the host's, must not reach them through /proc (ptrace(2)). `execve` undoes
+/// this.
 fn hide() -> Result<(), Failure> {
     set_dumpable(false).step("set dumpable")
 }
 
-/// Becomes a program in the container of the process of `pidfd`; returns only why it could not.
+/// Becomes a program in the container of the process of `pidfd`. Returns only on failure, with the reason.
 ///
-/// This process is in that one's pid namespace already: only a child of whoever entered it can be.
+/// This process is already in that process's pid namespace: only a child of the process that entered it can be.
 pub(super) fn join_program(
     plan: &Plan,
     descriptors: &Descriptors<'_>,
@@ -74,7 +75,7 @@ fn make_container(plan: &Plan) -> Result<(), Failure> {
     if plan.cgroup_namespace {
         nix::sched::unshare(CloneFlags::CLONE_NEWCGROUP).step("unshare the cgroup namespace")?;
     }
-    // The modes that are asked for are the modes that are made.
+    // Files get exactly the modes that are asked for.
     umask(Mode::empty());
     rootfs::enter(plan)?;
     if plan.own_dev {
@@ -83,7 +84,7 @@ fn make_container(plan: &Plan) -> Result<(), Failure> {
     rootfs::close_paths(plan)
 }
 
-/// All namespaces of a process but its users at once (`setns(2)` with a pidfd, Linux 5.8).
+/// Joins all namespaces of a process except its user namespace at once (`setns(2)` with a pidfd, Linux 5.8).
 fn join_container(plan: &Plan, pidfd: BorrowedFd<'_>) -> Result<(), Failure> {
     setsid().step("setsid")?;
     let mut namespaces = plan.namespaces - CloneFlags::CLONE_NEWPID;
@@ -93,7 +94,7 @@ fn join_container(plan: &Plan, pidfd: BorrowedFd<'_>) -> Result<(), Failure> {
     nix::sched::setns(pidfd, namespaces).step("enter the container")
 }
 
-/// What is the same for every program of a container, however it came there.
+/// The steps common to all programs of a container, the first or another.
 fn run(plan: &Plan, users: Users<'_>, pid_variables: &[&str]) -> Result<Infallible, Failure> {
     umask(UMASK);
     score(plan)?;
@@ -106,7 +107,7 @@ fn run(plan: &Plan, users: Users<'_>, pid_variables: &[&str]) -> Result<Infallib
     execute(plan, &environment)
 }
 
-/// The first of the programs that is there, as `execvp(3)` does it.
+/// Executes the first of the programs that exists, like `execvp(3)`.
 fn execute(plan: &Plan, environment: &[CString]) -> Result<Infallible, Failure> {
     let mut reason = Errno::ENOENT;
     for program in &plan.programs {
@@ -120,7 +121,7 @@ fn execute(plan: &Plan, environment: &[CString]) -> Result<Infallible, Failure> 
     Err(reason).step_on("execve", &plan.argv[0])
 }
 
-/// `chdir`, but not to where a link of `/proc` leads, which a service may have put there before.
+/// `chdir` that does not follow a magic link of `/proc`; the service may have left a symbolic link to one.
 fn enter(directory: &CStr) -> nix::Result<()> {
     let how = OpenHow::new()
         .flags(OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC)
@@ -133,7 +134,7 @@ fn pid_variable(name: &str) -> Option<CString> {
     CString::new(format!("{name}={}", nix::unistd::getpid())).ok()
 }
 
-/// How soon the kernel ends it when memory is short.
+/// Sets how early the OOM killer picks it.
 fn score(plan: &Plan) -> Result<(), Failure> {
     match &plan.oom_score_adj {
         Some(score) => identity::write_file("/proc/self/oom_score_adj", score),
@@ -148,13 +149,13 @@ fn limit(plan: &Plan) -> Result<(), Failure> {
     Ok(())
 }
 
-/// `clone3` has taken our handlers away, but what is ignored or blocked stays so over `execve`.
+/// `clone3` has reset our handlers, but what is ignored or blocked stays so across `execve`.
 fn reset_signals() -> Result<(), Failure> {
     sys::reset_signal(Signal::SIGPIPE).step("reset SIGPIPE")?;
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None).step("sigprocmask")
 }
 
-/// The descriptors of the program, by the numbers that they shall have.
+/// The descriptors of the program, indexed by the numbers they will have.
 pub(super) struct Descriptors<'a>(Vec<Option<BorrowedFd<'a>>>);
 
 impl<'a> Descriptors<'a> {
@@ -167,13 +168,13 @@ impl<'a> Descriptors<'a> {
         Self(stdio.to_vec())
     }
 
-    /// The first number that is none of theirs.
+    /// The first number after theirs.
     pub(super) fn end(&self) -> RawFd {
         RawFd::try_from(self.0.len()).unwrap_or(RawFd::MAX)
     }
 
-    /// Puts each where the program expects it, and closes all others but `kept`, which `execve` closes: nobody who may trace
-    /// this process finds anything of the parent's in it.
+    /// Puts each where the program expects it, and closes all others except `kept`, which `execve` closes. A process
+    /// that may trace this one finds none of the parent's descriptors in it.
     fn arrange(&self, kept: &[BorrowedFd<'_>]) -> Result<(), Failure> {
         let sources = self.out_of_the_way()?;
         for (source, number) in sources.into_iter().zip(0..) {
@@ -189,7 +190,7 @@ impl<'a> Descriptors<'a> {
         sys::close_from_until(first, RawFd::MAX).step("close_range")
     }
 
-    /// The same descriptors under numbers that none of them shall get.
+    /// The same descriptors under numbers that none of them will have.
     fn out_of_the_way(&self) -> Result<Vec<RawFd>, Failure> {
         let source = |fd: &Option<BorrowedFd<'_>>| match fd {
             Some(fd) => above(*fd, self.end()),
@@ -199,7 +200,7 @@ impl<'a> Descriptors<'a> {
     }
 }
 
-/// `fd`, or a copy of it that is at least `lowest` and stays open until `execve`.
+/// `fd`, or a copy of it that stays open until `execve`, with a number that is at least `lowest`.
 fn above(fd: BorrowedFd<'_>, lowest: RawFd) -> Result<RawFd, Failure> {
     if fd.as_raw_fd() >= lowest {
         return Ok(fd.as_raw_fd());
@@ -211,6 +212,6 @@ fn above(fd: BorrowedFd<'_>, lowest: RawFd) -> Result<RawFd, Failure> {
 fn open_null(lowest: RawFd) -> Result<RawFd, Failure> {
     let null = nix::fcntl::open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())
         .step("open /dev/null")?;
-    // Not closed here: `above` may hand out its number.
+    // Not closed here: `above` may return its number.
     above(ManuallyDrop::new(null).as_fd(), lowest)
 }

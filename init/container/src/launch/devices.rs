@@ -1,4 +1,4 @@
-//! The nodes of a `/dev` of its own (runtime-spec, config-linux.md, "Default Devices").
+//! The nodes of a container's own `/dev` (runtime-spec, config-linux.md, "Default Devices").
 
 use super::failure::{Failure, Step};
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
@@ -23,7 +23,7 @@ const LINKS: [(&CStr, &CStr); 5] = [
     (c"/dev/ptmx", c"pts/ptmx"),
 ];
 
-/// Makes them all, in an empty `/dev`.
+/// Creates them all in an empty `/dev`.
 pub(super) fn fill() -> Result<(), Failure> {
     let everyone = Mode::from_bits_retain(0o666);
     for (path, major, minor) in NODES {

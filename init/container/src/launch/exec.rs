@@ -1,4 +1,4 @@
-//! One more program in a container that runs.
+//! Another program in a running container.
 
 use super::child::{self, Descriptors};
 use super::plan::Plan;
@@ -9,28 +9,29 @@ use nix::sched::{CloneFlags, setns};
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
 
-/// A program for a container that runs.
+/// A program for a running container.
 #[derive(Debug, Clone, Copy)]
 pub struct Exec<'a> {
-    /// The program, which is looked for in the `PATH` of the environment unless it has a slash, and its arguments.
+    /// The program and its arguments. A program without a slash is searched for in the `PATH` of the environment.
     pub args: &'a [String],
-    /// Its descriptors 0, 1 and 2; `/dev/null` in place of those that are none.
+    /// Its descriptors 0, 1 and 2; `/dev/null` for each `None`.
     pub stdio: [Option<BorrowedFd<'a>>; 3],
     /// Added to the environment of the service, each `KEY=VALUE`.
     pub environment: &'a [String],
 }
 
-/// What belongs to a service's own process alone.
+/// A variable that only a service's own process gets.
 const NOT_INHERITED: &str = "NOTIFY_SOCKET=";
 
-/// Starts a program in `running`, a container of `bundle`, with the rights and limits of the service,
-/// which it can exceed in nothing. It is a child of the caller, which reaps it; it ends with the container.
+/// Starts a program in `running`, a container of `bundle`, with the rights and limits of the service and no more. It
+/// is a child of the caller, which reaps it. It ends with the container.
 ///
 /// # Errors
-/// The spec, the cgroup or `clone3`; [`Starting`] tells of what fails later.
+/// The spec, the cgroup or `clone3`; [`Starting`] reports later failures.
 ///
 /// # Panics
-/// When this process cannot go back to its own pid namespace. That is its right, and takes no memory.
+/// If this process cannot return to its own pid namespace. It has the right to, and the kernel does not refuse PID 1 the
+/// few hundred bytes that this takes (`create_nsproxy`, kernel/nsproxy.c).
 pub fn exec(
     bundle: &Bundle,
     running: &Running,
@@ -47,7 +48,7 @@ pub fn exec(
     }
     let open = File::open("/proc/self/ns/pid");
     let own = open.map_err(|error| failed(error.try_into().unwrap_or(nix::errno::Errno::EIO)))?;
-    // For children only (setns(2)): this process stays where it is.
+    // Affects only children (setns(2)); this process stays where it is.
     setns(&running.pidfd, CloneFlags::CLONE_NEWPID).map_err(failed)?;
     let cloned = clone(&plan, options, running);
     #[expect(clippy::expect_used, reason = "see above; all else would be worse")]
@@ -60,7 +61,7 @@ fn clone(plan: &Plan, options: &Exec<'_>, running: &Running) -> nix::Result<Star
     let (report, reporter) = report_pipe(descriptors.end())?;
     let group = File::open(&running.cgroup)
         .map_err(|error| error.try_into().unwrap_or(nix::errno::Errno::EIO))?;
-    // SAFETY: `exec` has made sure that this process has one thread, and none was made since.
+    // SAFETY: `exec` has checked that this process has one thread, and none was created since.
     match unsafe { sys::clone3(0, group.as_fd()) }? {
         Cloned::Parent { child, pidfd } => Ok(Starting {
             running: Running {
@@ -80,7 +81,7 @@ fn clone(plan: &Plan, options: &Exec<'_>, running: &Running) -> nix::Result<Star
 }
 
 impl Plan {
-    /// The plan of the service's own process, for another program.
+    /// The plan of the service's own process, with another program.
     fn of_exec(bundle: &Bundle, options: &Exec<'_>) -> Result<Self, LaunchError> {
         let mut plan = Self::of(bundle, &[], options.environment)?;
         plan.argv = super::plan::c_strings(options.args.iter())?;

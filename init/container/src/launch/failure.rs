@@ -1,11 +1,11 @@
-//! What the child tells the parent when it cannot go on.
+//! What the child reports to the parent when it cannot continue.
 
 use super::LaunchError;
 use nix::errno::Errno;
 use std::ffi::CStr;
 use std::os::fd::AsFd;
 
-/// `PIPE_BUF`: what a pipe takes whole or not at all.
+/// `PIPE_BUF`: the longest write to a pipe that is atomic.
 pub(super) const MAX_REPORT: usize = 4096;
 
 /// A step that failed: operation and operand, as in "chdir /var", and the cause.
@@ -20,7 +20,7 @@ impl Failure {
         Self { step, source }
     }
 
-    /// The cause as a number of the machine, then the step.
+    /// The errno in the machine's byte order, then the step.
     fn encode(&self) -> Vec<u8> {
         let mut report = (self.source as i32).to_ne_bytes().to_vec();
         report.extend(self.step.bytes().take(MAX_REPORT - 4));
@@ -28,12 +28,12 @@ impl Failure {
     }
 
     pub(super) fn send(&self, pipe: impl AsFd) {
-        // The parent may be gone, or its pipe; there is nobody else to tell.
+        // The parent or its pipe may be gone; the failure cannot be reported anywhere else.
         let _ = nix::unistd::write(pipe, &self.encode());
     }
 }
 
-/// What the child's report says.
+/// The error in the child's report.
 pub(super) fn decode(report: &[u8]) -> LaunchError {
     let Some((errno, step)) = report.split_first_chunk() else {
         let source = Errno::EPROTO;
@@ -45,7 +45,7 @@ pub(super) fn decode(report: &[u8]) -> LaunchError {
     }
 }
 
-/// Names the step whose result it is called on; text is only made when it failed.
+/// Adds the failed step to a result. Its text is made only on failure.
 pub(super) trait Step<T> {
     fn step(self, operation: &str) -> Result<T, Failure>;
     fn step_on(self, operation: &str, operand: &CStr) -> Result<T, Failure>;

@@ -1,4 +1,4 @@
-//! Who the process is and what it may do: the walls that come last, for they would stop us too.
+//! The identity and rights of the process, applied last because they would block the set-up that precedes them.
 
 use super::failure::{Failure, Step};
 use super::plan::Identity;
@@ -11,22 +11,22 @@ use nix::unistd::{setgroups, setresgid, setresuid};
 use std::os::fd::BorrowedFd;
 use tare_config::service::CAPABILITIES;
 
-/// The user namespace that a program shall run in.
+/// The user namespace that a program runs in.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Users<'a> {
-    /// That of who launches it.
+    /// The launcher's.
     Ours,
-    /// A new one, where its own user and group are the only ones.
+    /// A new one, in which its own user and group are the only ones.
     Own,
-    /// That of the process of a pidfd.
+    /// The one of a pidfd's process.
     Of(BorrowedFd<'a>),
 }
 
-/// Takes on `identity`, among `users`, and loads `filter`.
+/// Assumes `identity` in the user namespace `users`, and loads `filter`.
 ///
-/// A user namespace gives all capabilities inside it and takes those outside: it is entered before
-/// capabilities are dropped. The filter comes while we still have `CAP_SYS_ADMIN`, which it takes to load
-/// one without `no_new_privs`; every call after that is one that every service may make.
+/// Entering a user namespace gives all capabilities inside it and removes those outside, so it precedes the dropping
+/// of capabilities. The filter is loaded while we still have `CAP_SYS_ADMIN`, which loading requires without
+/// `no_new_privs`. All calls after that are allowed to every service.
 pub(super) fn assume(
     identity: &Identity,
     users: Users<'_>,
@@ -56,7 +56,7 @@ pub(super) fn assume(
     Ok(())
 }
 
-/// Changing from root to another user would clear the permitted set; `execve` clears this flag.
+/// Without keepcaps, changing from root to another user would clear the permitted set. `execve` clears the flag.
 fn become_user(identity: &Identity) -> Result<(), Failure> {
     let (uid, gid) = (identity.uid, identity.gid);
     set_keepcaps(true).step("set keepcaps")?;
@@ -65,8 +65,8 @@ fn become_user(identity: &Identity) -> Result<(), Failure> {
     setresuid(uid, uid, uid).step("setresuid")
 }
 
-/// Whoever has an effective user id may enter its namespaces, and may map that id, and its group's once
-/// nobody can drop groups any more (`user_namespaces(7)`).
+/// A process may enter the user namespaces of its effective user id and may map that id. It may map its group id once
+/// setgroups(2) is denied (`user_namespaces(7)`).
 fn enter(users: Users<'_>, identity: &Identity) -> Result<(), Failure> {
     let (uid, gid) = (identity.uid, identity.gid);
     match users {
@@ -76,7 +76,7 @@ fn enter(users: Users<'_>, identity: &Identity) -> Result<(), Failure> {
         }
         Users::Own => {
             unshare(CloneFlags::CLONE_NEWUSER).step("unshare the user namespace")?;
-            // Else files in /proc/self are root's, since we changed our user.
+            // Otherwise files in /proc/self belong to root, because we changed our user.
             set_dumpable(true).step("set dumpable")?;
             write_file("/proc/self/uid_map", &format!("{uid} {uid} 1"))?;
             write_file("/proc/self/setgroups", "deny")?;
@@ -94,7 +94,7 @@ pub(super) fn write_file(path: &str, text: &str) -> Result<(), Failure> {
         .map_err(|source| Failure::new(format!("write {text} to {path}"), source))
 }
 
-/// The numbers of the capabilities in `set` that the kernel has.
+/// The numbers of the capabilities in `set` that exist.
 fn numbers(set: u64) -> impl Iterator<Item = u32> {
     let known = u32::try_from(CAPABILITIES.len()).unwrap_or(0);
     (0..known).filter(move |number| set & 1 << number != 0)

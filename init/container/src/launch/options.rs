@@ -3,17 +3,17 @@
 use nix::mount::MsFlags;
 use std::ffi::CString;
 
-/// The options of one mount, in the kernel's words.
+/// The options of one mount, in the kernel's terms.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct MountOptions {
     /// A view of what is already mounted.
     pub(super) bind: bool,
-    /// The mounts below it too.
+    /// Includes the mounts below it.
     pub(super) recursive: bool,
-    /// One of private, slave and shared. Only for a bind mount; a new one is private.
+    /// One of private, slave and shared. Only for a bind mount; a new mount is private.
     pub(super) propagation: MsFlags,
     pub(super) flags: MsFlags,
-    /// What the filesystem itself reads, by commas.
+    /// Options of the filesystem itself, separated by commas.
     pub(super) data: CString,
 }
 
@@ -27,7 +27,7 @@ impl MountOptions {
     /// Reads the options of one mount.
     ///
     /// # Errors
-    /// What is wrong with them, for a person.
+    /// What is wrong with them, in words.
     pub(super) fn parse(options: &[String]) -> Result<Self, String> {
         let mut parsed = Self {
             bind: false,
@@ -49,7 +49,7 @@ impl MountOptions {
         Ok(parsed)
     }
 
-    /// True if `option` is one of the kernel's; all others are the filesystem's.
+    /// Applies `option` if it is one of the kernel's, and returns whether it is. Others are the filesystem's.
     fn take(&mut self, option: &str) -> bool {
         match option {
             "bind" => self.bind = true,

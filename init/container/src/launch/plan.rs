@@ -27,7 +27,7 @@ pub(super) struct Plan {
     pub(super) rootfs: CString,
     pub(super) read_only_rootfs: bool,
     pub(super) mounts: Vec<PlannedMount>,
-    /// The container has a `/dev` of its own, to be filled.
+    /// The container has its own `/dev`, to be filled.
     pub(super) own_dev: bool,
     pub(super) masked_paths: Vec<CString>,
     pub(super) read_only_paths: Vec<CString>,
@@ -36,13 +36,13 @@ pub(super) struct Plan {
     pub(super) working_directory: CString,
     pub(super) identity: Identity,
     pub(super) filter: Option<Vec<u8>>,
-    /// Where the program may be; the first place that has it counts.
+    /// Candidate paths of the program. The first one that exists is executed.
     pub(super) programs: Vec<CString>,
     pub(super) argv: Vec<CString>,
     pub(super) envp: Vec<CString>,
 }
 
-/// A mount with its flags in the kernel's words.
+/// A mount with its flags in the kernel's terms.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct PlannedMount {
     pub(super) target: CString,
@@ -50,11 +50,11 @@ pub(super) struct PlannedMount {
     pub(super) options: MountOptions,
     /// The target is inside an earlier mount, which may not have it yet.
     pub(super) make_target: bool,
-    /// None: a bind mount.
+    /// `None` for a bind mount.
     pub(super) fstype: Option<CString>,
 }
 
-/// Who the process is. Sets of capabilities have bit N for capability N.
+/// The identity of the process. Sets of capabilities have bit N for capability N.
 #[derive(Debug)]
 pub(super) struct Identity {
     pub(super) uid: Uid,
@@ -102,12 +102,12 @@ impl Plan {
     }
 }
 
-/// A cgroup to be made.
+/// A cgroup to create.
 #[derive(Debug)]
 pub(super) struct Cgroup<'a> {
-    /// Absolute in the cgroup tree.
+    /// Absolute path in the cgroup tree.
     pub(super) path: &'a Path,
-    /// Its files that are not left as the kernel has them, with their contents.
+    /// Its files that differ from the kernel's defaults, with their contents.
     pub(super) limits: Vec<(&'a str, &'a str)>,
 }
 
@@ -198,7 +198,7 @@ impl PlannedMount {
     fn of(mount: &Mount, make_target: bool) -> Result<Self, LaunchError> {
         let options = MountOptions::parse(mount.options().as_deref().unwrap_or_default())
             .map_err(|why| invalid(format!("mount on {}: {why}", mount.destination().display())))?;
-        // The runtime spec calls either version `cgroup`; ours is the second.
+        // The runtime spec calls both versions `cgroup`; ours is the second.
         let fstype = match mount.typ().as_deref() {
             Some("cgroup") => "cgroup2",
             Some(fstype) => fstype,
@@ -233,7 +233,8 @@ fn rlimit(limit: &PosixRlimit) -> Result<(Resource, u64, u64), LaunchError> {
     Ok((resource, limit.soft(), limit.hard()))
 }
 
-/// The variables `own` and `added`, both `KEY=VALUE`; of two with one key only the added one: programs take the first.
+/// The variables `own` and `added`, both `KEY=VALUE`. `added` replaces variables of `own`, because programs take the
+/// first of two.
 fn merged<'a>(
     own: impl Iterator<Item = &'a String>,
     added: &'a [String],
@@ -260,7 +261,7 @@ fn c_string(bytes: &[u8]) -> Result<CString, LaunchError> {
     })
 }
 
-/// Where `program` may be: itself if it names a place, else in each folder of `PATH`.
+/// Candidate paths of `program`: itself if it has a slash, otherwise one in each directory of `PATH`.
 pub(super) fn places(program: &CStr, environment: &[CString]) -> Result<Vec<CString>, LaunchError> {
     if program.to_bytes().contains(&b'/') {
         return Ok(vec![program.to_owned()]);

@@ -1,7 +1,7 @@
-//! What the container sees: its root filesystem, its mounts, its closed paths.
+//! What the container sees: its root filesystem, its mounts, its masked and read-only paths.
 //!
-//! Sources are opened on the host; then the root is changed; only then targets are looked up. A
-//! symbolic link that a service left in its volume can lead nowhere but into its own container.
+//! Sources are opened on the host, then the root is changed, and only then are targets looked up. A symbolic link
+//! that a service left in its volume can therefore only lead into its own container.
 
 use super::failure::{Failure, Step};
 use super::plan::{Plan, PlannedMount};
@@ -50,7 +50,7 @@ fn change_root(rootfs: &CStr, read_only: bool) -> Result<(), Failure> {
     };
     sys::set_tree_attributes(tree.as_fd(), attributes, libc::MS_PRIVATE)
         .step_on("mount_setattr", rootfs)?;
-    // `pivot_root` refuses shared mounts; nor may anything done here reach the host.
+    // `pivot_root` refuses shared mounts, and nothing done here may reach the host.
     mount(
         NONE,
         c"/",
@@ -61,8 +61,8 @@ fn change_root(rootfs: &CStr, read_only: bool) -> Result<(), Failure> {
     .step("make / private")?;
     sys::move_mount(tree.as_fd(), rootfs).step_on("move_mount to", rootfs)?;
     fchdir(&tree).step_on("chdir", rootfs)?;
-    // The old root ends up on top of the new one, at the same place, and is taken off there:
-    // no directory is needed to put it (pivot_root(2), "NOTES").
+    // The old root ends up on top of the new one, at the same place, and is unmounted there, so no directory is
+    // needed to put it in (pivot_root(2), "NOTES").
     pivot_root(c".", c".").step_on("pivot_root", rootfs)?;
     umount2(c".", MntFlags::MNT_DETACH).step("detach the old root")
 }
@@ -97,7 +97,7 @@ fn mount_new(planned: &PlannedMount) -> Result<(), Failure> {
     mounted.step_on(&format!("mount {} on", fstype.to_string_lossy()), target)
 }
 
-/// Makes the target of a mount, unless it is there, and what is missing above it.
+/// Creates the target of a mount, unless it exists, and its missing parents.
 fn make_target(target: &CStr, directory: bool) -> nix::Result<()> {
     let make = || match directory {
         true => make_directory(target.to_bytes()),
@@ -130,8 +130,7 @@ fn make_directory(path: &[u8]) -> nix::Result<()> {
     }
 }
 
-/// Hides the masked paths of `plan` and protects the read-only ones; those that this kernel does not
-/// have need neither.
+/// Hides the masked paths of `plan` and protects the read-only ones. Paths that this kernel does not have are skipped.
 pub(super) fn close_paths(plan: &Plan) -> Result<(), Failure> {
     let mut empty: Option<&CStr> = None;
     for path in &plan.masked_paths {
@@ -150,8 +149,8 @@ pub(super) fn close_paths(plan: &Plan) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What is at `path`, if anything. Asked first, for a mount on the wrong kind costs more than its
-/// failure: it is taken apart again after a grace period of RCU.
+/// The type of `path`, if it exists. This is checked first because a mount on the wrong type costs more than its
+/// failure: it is torn down after an RCU grace period.
 fn kind(path: &CStr) -> nix::Result<Option<SFlag>> {
     match stat(path) {
         Ok(stat) => Ok(Some(file_type(&stat))),
@@ -168,7 +167,7 @@ fn mask_file(path: &CStr) -> nix::Result<()> {
     mount(Some(c"/dev/null"), path, NONE, MsFlags::MS_BIND, NONE)
 }
 
-/// Puts an empty filesystem on `path`, the one that is already at `empty` if there is one.
+/// Mounts an empty filesystem on `path`, the one already at `empty` if there is one.
 fn mask_directory(path: &CStr, empty: Option<&CStr>) -> nix::Result<()> {
     if let Some(empty) = empty {
         return mount(Some(empty), path, NONE, MsFlags::MS_BIND, NONE);

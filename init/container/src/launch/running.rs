@@ -1,4 +1,4 @@
-//! A container, from its first process on.
+//! A container, from the start of its first process.
 
 use super::LaunchError;
 use super::failure::{MAX_REPORT, decode};
@@ -10,14 +10,14 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// A container that runs, or has run.
+/// A container that is or was running.
 #[derive(Debug)]
 pub struct Running {
     /// Its first process, as PID 1 sees it.
     pub pid: i32,
-    /// The same, by a descriptor: readable when it has ended.
+    /// The same process by a descriptor, which is readable once it has ended.
     pub pidfd: OwnedFd,
     /// The directory of its cgroup.
     pub cgroup: PathBuf,
@@ -27,30 +27,29 @@ impl Running {
     /// Sends `signal` to its first process.
     ///
     /// # Errors
-    /// `ESRCH` once that has ended and was reaped.
+    /// `ESRCH` once that process has ended and was reaped.
     pub fn signal(&self, signal: Signal) -> nix::Result<()> {
         sys::pidfd_send_signal(self.pidfd.as_fd(), signal as i32)
     }
 
-    /// Kills every process in it at once, with those that are just being forked (`cgroup.kill`,
-    /// Linux 5.14).
+    /// Kills every process in it at once, including those that are just being forked (`cgroup.kill`, Linux 5.14).
     ///
     /// # Errors
-    /// When its cgroup is gone.
+    /// If its cgroup is gone.
     pub fn kill(&self) -> Result<(), CgroupError> {
         cgroup::write(&self.cgroup.join("cgroup.kill"), "1")
     }
 
-    /// True as long as there is a process in its cgroup or below.
+    /// True while there is a process in its cgroup or below.
     ///
     /// # Errors
-    /// When its cgroup is gone.
+    /// If its cgroup is gone.
     pub fn populated(&self) -> Result<bool, CgroupError> {
         let events = cgroup::read(&self.cgroup.join("cgroup.events"))?;
         Ok(events.lines().any(|line| line == "populated 1"))
     }
 
-    /// Removes its cgroup; none is fine too.
+    /// Removes its cgroup, if it exists.
     ///
     /// # Errors
     /// `EBUSY` while it is [`populated`](Self::populated).
@@ -59,9 +58,9 @@ impl Running {
     }
 }
 
-/// A container whose first process has not told yet whether it became the program.
+/// A container whose first process has not yet reported whether it became the program.
 ///
-/// Its descriptor is readable when [`finish`](Self::finish) can tell.
+/// Its descriptor is readable once [`finish`](Self::finish) has a result.
 #[derive(Debug)]
 pub struct Starting {
     pub(super) running: Running,
@@ -81,36 +80,40 @@ impl Starting {
         self.running.pid
     }
 
-    /// The same, by a descriptor.
+    /// The same process by a descriptor.
     #[must_use]
     pub fn pidfd(&self) -> BorrowedFd<'_> {
         self.running.pidfd.as_fd()
     }
 
-    /// Kills it, whatever it is now, and its process group, which it leads as soon as it has called `setsid`.
+    /// Kills the process, whatever it is now, and its process group, which it leads once it has called `setsid`.
     ///
-    /// Not after it was reaped: its number may be that of another group then.
+    /// Must not be called after it was reaped, when its number may be that of another group.
     pub fn kill(&self) {
-        // They may be gone, which is as well.
+        // Either may be gone already, which is fine.
         let _ = self.running.signal(Signal::SIGKILL);
         let _ = killpg(Pid::from_raw(self.running.pid), Signal::SIGKILL);
     }
 
-    /// Waits until the program runs, at most for `deadline`; then the container is killed.
+    /// Waits until the program runs. After `deadline` the container is killed.
     ///
     /// # Errors
     /// The step that failed, or [`LaunchError::Late`].
     pub fn wait(self, deadline: Duration) -> Result<Running, LaunchError> {
-        let timeout = PollTimeout::try_from(deadline).unwrap_or(PollTimeout::MAX);
+        let end = Instant::now() + deadline;
+        let left = || {
+            let left = end.saturating_duration_since(Instant::now());
+            PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
+        };
         let mut fds = [PollFd::new(self.report.as_fd(), PollFlags::POLLIN)];
-        // A signal cuts the wait short only for who has a handler that does not restart: go on.
-        while poll(&mut fds, timeout) == Err(Errno::EINTR) {}
+        // A handled signal interrupts the wait, whatever its flags are (signal(7)).
+        while poll(&mut fds, left()) == Err(Errno::EINTR) {}
         self.finish(deadline)
     }
 
     /// The container, if the program runs.
     ///
-    /// A child that was killed before it could report counts as one that runs: it ends at once.
+    /// A child that was killed before it could report counts as running; it ends at once.
     ///
     /// # Errors
     /// The step that failed; [`LaunchError::Late`] if there is no report yet, after `waited`.

@@ -1,8 +1,8 @@
-//! A profile as a classic BPF program: a binary search for the ranges of numbers that share a verdict.
+//! A profile as a classic BPF program: a binary search over the ranges of numbers that share a verdict.
 //!
-//! When a filter is loaded the kernel runs it once for every number to learn which calls are always
-//! allowed (`seccomp_cache_prepare`), so its length is paid at every start of a container. The
-//! search takes 7 steps where a chain of comparisons takes hundreds.
+//! When a filter is loaded the kernel runs it once for every number to learn which calls are always allowed
+//! (`seccomp_cache_prepare`), so its length slows down every start of a container. The search takes 7 steps where a
+//! chain of comparisons takes hundreds.
 
 use super::architecture::{AUDIT_ARCHITECTURE, LAST};
 use super::{Test, Verdict};
@@ -16,7 +16,7 @@ struct Instruction {
     k: u32,
 }
 
-// linux/bpf_common.h, put together as far as we need them.
+// Combinations from linux/bpf_common.h, as far as we need them.
 const LOAD_WORD: u16 = 0x20;
 const JUMP_EQUAL: u16 = 0x15;
 const JUMP_AT_LEAST: u16 = 0x35;
@@ -26,7 +26,7 @@ const RETURN: u16 = 0x06;
 // Offsets in `struct seccomp_data` (linux/seccomp.h).
 const NUMBER: u32 = 0;
 const ARCHITECTURE: u32 = 4;
-/// The low half, as both machines we may ever know are little-endian.
+/// The low half: both architectures we may ever support are little-endian.
 const ARGUMENT_0: u32 = 16;
 
 // linux/seccomp.h
@@ -34,11 +34,11 @@ const KILL_PROCESS: u32 = 0x8000_0000;
 const ERRNO: u32 = 0x0005_0000;
 const ALLOW: u32 = 0x7fff_0000;
 
-/// The program of a profile, given by ascending numbers: `EPERM` for the numbers between,
-/// `ENOSYS` above the last that the kernel has.
+/// Assembles the program of a profile whose numbers ascend. Numbers in between get `EPERM`, numbers above the
+/// kernel's last get `ENOSYS`.
 pub(super) fn assemble(calls: impl Iterator<Item = (u32, Verdict)>) -> Vec<u8> {
     let mut program = Program::default();
-    // There is more than one range, so the search ends up in front.
+    // There is more than one range, so the root of the search ends up in front.
     program.search(&ranges(calls));
     let number = program.statement(LOAD_WORD, NUMBER);
     let kill = program.statement(RETURN, KILL_PROCESS);
@@ -47,7 +47,7 @@ pub(super) fn assemble(calls: impl Iterator<Item = (u32, Verdict)>) -> Vec<u8> {
     program.instructions.iter().rev().flat_map(bytes).collect()
 }
 
-/// The verdicts from 0 up as (first number, verdict), each up to the next.
+/// The verdicts from 0 up as (first number, verdict). Each range ends at the next.
 fn ranges(calls: impl Iterator<Item = (u32, Verdict)>) -> Vec<(u32, Verdict)> {
     let denied = Verdict::Refuse(libc::EPERM.unsigned_abs());
     let mut ranges = Vec::new();
@@ -67,11 +67,10 @@ fn ranges(calls: impl Iterator<Item = (u32, Verdict)>) -> Vec<(u32, Verdict)> {
     ranges
 }
 
-/// A place in a program, counted from its end.
+/// A position in a program, counted from its end.
 type Label = usize;
 
-/// A program that grows from its last instruction to its first: jumps only go forward, so whatever
-/// one leads to is there already.
+/// A program built from its last instruction to its first: jumps only go forward, so their targets exist already.
 #[derive(Default)]
 struct Program {
     instructions: Vec<Instruction>,
@@ -103,7 +102,7 @@ impl Program {
         })
     }
 
-    /// How many instructions lie between one that is pushed now and `label`.
+    /// How many instructions lie between the next one pushed and `label`.
     #[expect(
         clippy::expect_used,
         reason = "the tables are fixed, and tests run every call"
@@ -113,7 +112,7 @@ impl Program {
             .expect("a whole profile takes less than 256 instructions")
     }
 
-    /// Leads to the verdict of the number that is loaded.
+    /// Jumps to the verdict of the loaded number.
     fn search(&mut self, ranges: &[(u32, Verdict)]) -> Label {
         if let [(_, verdict)] = ranges {
             return self.verdict(*verdict);
@@ -124,7 +123,7 @@ impl Program {
         self.jump(JUMP_AT_LEAST, high[0].0, if_high, if_low)
     }
 
-    /// Where `verdict` is returned: once for all ranges that share it.
+    /// The place that returns `verdict`, shared by all its ranges.
     fn verdict(&mut self, verdict: Verdict) -> Label {
         let known = self.verdicts.iter().find(|(known, _)| *known == verdict);
         if let Some((_, label)) = known {
@@ -139,7 +138,7 @@ impl Program {
         label
     }
 
-    /// Each test that fails leads to the one after it, the last to a refusal.
+    /// A failed test jumps to the next test, the last one to a refusal.
     fn allow_if(&mut self, tests: &[Test]) -> Label {
         let allow = self.verdict(Verdict::Allow);
         let mut otherwise = self.verdict(Verdict::Refuse(libc::EPERM.unsigned_abs()));

@@ -8,7 +8,7 @@ enum Answer {
     Killed,
 }
 
-/// Runs `program` as the kernel would on a call of `number` with `argument` on `architecture`.
+/// Runs `program` as the kernel would for a call of `number` with `argument` on `architecture`.
 fn run(program: &[u8], architecture: u32, number: u32, argument: u64) -> Answer {
     let mut data = [0_u8; 64];
     data[..4].copy_from_slice(&number.to_ne_bytes());
@@ -134,7 +134,7 @@ fn every_number_gets_its_verdict() {
         let want = match profile.0.get(&number) {
             Some((_, Verdict::Allow)) => Answer::Allowed,
             Some((_, Verdict::Refuse(errno))) => Answer::Errno(*errno as i32),
-            // Argument 38 passes no test but that of `clone`.
+            // Argument 38 passes no test except that of `clone`.
             Some(("clone", Verdict::AllowIf(_))) => Answer::Allowed,
             _ => Answer::Errno(libc::EPERM),
         };
@@ -172,10 +172,10 @@ fn numbers_are_those_of_the_kernel() {
     }
 }
 
-/// Capability and system call, without one what everybody may call.
+/// A capability and its system calls per line; calls without a capability are allowed to all.
 const DOCKER: &str = include_str!("docker.txt");
 
-/// Whether Docker allows `call` to who holds `capability`, whatever its arguments are.
+/// Whether Docker allows `call` to a process with `capability`, whatever the arguments are.
 fn docker_allows(capability: &str, call: &str) -> bool {
     let lines = DOCKER.lines().filter(|line| !line.starts_with('#'));
     lines
@@ -191,7 +191,7 @@ fn nothing_is_allowed_that_docker_refuses() {
         for (name, verdict) in Profile::with([capability].into_iter()).0.values() {
             match verdict {
                 Verdict::Allow => assert!(docker_allows(capability, name), "{capability} {name}"),
-                // Their arguments are looked at below.
+                // Their arguments are tested below.
                 Verdict::AllowIf(_) => assert!(["clone", "personality", "socket"].contains(name)),
                 Verdict::Refuse(_) => {}
             }

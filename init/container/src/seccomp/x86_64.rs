@@ -1,4 +1,4 @@
-//! The default profile on x86_64, the one place that knows this architecture.
+//! The default profile on x86_64, and the only architecture-specific code.
 //!
 //! Docker's default profile (moby/profiles, seccomp/default.json), numbers from the kernel's
 //! `arch/x86/entry/syscalls/syscall_64.tbl`. Without the 32-bit and x32 entries: our kernel has neither.
@@ -6,11 +6,11 @@
 use super::{Call, Test};
 use oci_spec::runtime::Arch;
 
-/// The architecture in the runtime spec's words.
+/// The architecture in the runtime spec's terms.
 pub(super) const ARCHITECTURE: Arch = Arch::ScmpArchX86_64;
 /// What `seccomp_data.arch` holds (`AUDIT_ARCH_X86_64`, linux/audit.h).
 pub(super) const AUDIT_ARCHITECTURE: u32 = 0xc000_003e;
-/// The last call of Linux 6.12, `mseal`. Above it, programs shall see the kernel that we have.
+/// The last call of Linux 6.12, `mseal`. Above it, programs should see that this kernel has no such call.
 pub(super) const LAST: u32 = 462;
 
 /// Calls that every service may make.
@@ -103,7 +103,7 @@ pub(super) const TESTED: &[(Call, &[Test])] = &[
 
 /// `clone` without any of the `CLONE_NEW*` flags that it knows (all but `CLONE_NEWTIME`).
 pub(super) const CLONE: (Call, &[Test]) = ((56, "clone"), &[Test::Clear(0x7e02_0000)]);
-/// Its flags are behind a pointer, where no filter can look; without it libc falls back to `clone`.
+/// Its flags are behind a pointer that no filter can follow. Without it, libc falls back to `clone`.
 pub(super) const CLONE3: Call = (435, "clone3");
 
 /// Calls that a service may make if it holds the capability.

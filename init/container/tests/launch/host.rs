@@ -1,4 +1,4 @@
-//! The host of the containers, made up for the tests.
+//! A host for the containers, set up for the tests.
 
 use crate::PROBE;
 use nix::fcntl::OFlag;
@@ -18,7 +18,7 @@ use tare_container::{cgroup, compile, exec, launch, mount_points, to_json};
 
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
-/// A place with bundles, gone with the mount namespace of this process.
+/// A directory of bundles that is gone with this process's mount namespace.
 pub(crate) struct Host {
     services: PathBuf,
 }
@@ -43,7 +43,7 @@ impl Host {
         let service: Service = tare_config::parse("service.toml", toml.as_bytes()).unwrap();
         let users = Users::parse("daemon:x:1:1::/:/bin/false");
         let mut spec = compile(name, &service, &users).unwrap();
-        // Which controllers this machine has is not ours to say.
+        // Tests must not depend on the controllers that this machine has.
         spec.linux_mut().as_mut().unwrap().set_resources(None);
         let path = self.services.join(name);
         make_rootfs(&path.join("rootfs"), &spec);
@@ -53,7 +53,7 @@ impl Host {
         Bundle::load(&path).unwrap()
     }
 
-    /// Runs the probe to its end; what it said.
+    /// Runs the probe to its end and returns its output.
     pub(crate) fn run(&self, name: &str, rest: &str, argument: Option<&str>) -> String {
         let (reader, writer) = pipe2(OFlag::O_CLOEXEC).unwrap();
         let running = start(&self.bundle(name, rest), argument, Some(&writer));
@@ -72,7 +72,7 @@ impl Host {
 }
 
 impl Host {
-    /// Runs one more program in `running`, to its end; what it said, or why it could not run.
+    /// Runs another program in `running` to its end. Returns its output, or why it could not run.
     pub(crate) fn exec(
         &self,
         bundle: &Bundle,
@@ -91,7 +91,7 @@ impl Host {
         })
     }
 
-    /// As [`exec`](Self::exec), and what it will say.
+    /// Like [`exec`](Self::exec), without the wait. Returns its output as a pipe.
     pub(crate) fn start_exec(
         &self,
         bundle: &Bundle,
@@ -108,7 +108,7 @@ impl Host {
     }
 }
 
-/// Its mounts go with this process; cgroups would stay, those of failed launches among them.
+/// Its mounts are gone with this process. Cgroups would remain, including those of failed launches.
 impl Drop for Host {
     fn drop(&mut self) {
         let services = Path::new(cgroup::ROOT).join("services");

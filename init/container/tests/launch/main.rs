@@ -1,7 +1,7 @@
-//! Real launches on the machine that tests run on: as root, in a mount and a cgroup namespace of
-//! their own. Without the test harness, whose threads [`tare_container::launch()`] does not allow.
+//! Real launches on the test machine: as root, in their own mount and cgroup namespace. There is no test harness,
+//! because [`tare_container::launch()`] does not allow its threads.
 //!
-//! The program in the containers is this one, which has no other file to ask for.
+//! The program in the containers is this one, which needs no other files.
 
 #![expect(
     clippy::unwrap_used,
@@ -25,9 +25,9 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use tare_container::{Launch, launch};
 
-/// Where this program is in the containers, by which it knows.
+/// Where this program is in the containers, which it recognizes by this path.
 const PROBE: &str = "/bin/probe";
-/// It again, in a file that somebody else holds.
+/// The same program, in a file that has a lease.
 const LEASED: &str = "/bin/probe-leased";
 
 type Test = (&'static str, fn(&Host));
@@ -53,7 +53,7 @@ const TESTS: [Test; 12] = [
     ("a launcher may have much open", much_is_open),
     ("kill ends everything", kill_ends_everything),
     ("nothing is left behind", nothing_is_left),
-    // Last: a thread that was joined may be there for a moment longer.
+    // Last, because a joined thread may remain for a moment.
     ("a second thread is noticed", threads_are_noticed),
 ];
 
@@ -101,7 +101,7 @@ unshare: Err(EPERM)";
     assert_eq!(host.run("least", "", None), want);
 }
 
-/// The same facts as its first process, but for its id; and the container ends it.
+/// It reports the same facts as the first process, except for its id, and the container ends it.
 fn second_program(host: &Host) {
     let user = "user = 'daemon'";
     second_program_of(host, &format!("{user}\ncapabilities = ['CAP_SYS_TIME']"));
@@ -118,12 +118,12 @@ fn second_program_of(host: &Host, rest: &str) {
         host.exec(&bundle, &running, &["/none"]),
         Err("execve /none: ENOENT: No such file or directory".to_owned())
     );
-    // And who entered the container is where it was.
+    // The launcher is back in its own pid namespace.
     assert_eq!(host.run("second-after", rest, None), first);
     let (waits, _) = host.start_exec(&bundle, &running, &[PROBE, "wait"]);
     let waits = waits.wait(DEADLINE).unwrap();
     running.kill().unwrap();
-    // The first process is gone only when every other of its namespace was reaped.
+    // The first process ends only when every other process in its namespace was reaped.
     for pid in [waits.pid, running.pid].map(Pid::from_raw) {
         let killed = WaitStatus::Signaled(pid, Signal::SIGKILL, false);
         assert_eq!(waitpid(pid, None).unwrap(), killed);
@@ -131,7 +131,7 @@ fn second_program_of(host: &Host, rest: &str) {
     running.remove_cgroup().unwrap();
 }
 
-/// Who has the other end of its output hears of the end only when all that write to it have ended.
+/// The reader of its output sees the end only when all processes that write to it have ended.
 fn pipelines_end(host: &Host) {
     let bundle = host.bundle("pipeline", "");
     let running = start(&bundle, Some("wait"), None);
@@ -149,7 +149,7 @@ fn pipelines_end(host: &Host) {
     running.remove_cgroup().unwrap();
 }
 
-/// Just before `execve` it is a process of the container with this process's memory and descriptors.
+/// Just before `execve` the second program is a process of the container with this process's memory and descriptors.
 fn nothing_is_seen_on_the_way(host: &Host) {
     let bundle = host.bundle("way", "");
     let running = start(&bundle, Some("wait"), None);
@@ -158,7 +158,7 @@ fn nothing_is_seen_on_the_way(host: &Host) {
     let lease = Lease::take(&path);
     let (waits, _) = host.start_exec(&bundle, &running, &[LEASED, "wait"]);
     lease.wait_broken();
-    // Its own three, and two that `execve` closes: what it reports through, and the container's first process.
+    // Its own three, and two that `execve` closes: the report pipe and the pidfd of the container's first process.
     let open = fs::read_dir(format!("/proc/{}/fd", waits.pid())).unwrap();
     assert_eq!(open.count(), 5);
     let look = || host.exec(&bundle, &running, &[PROBE, "/proc/2/environ"]);
@@ -193,7 +193,7 @@ fn a_user_keeps_capabilities(host: &Host) {
     assert_eq!(facts, want);
 }
 
-/// Who names no capability has no user but its own, unless it wants the host's.
+/// A service that names no capability has no user except its own, unless it asks for the host's.
 fn users_of_its_own(host: &Host) {
     let user = "user = 'daemon'";
     let joins = "[sandbox]\nhost-namespaces = ['user']";
@@ -243,8 +243,8 @@ fn failures_are_named(host: &Host) {
     waitpid(None, None).unwrap();
 }
 
-/// A service leaves a link where its next start looks for the target of a mount. Followed on the
-/// host, it would be the host's `/etc`.
+/// A service leaves a link where its next start looks for the target of a mount. Followed on the host, it would lead
+/// to the host's `/etc`.
 fn links_stay_inside(host: &Host) {
     let shared = Path::new("/run/tare/shared/evil");
     fs::create_dir_all(shared).unwrap();
@@ -256,7 +256,7 @@ target = '/data'
 [[mounts]]
 tmpfs = '64KiB'
 target = '/data/link'";
-    // Nor does one to a descriptor of whoever starts it.
+    // A link to one of the launcher's descriptors must lead nowhere either.
     std::os::unix::fs::symlink("/proc/self/fd/0", shared.join("directory")).unwrap();
     let directory = format!("working-directory = '/data/directory'\n{mounts}");
     let bundle = host.bundle("directory-link", &directory);
@@ -273,7 +273,7 @@ target = '/data/link'";
     assert!(!outside.contains("tmpfs /etc tmpfs"), "{outside}");
 }
 
-/// More than the program may have.
+/// The launcher has more open than the program may have.
 fn much_is_open(host: &Host) {
     let few = "[resources]\nopen-files = 64";
     let want = host.run("much", few, None);

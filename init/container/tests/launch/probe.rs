@@ -1,11 +1,11 @@
-//! The program in the containers: says what it sees.
+//! The program in the containers. It reports what it sees.
 
 use nix::sched::{CloneFlags, unshare};
 use std::fs;
 use std::io;
 use std::process::Command;
 
-/// Waits to be ended, alone or with a child, shows one file, or tells the facts.
+/// Waits to be killed, alone or with a child, prints one file, or prints the facts.
 pub(crate) fn main(what: Option<&str>) {
     match what {
         Some("wait") => loop {
@@ -47,7 +47,7 @@ fn facts() -> Vec<String> {
     facts
 }
 
-/// The lines of `/proc/self/status` that walls are made of.
+/// The lines of `/proc/self/status` about isolation.
 fn status() -> Vec<String> {
     const KEYS: [&str; 6] = ["Uid", "Gid", "Cap", "NoNewPrivs", "Seccomp:", "SigBlk"];
     let status = read("/proc/self/status");
@@ -63,7 +63,7 @@ fn words(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// The path of version 2; a machine that has version 1 too lists that first.
+/// The cgroup v2 path. A machine that also has v1 lists that first.
 fn cgroup() -> String {
     let groups = read("/proc/self/cgroup");
     groups.lines().last().unwrap_or_default().to_owned()

@@ -1,7 +1,7 @@
 use super::*;
 use std::thread;
 
-/// A client whose peer has said `replies`, and what it then says to `talk`.
+/// Runs `talk` on a client whose peer has sent `replies`. Returns its result and the client's message.
 fn with_peer<T: Send>(replies: &[&str], talk: impl FnOnce(Client) -> T + Send) -> (T, String) {
     let (ours, mut theirs) = UnixStream::pair().unwrap();
     for reply in replies {

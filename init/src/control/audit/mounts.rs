@@ -19,7 +19,7 @@ struct Mount<'a> {
     options: &'a str,
 }
 
-/// The mounts of `mountinfo` that can be written to. One that another covers cannot be reached.
+/// The mounts of `mountinfo` that can be written to. A mount that another covers cannot be reached.
 pub(super) fn writable(mountinfo: &str) -> Writable {
     let mounts: Vec<Mount<'_>> = mountinfo.lines().filter_map(parse).collect();
     let mut writable = Writable::default();
@@ -56,9 +56,9 @@ fn parse(line: &str) -> Option<Mount<'_>> {
     })
 }
 
-/// Nothing can be put there that outlives the service or is another's: terminals and queues of its own,
-/// processes, `/dev/null` over what it must not see; and the roots and networks of containers that it runs,
-/// which lie in its other mounts.
+/// Nothing written there outlives the service or belongs to another: its own terminals and queues, processes,
+/// `/dev/null` over what it must not see, and the roots and networks of containers that it runs, which lie in its
+/// other mounts.
 fn is_harmless(mount: &Mount<'_>) -> bool {
     match mount.fstype {
         "devpts" | "mqueue" | "nsfs" | "overlay" => true,

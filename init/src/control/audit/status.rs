@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use tare_config::service::CAPABILITIES;
 use tare_control::{Capabilities, Limits, Rights};
 
-/// The rights that are in `/proc/PID/status`; all others are none.
+/// The rights that are in `/proc/PID/status`; all others are left empty.
 pub(super) fn rights(text: &str) -> Rights {
     let status = Status::of(text);
     Rights {
-        // Real, effective, saved, file system: what it acts as is the effective one.
+        // Real, effective, saved, file system: the effective one counts.
         uid: status.numbers("Uid").get(1).copied().unwrap_or(0),
         gid: status.numbers("Gid").get(1).copied().unwrap_or(0),
         groups: status.numbers("Groups"),
@@ -34,7 +34,7 @@ pub(super) fn rights(text: &str) -> Rights {
     }
 }
 
-/// The mode by its number (`linux/seccomp.h`); an unknown one is taken for none.
+/// The mode by its number (`linux/seccomp.h`); an unknown one counts as `disabled`.
 fn seccomp(mode: &str) -> &'static str {
     match mode {
         "1" => "strict",
@@ -60,7 +60,7 @@ impl<'a> Status<'a> {
         words.filter_map(|word| word.parse().ok()).collect()
     }
 
-    /// The names of the bits that are set; a bit that we have no name for has its number.
+    /// The names of the bits that are set; a bit without a name gets its number.
     fn capabilities(&self, key: &str) -> Vec<String> {
         let mask = u64::from_str_radix(self.text(key), 16).unwrap_or(0);
         let set = (0..64).filter(|bit| mask & (1 << bit) != 0);

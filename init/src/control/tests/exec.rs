@@ -1,4 +1,4 @@
-//! Programs, and the descriptors that come with the wish to run one.
+//! Programs, and the descriptors that come with the call to run one.
 
 use super::*;
 use crate::supervisor::Ended;
@@ -11,7 +11,8 @@ use std::fs::File;
 use std::io::{IoSlice, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
-/// Writes its arguments to its standard output and ends with 3; with `sleep` it waits until nobody cares.
+/// Writes its arguments to its standard output and exits with 3; with `sleep` it waits until its caller stops
+/// waiting.
 pub(super) async fn play_program(
     args: Vec<String>,
     descriptors: Vec<OwnedFd>,
@@ -61,12 +62,12 @@ fn a_program_has_the_descriptors_that_came() {
         let mut said = String::new();
         read.read_to_string(&mut said).unwrap();
         assert_eq!(said, "hello you");
-        // The connection goes on.
+        // The connection stays open.
         assert!(client.call(call("GetStatus")).await.is_some());
     });
 }
 
-/// One read hands over both calls.
+/// One read returns both calls.
 #[test]
 fn descriptors_belong_to_the_last_call_that_they_came_with() {
     with_server(0, async |server| {
@@ -100,7 +101,7 @@ fn who_hangs_up_leaves_nothing_open() {
     });
 }
 
-/// However many they are: a pipe hangs up when its last writer is closed.
+/// Any number of them: a pipe hangs up when its last writer is closed.
 #[test]
 fn descriptors_that_are_too_many_are_closed() {
     for count in [4, 5, 253] {
@@ -126,7 +127,7 @@ fn descriptors_are_counted() {
         sleep(Duration::from_secs(1)).await;
         send_with(&greedy, b" ", &three);
         assert_eq!(greedy.receive().await, None);
-        // From others none are taken.
+        // None are accepted from others.
         server.others.set(Others::Status);
         let mut somebody = Client::connect(&server, SOMEBODY);
         for _ in 0..3 {

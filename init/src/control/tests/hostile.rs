@@ -1,20 +1,20 @@
-//! Those who should not be talked to any longer, while others are.
+//! Hostile clients, which are cut off while others are served.
 
 use super::*;
 use crate::control::conversation::Conversation;
-use crate::control::seats::Seats;
+use crate::control::limit::ConnectionLimit;
 use crate::control::stream::PATIENCE;
 use tare_control::MAX_MESSAGE;
 use tokio::time::{Instant, timeout};
 
-/// Whether the server still answers somebody new at once.
+/// Whether the server still answers a new client at once.
 async fn answers(server: &Server) -> bool {
     let mut client = Client::connect(server, ROOT);
     let reply = timeout(Duration::from_secs(1), client.call(call("GetStatus"))).await;
     matches!(reply, Ok(Some(_)))
 }
 
-/// Sends `bytes` and waits for the end; how long that took.
+/// Sends `bytes` and waits for the end; returns how long that took.
 async fn until_ended(server: &Server, bytes: &[u8]) -> Duration {
     let begun = Instant::now();
     let mut client = Client::connect(server, ROOT);
@@ -116,7 +116,7 @@ fn a_seat_is_given_up_by_the_longest_idle() {
     with_server(0, async |server| {
         let mut first = Client::connect(&server, ROOT);
         let mut many = Vec::new();
-        for _ in 1..SEATS {
+        for _ in 1..CONNECTIONS {
             many.push(Client::connect(&server, ROOT));
         }
         assert!(first.call(call("GetStatus")).await.is_some());
@@ -144,7 +144,7 @@ fn others_take_no_seat_of_the_privileged() {
     });
 }
 
-/// A call with some of its bytes changed: the same ones at every run (xorshift, Marsaglia 2003).
+/// A call with some of its bytes changed: the same ones in every run (xorshift, Marsaglia 2003).
 fn damaged(seed: u64) -> Vec<u8> {
     let call = json!({"method": "org.tare.Control.AuditServices", "parameters": {"name": "ssh"}, "more": false});
     let mut bytes = format!("{call}\0{call}\0").into_bytes();
@@ -166,7 +166,7 @@ fn damaged(seed: u64) -> Vec<u8> {
     bytes
 }
 
-/// In this task, so that a panic of the server is one of the test.
+/// Runs in this task, so that a panic of the server fails the test.
 #[test]
 fn no_bytes_make_the_server_panic() {
     with_server(0, async |server| {
@@ -175,10 +175,10 @@ fn no_bytes_make_the_server_panic() {
             ours.write_all(&damaged(seed)).await.unwrap();
             ours.shutdown().await.unwrap();
             let others = Rc::clone(&server.others);
-            let events = server.door.events.clone();
-            let (seat, _) = Seats::new(1).take();
+            let events = server.listener.events.clone();
+            let (admission, _) = ConnectionLimit::new(1).admit();
             let conversation = Conversation::new(theirs, ROOT, others, events);
-            timeout(Duration::from_secs(60), conversation.hold(&seat))
+            timeout(Duration::from_secs(60), conversation.hold(&admission))
                 .await
                 .unwrap();
         }

@@ -9,7 +9,7 @@ use std::path::Path;
 pub(super) struct Index {
     /// Pattern and module, in depmod's order.
     aliases: Vec<(String, String)>,
-    /// Module → its files, what it depends on last.
+    /// Module → its files, its dependencies last.
     files: BTreeMap<String, Vec<String>>,
 }
 
@@ -44,7 +44,7 @@ impl Index {
             .collect()
     }
 
-    /// The files to insert for `module`, in order: what it depends on first.
+    /// The files to insert for `module`, in order: its dependencies first.
     pub(super) fn files(&self, module: &str) -> impl Iterator<Item = &str> {
         self.files
             .get(&canonical(module))
@@ -61,7 +61,7 @@ fn parse_alias(line: &str) -> Option<(String, String)> {
     Some((pattern.to_owned(), module.to_owned()))
 }
 
-/// `FILE: FILE FILE…`: a module and all it depends on, those that others need last.
+/// `FILE: FILE FILE…`: a module and all its dependencies, those that others need last.
 fn parse_dependencies(line: &str) -> Option<(String, Vec<String>)> {
     let (file, needs) = line.split_once(':')?;
     let name = Path::new(file).file_name()?.to_str()?.split('.').next()?;
@@ -71,7 +71,7 @@ fn parse_dependencies(line: &str) -> Option<(String, Vec<String>)> {
     Some((canonical(name), files.collect()))
 }
 
-/// The kernel takes `-` and `_` in module names as the same.
+/// The kernel treats `-` and `_` in module names as the same.
 fn canonical(name: &str) -> String {
     name.replace('-', "_")
 }

@@ -4,7 +4,7 @@ use super::types::{Action, Life, Next, State};
 use std::time::Duration;
 use tare_config::service::{Kind, Lifecycle, LimitThen, RestartPolicy, Start};
 
-/// The main process is gone: so is, in a moment, what it left behind.
+/// The main process is gone; what it left behind is killed.
 pub(super) fn cleared(life: Life, next: Next) -> (Life, Vec<Action>) {
     (
         life.to(State::Clearing { next }),
@@ -12,7 +12,7 @@ pub(super) fn cleared(life: Life, next: Next) -> (Life, Vec<Action>) {
     )
 }
 
-/// As [`cleared`], where the policy decides what comes next.
+/// As [`cleared`], but the policy decides what comes next.
 pub(super) fn judged(
     lifecycle: &Lifecycle,
     life: Life,
@@ -38,8 +38,8 @@ pub(super) fn judged(
     cleared(life, for_good(lifecycle, success))
 }
 
-/// A daemon that ends well, but soon, may have left a connection waiting: how long its sockets are not looked at then
-/// doubles.
+/// A daemon that ends well, but soon, may have left a connection waiting. The time for which its sockets are not
+/// watched then doubles.
 fn hold_off(lifecycle: &Lifecycle, life: Life, ran_for: Duration) -> Life {
     let restart = &lifecycle.restart;
     let doubled = life.backoff.saturating_mul(2);
@@ -50,7 +50,7 @@ fn hold_off(lifecycle: &Lifecycle, life: Life, ran_for: Duration) -> Life {
     Life { backoff, ..life }
 }
 
-/// What comes after an end that is not followed by another try.
+/// What comes after an end without another try.
 fn for_good(lifecycle: &Lifecycle, success: bool) -> Next {
     let waits = match lifecycle.kind {
         Kind::Periodic => true,
@@ -64,7 +64,7 @@ fn for_good(lifecycle: &Lifecycle, success: bool) -> Next {
     }
 }
 
-/// The wait doubles at every end, up to the most; a stable run starts afresh.
+/// The wait doubles at every end, up to the maximum; a stable run resets it.
 fn back_off(lifecycle: &Lifecycle, life: Life, ran_for: Duration, now: Duration) -> (Life, Next) {
     let restart = &lifecycle.restart;
     let (least, most) = (restart.backoff.least.0, restart.backoff.most.0);
@@ -87,7 +87,7 @@ fn back_off(lifecycle: &Lifecycle, life: Life, ran_for: Duration, now: Duration)
     }
 }
 
-/// What becomes of a service that would be started at `start`, if that were one time too many.
+/// What happens to a service if a start at `start` would exceed its limit.
 fn after_limit(lifecycle: &Lifecycle, life: Life, start: Duration) -> Option<LimitThen> {
     let limit = lifecycle.restart.limit?;
     let within = start <= life.first_start + limit.within.0;
@@ -113,7 +113,7 @@ pub(super) fn finish(lifecycle: &Lifecycle, life: Life, next: Next) -> (Life, Ve
         Next::Done => (State::Done, None),
         Next::StartAgain => (State::Waiting, Some(Action::Reconsider)),
         Next::BackOff(wait) => (State::BackingOff, Some(Action::ArmBackoff(wait))),
-        Next::Wait { .. } => (State::Waiting, Some(Action::ArmStartReason)),
+        Next::Wait { .. } => (State::Waiting, Some(Action::ArmTriggers)),
     };
     let life = match next {
         Next::StartAgain => Life::NEW,
@@ -123,6 +123,6 @@ pub(super) fn finish(lifecycle: &Lifecycle, life: Life, next: Next) -> (Life, Ve
         },
         _ => life.to(state),
     };
-    // Whoever hears of it looks who may start: a periodic service is not due any more then.
+    // `Publish` comes last, because it starts eligible services: a periodic service must not be due any more then.
     (life, action.into_iter().chain(published).collect())
 }

@@ -179,9 +179,9 @@ fn when_nothing_is_left() {
         (NOTIFY, before(Next::Fail), gone, Failed, vec![]),
         ("", before(Next::Done), gone, Done, vec![]),
         (ONESHOT, before(Next::Done), gone, Done, vec![Publish]),
-        (PERIODIC, wait(true), gone, Waiting, vec![ArmStartReason, Publish]),
-        (PERIODIC, wait(false), gone, Waiting, vec![ArmStartReason]),
-        (ON_DEMAND, wait(true), gone, Waiting, vec![ArmStartReason]),
+        (PERIODIC, wait(true), gone, Waiting, vec![ArmTriggers, Publish]),
+        (PERIODIC, wait(false), gone, Waiting, vec![ArmTriggers]),
+        (ON_DEMAND, wait(true), gone, Waiting, vec![ArmTriggers]),
         (NOTIFY, before(Next::BackOff(LEAST)), STOP, before(Next::Stop), vec![]),
         (NOTIFY, before(Next::Stop), RESTART, before(Next::StartAgain), vec![]),
         (NOTIFY, before(Next::Fail), Event::StartRequested, before(Next::StartAgain), vec![]),
@@ -244,7 +244,7 @@ fn a_program_is_run_only_where_none_runs() {
     }
 }
 
-/// Steps through `events` from `state`; the words of the states on the way.
+/// Steps through `events` from `state`; returns the words of the states on the way.
 fn way(text: &str, state: State, events: &[Event]) -> Vec<&'static str> {
     let mut life = at(state);
     let walked = events.iter().map(|event| {

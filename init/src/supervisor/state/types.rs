@@ -1,65 +1,65 @@
-//! The words of a service's life.
+//! States, events and actions of a service.
 
 use std::time::Duration;
 use tare_config::service::Lifecycle;
 
-/// Where a service is in its life.
+/// The state of a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
-    /// For its conditions, its schedule, or somebody who needs it.
+    /// Waits for its conditions, its schedule, or demand.
     Waiting,
     /// Running, not ready yet; all but daemons stay here until they end.
     Starting,
     /// Running and ready.
     Ready,
-    /// Running, but it does not answer as it should.
+    /// Running, but a health check failed or a reload timed out.
     Degraded,
-    /// Told to end, or about to; what comes afterwards.
+    /// Told to stop, or stopping by itself; `then` comes afterwards.
     Stopping { then: Then },
-    /// Its main process has ended; what comes when nothing of it is left.
+    /// Its main process has ended; `next` comes when no process of it is left.
     Clearing { next: Next },
-    /// Ended, to be started again when the backoff is over.
+    /// Ended; starts again when the backoff is over.
     BackingOff,
     /// Ended badly, for good.
     Failed,
     /// Ended well, for good.
     Done,
-    /// Ended because it was told to.
+    /// Ended because it was told to stop.
     Stopped,
 }
 
-/// What comes when a service that is stopping has ended.
+/// What comes when a stopping service has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Then {
     /// Nothing: it was told to stop.
     Stop,
     /// It is started again: it was told to restart.
     StartAgain,
-    /// What its policy says: it said that it stops by itself.
+    /// What its policy says: it reported that it stops by itself.
     Judge,
-    /// What its policy says of a failure, however it ends.
+    /// What its policy says about a failure, however it ends.
     Fail,
 }
 
-/// What comes when nothing is left of a service that has ended.
+/// What comes when no process of an ended service is left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Next {
     /// [`State::Stopped`].
     Stop,
     /// [`State::Waiting`], to start at once if its conditions hold.
     StartAgain,
-    /// [`State::BackingOff`] for so long.
+    /// [`State::BackingOff`] for this long.
     BackOff(Duration),
     /// [`State::Failed`].
     Fail,
     /// [`State::Done`].
     Done,
-    /// [`State::Waiting`] for its schedule or somebody who needs it, after a good or a bad run.
+    /// [`State::Waiting`] for its schedule or demand, after a good or a bad run.
     Wait { success: bool },
 }
 
 impl State {
-    /// What people read.
+    /// The word that people read.
     pub(crate) fn word(self) -> &'static str {
         match self {
             State::Waiting => "waiting",
@@ -74,7 +74,7 @@ impl State {
         }
     }
 
-    /// Whether its timers and probes go on over a change to `next`.
+    /// Whether its timers and probes continue across a change to `next`.
     pub(crate) fn is_as(self, next: Self) -> bool {
         let up = |state| matches!(state, State::Ready | State::Degraded);
         up(self) && up(next) || std::mem::discriminant(&self) == std::mem::discriminant(&next)
@@ -84,90 +84,90 @@ impl State {
 /// What happens to a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Event {
-    /// Every condition of its `after` holds, and it is to run.
+    /// Every condition of its `after` holds, and no trigger is missing.
     ConditionsMet,
     /// Its program runs.
     Launched,
-    /// It says that it is ready, or ready again.
+    /// It reports that it is ready, or ready again.
     SaysReady,
-    /// It answers for the first time.
+    /// Its readiness probe succeeded.
     Answers,
-    /// It reads its configuration anew, and says when it is ready again.
+    /// It reloads its configuration, and reports when it is ready again.
     Reloading,
-    /// It says that it ends by itself.
+    /// It reports that it stops by itself.
     SaysStopping,
-    /// Its time to become ready is over.
+    /// Its start or reload timed out.
     Late,
-    /// It was asked how it is.
+    /// The result of a health check.
     Checked { well: bool },
-    /// It did not feed its watchdog.
+    /// It did not ping its watchdog in time.
     WatchdogLate,
     /// Its main process ended, or could not be started.
     Exited { success: bool, ran_for: Duration },
     /// Nothing is left in its cgroup.
     Emptied,
-    /// It waited long enough.
+    /// Its backoff is over.
     BackoffOver,
-    /// Somebody wants it to run.
+    /// A start was requested.
     StartRequested,
-    /// It has to end; and to start `again`, or not.
+    /// A stop was requested, to start `again` or not.
     StopRequested { again: bool },
-    /// It was told to end and did not in time.
+    /// It was told to stop and did not within its grace period.
     GraceOver,
     /// It was killed and did not end: it hangs in the kernel.
     Hangs,
 }
 
-/// What is to be done about it.
+/// What the supervisor does about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Action {
     /// Run its program; answered by `Launched` or `Exited`.
     Launch,
-    /// Answer with `Late` when its time to become ready is over, if that has an end.
+    /// Answer with `Late` when its start or reload times out, if that has a limit.
     ArmStart,
-    /// Take that back.
+    /// Cancel that.
     DisarmStart,
-    /// Find out when it is ready; answered by `Answers`.
+    /// Probe until it is ready; answered by `Answers`.
     WatchReadiness,
-    /// Ask how it is, and wait for its watchdog; answered by `Checked` and `WatchdogLate`.
+    /// Check its health and its watchdog; answered by `Checked` and `WatchdogLate`.
     WatchHealth,
-    /// `NAME:ready` or `NAME:done` holds.
+    /// Make `NAME:ready` or `NAME:done` hold.
     Publish,
-    /// It holds no longer.
+    /// Make it no longer hold.
     Withdraw,
     /// Send its stop signal.
     Signal,
-    /// Send SIGABRT, as `systemd.service(5)` has it for a watchdog (`WatchdogSignal=`).
+    /// Send SIGABRT, as for a watchdog timeout in `systemd.service(5)` (`WatchdogSignal=`).
     Abort,
-    /// Answer with `GraceOver` when its grace is over.
+    /// Answer with `GraceOver` when its grace period is over.
     ArmGrace,
     /// Kill what is left of it.
     Kill,
     /// Answer with `Hangs` when its main process has not ended long after that.
     ArmKilled,
-    /// Answer with `Emptied` when its cgroup is.
+    /// Answer with `Emptied` when its cgroup is empty.
     AwaitEmpty,
-    /// Answer with `BackoffOver` after so long, or a little less.
+    /// Answer with `BackoffOver` after this long, or a little less.
     ArmBackoff(Duration),
-    /// See whether its conditions hold; answered by `ConditionsMet`, at once or later.
+    /// Check whether its conditions hold; answered by `ConditionsMet`, at once or later.
     Reconsider,
-    /// Wait for its schedule, or for somebody who needs it.
-    ArmStartReason,
+    /// Wait for its schedule, or for demand.
+    ArmTriggers,
 }
 
 /// A service's state, and what its next state depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Life {
     pub(crate) state: State,
-    /// How long the next backoff is; zero: the least.
+    /// How long the next backoff is; zero means the minimum.
     pub(crate) backoff: Duration,
-    /// The first start that counts for its limit, since the kernel's start.
+    /// The first start that counts towards its limit, since the kernel's start.
     pub(super) first_start: Duration,
     /// Starts since then.
     pub(super) starts: u32,
-    /// Bad answers in a row.
+    /// Failed health checks in a row.
     pub(super) bad_answers: u32,
-    /// It said so, and not since that it is ready.
+    /// It reported a reload, and has not reported ready since.
     pub(super) reloading: bool,
 }
 
@@ -181,7 +181,7 @@ impl Life {
         reloading: false,
     };
 
-    /// Whether a process of the service may be there.
+    /// Whether a process of the service may exist.
     pub(crate) fn is_running(self) -> bool {
         self.has_main() || matches!(self.state, State::Clearing { .. })
     }
@@ -191,7 +191,7 @@ impl Life {
         matches!(self.state, State::Starting | State::Ready | State::Degraded)
     }
 
-    /// Whether its main process may be there.
+    /// Whether its main process may exist.
     pub(crate) fn has_main(self) -> bool {
         matches!(
             self.state,
@@ -207,7 +207,7 @@ impl Life {
         Self { reloading, ..self }
     }
 
-    /// A start, which is the first of its kind if the time of the last first one is over.
+    /// Counts a start. It begins a new count if the time of the current one is over.
     pub(super) fn count_start(self, lifecycle: &Lifecycle, now: Duration) -> Self {
         let within = lifecycle.restart.limit.map(|limit| limit.within.0);
         let over = within.is_none_or(|within| now > self.first_start + within);

@@ -52,7 +52,7 @@ impl Bench {
         actions
     }
 
-    /// Lets time pass to the next deadline.
+    /// Advances the time to the next deadline.
     fn timer(&mut self) -> Vec<Action> {
         let deadline = deadline(&self.state).unwrap();
         self.now = u64::try_from(deadline.as_millis()).unwrap();
@@ -64,7 +64,7 @@ impl Bench {
         self.event(Event::Reply(Reply { xid, kind }))
     }
 
-    /// Takes a lease of so many seconds, at second 0.
+    /// Takes a lease of `lease_seconds` at second 0.
     fn bound(lease_seconds: u32) -> Self {
         let mut bench = Self::new();
         bench.timer();
@@ -117,7 +117,7 @@ fn an_offer_that_is_never_confirmed_is_given_up() {
 #[test]
 fn a_lease_is_renewed_then_rebound_then_lost() {
     let mut bench = Bench::bound(800);
-    // T1 = 400 s, T2 = 700 s: half of what remains to T2, then a minute at least.
+    // T1 = 400 s, T2 = 700 s: half the time until T2, at least a minute.
     for second in [400, 550, 625, 685] {
         let actions = bench.timer();
         assert_eq!(bench.now, second * 1000);

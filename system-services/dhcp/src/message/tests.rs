@@ -5,7 +5,7 @@ const MAC: Mac = [0x52, 0x54, 0, 0x12, 0x34, 0x56];
 const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
 const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
 
-/// An answer with the least a server must say, changed by `change`.
+/// A minimal server reply, changed by `change`.
 fn answer(change: impl FnOnce(&mut Message)) -> Vec<u8> {
     let unset = Ipv4Addr::UNSPECIFIED;
     let mut message = Message::new_with_id(7, unset, ADDRESS, SERVER, unset, &MAC);

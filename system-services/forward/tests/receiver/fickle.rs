@@ -1,4 +1,4 @@
-//! A receiver that accepts and ends at once.
+//! A receiver that accepts connections and closes them at once.
 
 use crate::PATIENCE;
 use crate::service::Service;
@@ -20,7 +20,7 @@ fn a_receiver_that_ends_at_once_is_tried_less_and_less() -> Result<()> {
         drop(listener.accept()?);
     }
     let kept = listener.accept()?;
-    // It has waited for 1, 2 and 4 seconds.
+    // The service has waited for 1, 2 and 4 seconds.
     let waited = started.elapsed();
     while !service.said()?.contains("connected") {
         ensure!(started.elapsed() < PATIENCE, "{}", service.said()?);

@@ -9,17 +9,17 @@ use std::net::{TcpListener, TcpStream};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// Records that wait from the beginning: with a KiB each more than the receiver's buffer holds.
+/// Records that wait from the beginning: at a KiB each, more than the receiver's buffer holds.
 const BACKLOG: u32 = 400;
 const BUFFER: usize = 16 << 10;
-/// Between two records.
+/// The time between two records.
 const STEP: Duration = Duration::from_millis(20);
-/// How long records come.
+/// How long records are written.
 const LASTS: Duration = Duration::from_secs(10);
-/// What was taken so long before the end counts as received: two seconds, the time in which the receiver takes what
-/// counts together, and a busy machine's.
+/// Records acknowledged this long before the end count as received: two seconds, the time in which the receiver reads
+/// one entry, and slack for a busy machine.
 const SETTLED: Duration = Duration::from_secs(6);
-/// Everything is on one machine; the rest is a busy one's.
+/// Everything runs on one machine; the rest is slack for a busy one.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The receiver's end of a connection.
@@ -45,8 +45,8 @@ impl Connection {
     }
 }
 
-/// Writes and receives a record in each step, so that the receiver stays as far behind as it was at first; the number
-/// it received last and the one that must count as received come back.
+/// Writes and receives one record per step, so that the receiver stays as far behind as it was at first. Returns the
+/// number it received last and the one that must count as received.
 fn stay_behind(service: &Service, connection: &mut Connection, padding: &str) -> Result<[u32; 2]> {
     let started = Instant::now();
     let [mut last, mut settled] = [0; 2];
@@ -67,7 +67,7 @@ fn stay_behind(service: &Service, connection: &mut Connection, padding: &str) ->
 #[test]
 fn what_a_late_receiver_took_long_ago_is_not_sent_again() -> Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
-    // Before it listens for somebody: a connection has the listener's.
+    // Set before a client connects: a connection inherits the listener's buffer size.
     setsockopt(&listener, sockopt::RcvBuf, &BUFFER)?;
     let mut service = Service::new("forward-late")?;
     let to = format!("tcp://{}", listener.local_addr()?);
@@ -82,7 +82,7 @@ fn what_a_late_receiver_took_long_ago_is_not_sent_again() -> Result<()> {
     service.start()?;
     let first = Connection::of(&listener)?.number()?;
     println!("received up to {last}, {settled} long ago; sent again from {first}");
-    // What was never received is sent.
+    // Records that were never received are sent.
     ensure!((settled..=last + 1).contains(&first), "{first}");
     service.end(Signal::SIGKILL)?;
     service.remove()

@@ -1,4 +1,5 @@
-//! The service and a real rsyslog, which goes away and comes back; and receivers of our own, which are late, or end at once.
+//! Tests the service with a real rsyslog that is stopped and restarted, and with receivers of our own that are late
+//! or close connections at once.
 
 #[cfg(test)]
 mod fickle;
@@ -17,7 +18,7 @@ use std::time::{Duration, Instant};
 use tare_qemu::free_port;
 use tare_tests::rsyslog::{Rsyslog, Transport};
 
-/// Everything is on one machine; the rest is a busy one's.
+/// Everything runs on one machine; the rest is slack for a busy one.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The service and its receiver.
@@ -33,7 +34,7 @@ impl Bench {
         fs::create_dir(&folder)?;
         let port = free_port(0)?;
         let host = match transport {
-            // To the first address of a name, which need not be the receiver's.
+            // UDP sends to the first address of a name, which need not be the receiver's.
             Transport::Udp => "127.0.0.1",
             Transport::Tcp | Transport::Tls => "localhost",
         };
@@ -45,7 +46,7 @@ impl Bench {
         Ok(Self { service, rsyslog })
     }
 
-    /// Waits until the receiver has all numbers below `end`; how many more it has than that comes back.
+    /// Waits until the receiver has all numbers below `end`. Returns how many messages it has beyond that.
     fn wait(&self, end: u32) -> Result<usize> {
         let until = Instant::now() + PATIENCE;
         let want: BTreeSet<u32> = (0..end).collect();
@@ -68,7 +69,7 @@ impl Bench {
     }
 }
 
-/// Nothing is lost while the receiver is away, and while the service is killed.
+/// Nothing is lost while the receiver is down or when the service is killed.
 fn over_absences(name: &str, transport: Transport) -> Result<()> {
     let mut bench = Bench::new(name, transport)?;
     bench.service.write(0..1000)?;
@@ -86,13 +87,13 @@ fn over_absences(name: &str, transport: Transport) -> Result<()> {
     bench.service.write(4000..5000)?;
     bench.service.start()?;
     println!("{} twice after a kill", bench.wait(5000)?);
-    // What is on its way to the log when it is told to end.
+    // A record on its way to the log when the service is told to exit.
     bench.service.signal(Signal::SIGTERM)?;
     sleep(Duration::from_millis(200));
     bench.service.write(5000..5001)?;
     bench.service.end(Signal::SIGTERM)?;
     let before = bench.wait(5001)?;
-    // What it has sent is on its way when it ends, and the next run goes on behind it.
+    // What the service has sent is on its way when it exits, and the next run continues after it.
     bench.service.write(5001..5002)?;
     bench.service.start()?;
     assert_eq!(bench.wait(5002)?, before);
@@ -121,7 +122,7 @@ fn over_tls() -> Result<()> {
 fn over_udp() -> Result<()> {
     let mut bench = Bench::new("forward-udp", Transport::Udp)?;
     bench.rsyslog.start()?;
-    // Nobody tells when it listens: what comes before is lost, as datagrams are.
+    // There is no sign of when rsyslog listens; datagrams sent before that are lost.
     let until = Instant::now() + PATIENCE;
     bench.service.start()?;
     let mut written = 0;

@@ -1,4 +1,4 @@
-//! The service, the log it reads, and what it remembers.
+//! The service, the log it reads, and the state it keeps.
 
 use anyhow::{Context, Result};
 use nix::sys::signal::{Signal, kill};
@@ -28,7 +28,7 @@ impl Service {
         })
     }
 
-    /// Says where to send to, and who signs the receiver's certificate, if it has one.
+    /// Configures where to send to and, if the receiver has a certificate, the CA that signs it.
     pub(crate) fn configure(&self, to: &str, ca: Option<String>) -> Result<()> {
         let mut forward =
             tare_config::parse::<toml::Table>("t", format!("to = '{to}'").as_bytes())?;
@@ -93,12 +93,12 @@ impl Service {
         Ok(fs::rename(files.current(), files.rotated_path(number))?)
     }
 
-    /// What it has said.
+    /// The service's output.
     pub(crate) fn said(&self) -> Result<String> {
         Ok(fs::read_to_string(self.path("said"))?)
     }
 
-    /// Removes what it leaves; a failed test keeps it.
+    /// Removes the service's files; a failed test keeps them.
     pub(crate) fn remove(&self) -> Result<()> {
         Ok(fs::remove_dir_all(self.scratch.path())?)
     }
@@ -107,7 +107,7 @@ impl Service {
 impl Drop for Service {
     fn drop(&mut self) {
         if let Some(child) = &mut self.child {
-            // It may have ended by itself.
+            // The service may have exited by itself.
             let _ = child.kill();
             let _ = child.wait();
         }

@@ -1,7 +1,7 @@
-//! Records of pstore that belong together: the kernel writes its last words in pieces, the last one first
-//! (`pstore_dump` in fs/pstore/platform.c).
+//! Records of pstore that belong together: the kernel writes its messages in parts, the last one first (`pstore_dump`
+//! in fs/pstore/platform.c).
 
-/// A piece: `Panic#2 Part1` on a line of its own, then text.
+/// One part: `Panic#2 Part1` on a line of its own, then text.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Part {
     /// Counts dumps of one boot.
@@ -11,7 +11,7 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// `None` if `bytes` are something else: a console, a message of user space.
+    /// `None` if `bytes` is something else, such as a console log or a message of user space.
     pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
         let end = bytes.iter().position(|byte| *byte == b'\n')?;
         let (head, text) = (std::str::from_utf8(&bytes[..end]).ok()?, &bytes[end + 1..]);
@@ -24,16 +24,16 @@ impl Part {
     }
 }
 
-/// The text of all parts in the order in which the kernel spoke.
+/// The text of all parts in the order in which the kernel wrote it.
 pub(super) fn together(mut parts: Vec<Part>) -> Vec<u8> {
     parts.sort_by_key(|part| (part.dump, std::cmp::Reverse(part.number)));
     let texts: Vec<Vec<u8>> = parts.into_iter().map(|part| part.text).collect();
     texts.concat()
 }
 
-/// The line that says best what happened.
+/// The line that best describes the crash.
 pub(super) fn reason(words: &[u8]) -> String {
-    /// From what ends a machine to what may have led there.
+    /// From the fatal event to its possible causes.
     const TELLING: [&str; 4] = ["Kernel panic", "BUG:", "Oops", "watchdog"];
     let words = String::from_utf8_lossy(words);
     let telling = |what: &&str| words.lines().find(|line| line.contains(*what));

@@ -45,7 +45,7 @@ fn records_are_moved_and_noted_once() {
         "Panic#1 Part1\n[ 2.0] Kernel panic: x\n",
         "Panic#1 Part2\n[ 1.0] before\n",
     ];
-    // The first was copied by a run that was killed before it removed it: it is there again.
+    // As after a run that was killed between copying and removing: the records are there again.
     for _ in 0..2 {
         leave(&folder, "dmesg-efi_pstore-1", parts[0], 86_400);
         leave(&folder, "dmesg-efi_pstore-2", parts[1], 86_399);

@@ -45,7 +45,7 @@ fn files_are_rotated_and_the_oldest_go() {
     for _ in 0..20 {
         write(&mut disk, LINE);
     }
-    // A line fits in a file, and as many files in 400 bytes as leave 100 for the next.
+    // One line fits in a file, and the files in 400 bytes leave 100 for the next one.
     let rotated = (15..20).map(|number| format!("{number:08}.log"));
     let others = ["crash", "current.log", "notes.log"].map(str::to_owned);
     let want: Vec<String> = rotated.chain(others).collect();
@@ -115,18 +115,18 @@ fn old_files_go_only_by_a_clock_that_follows_a_time_source() {
     write(&mut disk, LINE);
     write(&mut disk, LINE);
     let now = SystemTime::now();
-    // A clock that is thirty years ahead, from the first look to the last.
+    // A clock that is thirty years ahead throughout.
     for days in [0, 1, 60] {
         let ahead = now + DAY * (365 * 30 + days);
         disk.expire(ahead, false).unwrap();
         assert_eq!(folder.names(), ["00000001.log", "current.log"]);
     }
-    // In a machine whose clock stood at 1970 when they were written.
+    // On a machine whose clock stood at 1970 when they were written.
     let old = fs::File::open(folder.root().join("00000001.log")).unwrap();
     let written = old.metadata().unwrap().modified().unwrap();
     old.set_modified(SystemTime::UNIX_EPOCH + DAY).unwrap();
     disk.expire(now + DAY * 2, true).unwrap();
-    // The file that was current is rotated for its first line's age, and is too old itself.
+    // The current file is rotated because of its first line's age, and is then too old itself.
     assert_eq!(folder.names(), ["00000001.log"]);
     old.set_modified(written).unwrap();
     disk.expire(now + DAY * 2, true).unwrap();

@@ -5,10 +5,10 @@ use tare_log::unescape;
 
 /// The kernel itself.
 pub(super) const KERNEL: &str = "kernel";
-/// Who speaks for itself without saying its name.
+/// The name of a writer that does not give one.
 const NAMELESS: &str = "kmsg";
 
-/// `PRIORITY,NUMBER,MICROSECONDS,FLAGS…;TEXT` and lines of a dictionary, which are left out.
+/// `PRIORITY,NUMBER,MICROSECONDS,FLAGS…;TEXT` and lines of a dictionary, which are dropped.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Record<'a> {
     pub(super) priority: u32,
@@ -33,8 +33,8 @@ impl<'a> Record<'a> {
         })
     }
 
-    /// Who wrote it, and what. Only the kernel itself has facility 0 (`devkmsg_write` in kernel/printk/printk.c);
-    /// a program begins its line with its name: PID 1 with `tare: `, a service that must write here with its own.
+    /// The writer and its text. Only the kernel itself has facility 0 (`devkmsg_write` in kernel/printk/printk.c). A
+    /// program begins its line with its name: PID 1 with `tare: `, a service that must write here with its own.
     pub(super) fn attributed(&self) -> (String, Vec<u8>) {
         let mut text = Vec::new();
         unescape(self.text, &mut text);

@@ -1,7 +1,7 @@
 use super::*;
 use crate::testing::Folder;
 
-/// Keeps `records`; where the source stands then, and the records without their times come back.
+/// Keeps `records`. Returns the source's mark and the records without their times.
 fn kept(folder: &Folder, records: &[String]) -> (Mark, Vec<String>) {
     let mut desk = folder.desk(1, 2);
     let mut mark = Mark::default();

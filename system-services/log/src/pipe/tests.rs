@@ -35,7 +35,7 @@ impl Bench {
         texts
     }
 
-    /// Later, in seconds.
+    /// Advances the time.
     fn later(&mut self, seconds: u64) {
         self.desk.now = Moment {
             since_boot: self.desk.now.since_boot + Duration::from_secs(seconds),

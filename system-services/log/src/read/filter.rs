@@ -7,23 +7,23 @@ use std::time::{Duration, SystemTime};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// What is wanted; what is not said is not asked for.
+/// Which records are wanted. A field that is not set does not exclude any.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
     /// Any of these services.
     pub services: Vec<String>,
-    /// Not before this moment of the wall clock.
+    /// Not before this wall-clock time.
     pub since: Option<SystemTime>,
-    /// Of one boot.
+    /// Of this boot.
     pub boot: Option<Boot>,
-    /// With a text that this matches.
+    /// Whose text matches.
     pub grep: Option<Regex>,
 }
 
 /// A boot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Boot {
-    /// Counted back from the last one that there are records of: 0, -1 …
+    /// Counted back from the last boot with records: 0, -1 …
     Back(usize),
     /// By the first digits of its id.
     Id(String),
@@ -49,11 +49,11 @@ impl Boot {
     }
 }
 
-/// Reads a moment: how long before `now`, as in `90s` or `1h 30min`; RFC 3339, as in `2026-11-21T04:12:35+01:00`
-/// or `2026-11-21 04:12:35`, UTC; or the beginning of a day in UTC, as in `2026-11-21`, `today` or `yesterday`.
+/// Parses a time: a duration before `now`, as in `90s` or `1h 30min`; RFC 3339, as in `2026-11-21T04:12:35+01:00` or
+/// `2026-11-21 04:12:35`, UTC; or the beginning of a day in UTC, as in `2026-11-21`, `today` or `yesterday`.
 ///
 /// # Errors
-/// Why it is neither.
+/// Why it is none of them.
 pub fn since(text: &str, now: SystemTime) -> Result<SystemTime, String> {
     if let Ok(ago) = humantime::parse_duration(text) {
         let long_ago = SystemTime::UNIX_EPOCH;
@@ -68,7 +68,7 @@ pub fn since(text: &str, now: SystemTime) -> Result<SystemTime, String> {
 
 fn moment(text: &str, now: SystemTime) -> Option<SystemTime> {
     const DATE: usize = "2026-11-21".len();
-    // A clock that was never set may show the first day there is; times before it have no text.
+    // A clock that was never set may show the first possible day; times before it cannot be formatted.
     let day = |ago: Duration| wall_text((now - ago).max(SystemTime::UNIX_EPOCH))[..DATE].to_owned();
     let date = match text {
         "today" => day(Duration::ZERO),
@@ -87,7 +87,7 @@ fn moment(text: &str, now: SystemTime) -> Option<SystemTime> {
     }
 }
 
-/// What stands before an offset from UTC (`+01:00`), and that, if there is one: whether it is ahead, and how far.
+/// Splits off an offset from UTC (`+01:00`), if there is one: whether it is ahead, and how far.
 fn split_offset(text: &str) -> (&str, Option<(bool, Duration)>) {
     let split = || {
         let (local, offset) = text.split_at_checked(text.len().checked_sub("+01:00".len())?)?;
@@ -110,7 +110,7 @@ fn no_boot(back: usize) -> io::Error {
     io::Error::new(io::ErrorKind::NotFound, text)
 }
 
-/// A filter in the form in which records are compared with it.
+/// A filter in a form that can be compared with records.
 #[derive(Debug, Default)]
 pub(super) struct Wanted {
     services: Vec<String>,
@@ -120,7 +120,7 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
-    /// `boot_back` finds the boot that is so many before the last one.
+    /// `boot_back` finds the boot that is this many before the last one.
     pub(super) fn resolve(
         filter: &Filter,
         boot_back: impl FnOnce(usize) -> io::Result<Option<String>>,
@@ -129,7 +129,7 @@ impl Wanted {
             None => None,
             Some(Boot::Id(id)) => Some(id.clone()),
             Some(Boot::Back(back)) => match (boot_back(*back)?, back) {
-                // An empty log.
+                // The log is empty.
                 (None, 0) => Some(String::new()),
                 (None, _) => return Err(no_boot(*back)),
                 (found, _) => found,

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-/// Read at once, in bytes.
+/// Bytes per read.
 const AT_ONCE: usize = 128 << 10;
 
 /// A file that may still grow, read line by line.
@@ -17,9 +17,9 @@ pub(super) struct Lines {
     /// Where in the file `buffer` begins.
     base: u64,
     buffer: Vec<u8>,
-    /// How much of `buffer` has been handed out.
+    /// How much of `buffer` has been returned.
     used: usize,
-    /// Inside a line that is longer than any of ours.
+    /// Whether this is inside a line that is longer than any of ours.
     skipping: bool,
     first: String,
 }
@@ -41,12 +41,12 @@ impl Lines {
         self.inode
     }
 
-    /// Behind the last line that was handed out.
+    /// The offset after the last line that was returned.
     pub(super) fn offset(&self) -> u64 {
         self.base + self.used as u64
     }
 
-    /// Goes to `offset`, or to the first record of a boot after `boot`, if that stands before it.
+    /// Seeks to `offset`, or to the first record of a boot after `boot` if that comes before it.
     pub(super) fn seek_behind(&mut self, offset: u64, boot: &str) -> io::Result<()> {
         self.seek(0)?;
         let (mut line, mut begun) = (Vec::new(), false);
@@ -64,7 +64,7 @@ impl Lines {
     }
 
     fn seek(&mut self, offset: u64) -> io::Result<()> {
-        // A file that was cut since is read on from its end.
+        // A file that was truncated since is read from its end.
         self.base = offset.min(self.file.metadata()?.len());
         self.buffer.clear();
         self.used = 0;
@@ -72,7 +72,7 @@ impl Lines {
         Ok(())
     }
 
-    /// The first line, by which the file is known; empty while it is not complete.
+    /// The first line, which identifies the file; empty while it is incomplete.
     pub(super) fn first(&mut self) -> io::Result<String> {
         if self.first.is_empty() {
             let mut bytes = vec![0; LONGEST_LINE];
@@ -83,8 +83,8 @@ impl Lines {
         Ok(self.first.clone())
     }
 
-    /// Replaces `line` by the next complete line, without its end; false when there is none yet. A zero byte ends a
-    /// line, too: texts have none, and after a power cut they stand where nothing was written.
+    /// Replaces `line` with the next complete line, without its end; false when there is none yet. A zero byte also
+    /// ends a line: texts have none, and after a power cut there are zeros where nothing was written.
     pub(super) fn next(&mut self, line: &mut Vec<u8>) -> io::Result<bool> {
         loop {
             let rest = &self.buffer[self.used..];
@@ -107,7 +107,7 @@ impl Lines {
         }
     }
 
-    /// Reads on; false at the end of what has been written.
+    /// Reads more; false at the end of the file.
     fn fill(&mut self) -> io::Result<bool> {
         self.buffer.drain(..self.used);
         self.base += self.used as u64;

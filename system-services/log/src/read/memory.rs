@@ -1,20 +1,20 @@
-//! Lines that wait in memory for room on the disk, read between those that are in the files and those to come.
+//! Lines that wait in memory for disk space, read between those in the files and those to come.
 
 use crate::waiting::Waiting;
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-/// Lines remembered, in bytes: the log keeps half as much, so what is older is neither in memory nor new in a file.
+/// Lines to remember, in bytes: the log keeps half as much, so an older line is neither in memory nor new in a file.
 const REMEMBERED: usize = 1 << 20;
 
-/// What was read in memory is passed over when it is met in a file.
+/// A line that was read from memory is skipped when it appears in a file.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     folder: Option<PathBuf>,
-    /// What was read here and has not been met in a file, the oldest first.
+    /// Lines that were read here and have not appeared in a file, oldest first.
     found: VecDeque<Vec<u8>>,
-    /// How many of them, the youngest, are yet to be handed out.
+    /// How many of them, the youngest, have not been returned yet.
     unread: usize,
     lost: u64,
 }
@@ -32,12 +32,12 @@ impl Memory {
         self.folder.as_deref()
     }
 
-    /// How many lines there was no memory for, which no file tells of yet.
+    /// The number of lines dropped for lack of memory that no file mentions yet.
     pub(super) fn lost(&self) -> u64 {
         self.lost
     }
 
-    /// What waits now, known or not.
+    /// The lines that wait now, known or not.
     pub(super) fn waiting(&self) -> io::Result<Waiting> {
         let Some(folder) = &self.folder else {
             return Ok(Waiting::default());
@@ -48,12 +48,12 @@ impl Memory {
         }
     }
 
-    /// Looks what waits now; true if there is something to hand out.
+    /// Checks which lines wait now; true if there are some to return.
     pub(super) fn look(&mut self) -> io::Result<bool> {
         let waiting = self.waiting()?;
         self.lost = waiting.dropped;
         let lines: Vec<&[u8]> = waiting.lines.split(|byte| *byte == b'\n').collect();
-        // Behind the last end there is an empty one.
+        // There is an empty one after the last line end.
         let lines = lines.split_last().map_or(&[][..], |(_, lines)| lines);
         let known = overlap(&self.found, lines);
         self.unread = lines.len() - known;
@@ -63,7 +63,7 @@ impl Memory {
         Ok(self.unread > 0)
     }
 
-    /// Replaces `line` by the next one to be handed out; false if there is none.
+    /// Replaces `line` with the next one to return; false if there is none.
     pub(super) fn take(&mut self, line: &mut Vec<u8>) -> bool {
         let next = self.found.len() - self.unread;
         let Some(found) = self.found.get(next) else {
@@ -74,7 +74,7 @@ impl Memory {
         true
     }
 
-    /// Whether `line`, which is in a file, was handed out before. Lines come in the same order there.
+    /// Whether `line`, which is in a file, was returned before. Files have the lines in the same order.
     pub(super) fn has_had(&mut self, line: &[u8]) -> bool {
         let place = self.found.iter().position(|found| found == line);
         if let Some(place) = place {
@@ -91,7 +91,7 @@ impl Memory {
     }
 }
 
-/// How many of `lines` are known: the oldest may be gone since, and there may be new ones.
+/// How many of `lines` are known: the oldest may have gone since, and there may be new ones.
 fn overlap(known: &VecDeque<Vec<u8>>, lines: &[&[u8]]) -> usize {
     let begins = |from: &usize| {
         let rest = known.iter().skip(*from);
@@ -115,7 +115,7 @@ mod tests {
             (&["a"], &["a", "b"], 1),
             // The oldest were dropped.
             (&["a", "b", "c"], &["b", "c", "d"], 2),
-            // Written to the disk since, and something else waits.
+            // Written to the disk since, and another line waits.
             (&["a", "b"], &["c"], 0),
             (&["a", "b", "c"], &["b"], 0),
             (&["a", "a"], &["a", "a", "a"], 2),

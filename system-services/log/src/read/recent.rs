@@ -1,4 +1,4 @@
-//! The end of the log, without a look at all of it.
+//! The end of the log, without reading all of it.
 
 use super::lines::Lines;
 use super::{Reader, open_all};
@@ -7,8 +7,7 @@ use std::collections::VecDeque;
 use std::io;
 
 impl Reader {
-    /// Leaves out all but the last `count` records of those that there are now. To be called before the first
-    /// [`Reader::next`].
+    /// Skips all but the last `count` of the records that exist now. To be called before the first [`Reader::next`].
     ///
     /// # Errors
     /// When a file cannot be read.
@@ -34,7 +33,7 @@ impl Reader {
         Ok(())
     }
 
-    /// Adds the `count` last wanted lines of `file`.
+    /// Adds the last `count` wanted lines of `file`.
     fn keep_last(
         &self,
         last: &mut VecDeque<Vec<u8>>,
@@ -48,7 +47,7 @@ impl Reader {
         Ok(())
     }
 
-    /// Adds `line` to the `count` last ones, if it is wanted.
+    /// Adds `line` to the last `count` ones, if it is wanted.
     fn keep(&self, last: &mut VecDeque<Vec<u8>>, line: &[u8], count: usize) {
         if Record::parse(line).is_some_and(|record| self.wanted.lets(&record)) {
             last.push_back(line.to_owned());
@@ -58,7 +57,7 @@ impl Reader {
         }
     }
 
-    /// The boot that is `back` before the last one that there are records of.
+    /// The boot that is `back` before the last one with records.
     pub(super) fn boot_back(&mut self, back: usize) -> io::Result<Option<String>> {
         let files = open_all(&self.files);
         let mut files = self.or_memory(files)?;
@@ -83,7 +82,7 @@ impl Reader {
     }
 }
 
-/// The boots that there are records of in `file`, in their order.
+/// The boots that have records in `file`, in their order.
 fn boots_in(file: &mut Lines) -> io::Result<VecDeque<String>> {
     let mut boots = VecDeque::new();
     let mut line = Vec::new();

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 mod recent;
 
-/// A folder of its own, removed at the end.
+/// A temporary folder, removed at the end.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -49,7 +49,7 @@ fn texts(reader: &mut Reader) -> Vec<String> {
     texts
 }
 
-/// A record at so many seconds.
+/// A record at `seconds`.
 fn line(seconds: u64, boot: &str, service: &str, text: &str) -> Vec<u8> {
     let moment = Moment {
         wall: SystemTime::UNIX_EPOCH + Duration::from_secs(seconds),
@@ -158,7 +158,7 @@ fn what_is_no_record_is_passed_over() {
     folder.append("00000001.log", &line(2, A, "a", "after a long line"));
     folder.append(crate::CURRENT, b"1970-01-01T00:00:02.000Z 2.0\n");
     folder.append(crate::CURRENT, &line(3, B, "a", "after a torn one"));
-    // Where a power cut left a hole.
+    // A hole that a power cut left.
     folder.append(
         crate::CURRENT,
         &line(4, B, "a", "cut off here")[..line(4, B, "a", "cut off").len() - 1],
@@ -244,7 +244,7 @@ fn a_power_cut_hides_nothing_of_the_next_boot() {
     let position = reader.position().unwrap();
     let resume = || texts(&mut Reader::resume(&folder.0, &position).unwrap().unwrap());
     assert_eq!(resume(), [""; 0]);
-    // The disk has the first two; the next boot writes behind them.
+    // The disk has the first two; the next boot writes after them.
     let current = OpenOptions::new()
         .write(true)
         .open(folder.0.join(crate::CURRENT));

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use tare_log::{Filter, Reader};
 
-/// What this process waits for is made by itself; the rest is a busy machine's.
+/// What this process waits for, it causes itself; the rest is slack for a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 struct Bench {
@@ -16,7 +16,7 @@ struct Bench {
 }
 
 impl Bench {
-    /// The ledgers of the sources are in the folder `ledgers`, which is not there yet.
+    /// The ledgers of the sources go to the folder `ledgers`, which does not exist yet.
     fn new(name: &str) -> Self {
         let folder = Folder::new(name);
         let (stop, watched) = UnixStream::pair().unwrap();
@@ -38,14 +38,14 @@ impl Bench {
         self.sources.add(vec![stream], &mut self.desk);
     }
 
-    /// One round as the service does them.
+    /// One round of the service.
     fn round(&mut self) {
         let ready = self.sources.wait(Some(Duration::from_millis(10))).unwrap();
         self.sources.read(&ready, &mut self.desk);
         self.sources.tick(&mut self.desk);
     }
 
-    /// Goes on until a text of `stream` is `want`, and gives all texts of that stream.
+    /// Continues until a text of `stream` is `want`, and returns all texts of that stream.
     fn texts_until(&mut self, stream: &str, want: &str) -> Vec<String> {
         let until = Instant::now() + PATIENCE;
         loop {
@@ -78,7 +78,7 @@ fn a_pipe_that_cannot_be_read_is_read_later() {
     writer.write_all(b"one\ntwo").unwrap();
     drop(writer);
     bench.round();
-    // Nor is its end told again and again meanwhile.
+    // Its hang-up is not reported again and again meanwhile, either.
     let ready = bench.sources.wait(Some(Duration::ZERO)).unwrap();
     assert_eq!(ready.tokens, [0; 0]);
     bench.folder.folder("ledgers");
@@ -90,7 +90,7 @@ fn a_pipe_that_cannot_be_read_is_read_later() {
 fn streams_that_cannot_be_listened_to_are_listened_to_later() {
     let mut bench = Bench::new("sources-add");
     let ledgers = bench.folder.folder("ledgers");
-    // Nothing that could be opened for writing.
+    // Folders cannot be opened for writing.
     for name in ["a.stdout", "syslog"] {
         fs::create_dir(ledgers.join(name)).unwrap();
     }

@@ -18,7 +18,7 @@ fn what_waits_outlives_the_process_until_it_is_written() {
     let mut spill = Spill::open(&state, 0).unwrap();
     assert_eq!(spill.contents().unwrap(), (0, b"one\ntwo\n".to_vec()));
     write(&mut spill, b"three\n");
-    // Written to the disk, and killed before it was discarded.
+    // Written to the disk, then killed before it was discarded.
     let written = spill.generation();
     let mut spill = Spill::open(&state, written).unwrap();
     assert!(spill.is_empty());

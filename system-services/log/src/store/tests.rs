@@ -28,7 +28,7 @@ fn a_write_and_its_step_are_one() {
         let (mut store, mut ledger) = (store(&folder), ledger(&folder));
         store.commit(&mut ledger, mark(1), b"one\n");
         store.commit(&mut ledger, mark(2), b"two\n");
-        // As a kill in the second write leaves it.
+        // As after a kill in the second write.
         let log = folder.path("log").join("current.log");
         fs::File::options()
             .write(true)
@@ -53,7 +53,7 @@ fn only_the_last_write_can_have_been_cut_short() {
     let mut second = Ledger::open(&folder.path("state").join("b.stdout")).unwrap();
     store.commit(&mut first, mark(1), b"a long line\n");
     store.commit(&mut second, mark(1), b"b\n");
-    // Somebody cut the file, and nothing was being written.
+    // Another process truncated the file while nothing was being written.
     fs::write(folder.path("log").join("current.log"), "").unwrap();
     self::store(&folder);
     assert_eq!(ledger(&folder).mark(), mark(1));

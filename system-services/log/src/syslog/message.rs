@@ -1,21 +1,20 @@
-//! What `syslog(3)` sends: `<PRIORITY>Mmm dd hh:mm:ss TAG[PID]: TEXT`.
+//! The messages of `syslog(3)`: `<PRIORITY>Mmm dd hh:mm:ss TAG[PID]: TEXT`.
 
-/// A message.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Message<'a> {
     pub(super) priority: u32,
-    /// What the caller calls itself.
+    /// The name that the caller gives itself.
     pub(super) tag: &'a str,
     pub(super) text: &'a [u8],
 }
 
 /// user.notice, for a message without a priority (RFC 3164, section 4.3.3).
 const USER_NOTICE: u32 = 13;
-/// Who does not say its name.
+/// The name of a caller that does not give one.
 pub(super) const NAMELESS: &str = "syslog";
 
 impl<'a> Message<'a> {
-    /// Its time is left out, having neither year nor zone.
+    /// Its time is dropped, because it has neither year nor zone.
     pub(super) fn parse(message: &'a [u8]) -> Self {
         let message = message.trim_ascii_end();
         let message = message.strip_suffix(b"\0").unwrap_or(message);
@@ -37,7 +36,7 @@ fn priority(message: &[u8]) -> Option<(u32, &[u8])> {
 }
 
 fn without_time(text: &[u8]) -> &[u8] {
-    /// A digit or blank where there is a `0`, a letter where there is an `a`.
+    /// `0` stands for a digit or blank, `a` for a letter.
     const SHAPE: &[u8; 16] = b"aaa 00 00:00:00 ";
     let fits = |(byte, shape): (&u8, &u8)| match shape {
         b'a' => byte.is_ascii_alphabetic(),

@@ -7,7 +7,7 @@ use std::io::{ErrorKind, IoSlice, Read};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::{UnixDatagram, UnixStream};
 
-/// What waits in `queue`, in batches.
+/// The messages that wait in `queue`, in batches.
 fn texts(queue: &mut Queue) -> Vec<Vec<String>> {
     let mut batches = Vec::new();
     while queue.look() {
@@ -41,7 +41,7 @@ fn messages_that_were_written_but_not_taken_are_known() {
     let folder = Folder::new("syslog-known");
     let (theirs, ours) = sockets();
     let copy = || OwnedFd::from(ours.try_clone().unwrap());
-    // One like the other: the first three have been written, and the first of them was taken.
+    // All the same: the first three have been written, and the first of them was received.
     for _ in 0..5 {
         theirs.send(b"<13>a: again").unwrap();
     }
@@ -78,7 +78,7 @@ fn batches_end_with_a_long_message_or_many_bytes() {
     }
     let long = "c".repeat(8192);
     assert_eq!(texts(&mut queue), [vec!["a", "b", &long], vec!["d"]]);
-    // Fewer than the ten that the kernel lets wait.
+    // Fewer than the ten that the kernel queues.
     for _ in 0..9 {
         theirs.send(&[b'e'; 8000]).unwrap();
     }
@@ -102,7 +102,7 @@ fn a_message_with_a_descriptor_is_read_without_it() {
     assert!(!times[0].is_zero() && times.is_sorted(), "{times:?}");
     assert_eq!(texts(&mut queue), [["before", "with", "behind"]]);
     assert!(is_drained(&ours));
-    // Nobody has the other end any more.
+    // No other process has the other end open.
     kept.set_nonblocking(true).unwrap();
     assert_eq!(kept.read(&mut [0]).unwrap(), 0);
 }
@@ -119,7 +119,8 @@ fn empty_messages_are_passed_over_and_taken() {
     send(&["", "a", "", "", "b", ""]);
     assert_eq!(texts(&mut whole), [["a", "b"]]);
     assert!(is_drained(&ours));
-    // Looked at by a run that was killed; the next one takes a part of it, and the third the rest.
+    // Peeked at by a run that was killed; the next one receives a part of it, and the third the
+    // rest.
     send(&["", "a", "", "b", "", "c"]);
     assert!(queue(&ours).look());
     let mut next = queue(&ours);
@@ -127,7 +128,7 @@ fn empty_messages_are_passed_over_and_taken() {
     next.take(2);
     assert_eq!(texts(&mut queue(&ours)), [["c"]]);
     assert!(is_drained(&ours));
-    // Nothing else.
+    // Only empty ones.
     send(&[""; 6]);
     assert!(!queue(&ours).look());
     assert!(is_drained(&ours));

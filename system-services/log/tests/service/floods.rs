@@ -1,4 +1,4 @@
-//! A service that writes more than it may loses what is too much, and others do not notice.
+//! A service that exceeds its rate loses the excess, and others are not affected.
 
 use crate::machine::{Dice, Machine};
 use std::fs::File;
@@ -9,14 +9,14 @@ use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
 const CONFIG: &str = r#"{"total":"64MiB","file":"8MiB","age":"1h","rate":500,"burst":2000}"#;
-/// Lines of the flood.
+/// The number of lines of the flood.
 const FLOOD: u64 = 200_000;
-/// Lines of the service beside it.
+/// The number of lines of the quiet service beside it.
 const QUIET: u64 = 100;
-/// For a line to be taken, on a machine that does much else.
+/// How long a line may wait to be read, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How many lines of the flood were kept and dropped, by what the log says.
+/// How many lines of the flood were kept and dropped, according to the log.
 fn account(machine: &Machine) -> (u64, u64) {
     let texts = machine.texts("flood");
     let dropped = |text: &String| {
@@ -29,7 +29,7 @@ fn account(machine: &Machine) -> (u64, u64) {
     (kept as u64, counts.iter().sum())
 }
 
-/// Writes a line, and waits until the log has taken it out of the pipe.
+/// Writes a line, and waits until the log has read it from the pipe.
 fn write_and_wait(output: &mut File, line: &str) {
     let started = Instant::now();
     output.write_all(line.as_bytes()).unwrap();
@@ -47,7 +47,7 @@ fn every_line_is_kept_or_counted_and_others_are_heard_meanwhile() {
     let until = Arc::clone(&heard);
     machine.start();
     let started = Instant::now();
-    // Not before all of the quiet one's lines are taken does it end.
+    // The flood does not end before all lines of the quiet service have been read.
     let flooding = thread::spawn(move || {
         let lines = (0..).take_while(|number| *number < FLOOD || !until.load(Ordering::Relaxed));
         let write = |number: &u64| {

@@ -1,4 +1,4 @@
-//! No line is lost, none is there twice and none is cut, wherever the service is killed or told to end.
+//! No line is lost, duplicated or truncated, wherever the service is killed or told to exit.
 
 use crate::machine::{CONFIG, Dice, Machine};
 use std::io::Write;
@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle, sleep};
 use std::time::Duration;
 
-/// Kills and ends, unless `TARE_LOG_KILLS` says how many.
+/// The number of kills and exits, unless `TARE_LOG_KILLS` sets it.
 const KILLS: u64 = 100;
 
-/// What a writer has to do with each of its numbered lines.
+/// What a writer does with each of its numbered lines.
 type Write1 = Box<dyn FnMut(u64) + Send>;
 
-/// Writes numbered lines until it is told to end, and tells how many.
+/// Writes numbered lines until it is told to stop. Returns how many.
 fn writer(end: &Arc<AtomicBool>, mut write: Write1) -> JoinHandle<u64> {
     let end = Arc::clone(end);
     thread::spawn(move || {
@@ -22,7 +22,7 @@ fn writer(end: &Arc<AtomicBool>, mut write: Write1) -> JoinHandle<u64> {
     })
 }
 
-/// Lines of many lengths, some longer than a pipe writes at once.
+/// Lines of many lengths, some longer than one atomic write to a pipe.
 fn long_and_short(machine: &Machine) -> Write1 {
     let mut output = machine.output("mixed");
     Box::new(move |number| {
@@ -49,7 +49,7 @@ fn in_pieces(machine: &Machine) -> Write1 {
     })
 }
 
-/// As fast as it can.
+/// Lines as fast as possible.
 fn flood(machine: &Machine) -> Write1 {
     let mut output = machine.output("flood");
     Box::new(move |number| {
@@ -57,7 +57,7 @@ fn flood(machine: &Machine) -> Write1 {
     })
 }
 
-/// Messages that are the same two by two but for their number.
+/// Messages of which every two differ only in their number.
 fn syslog(machine: &Machine) -> Write1 {
     let caller = machine.caller();
     Box::new(move |number| {
@@ -75,7 +75,7 @@ fn kills() -> u64 {
     asked.map_or(KILLS, |kills| kills.parse().unwrap())
 }
 
-/// Starts the service again and again, each time for a moment that `end` ends, while all of `writers` write.
+/// Starts the service again and again, each time for a moment that `end` ends, while all `writers` write.
 fn over_runs(
     mut machine: Machine,
     writers: Vec<(&str, Write1)>,
@@ -113,7 +113,7 @@ fn every_line_is_there_once() {
     over_runs(machine, writers, |machine, _| machine.kill());
 }
 
-/// Without a flood: whoever is told to end takes much of it first, which takes long.
+/// Without a flood: a service that is told to exit first reads much of it, which takes long.
 #[test]
 fn no_line_is_cut_by_an_end() {
     let machine = Machine::new("ends", CONFIG, &["pieces"]);
@@ -137,8 +137,8 @@ fn a_line_that_nobody_can_end_is_there_when_the_machine_ends() {
     assert_eq!(machine.texts("a"), ["first", "last words"]);
 }
 
-/// The numbers of all lines, each once and in order. What is longer than a record goes on without a number, and so does
-/// a line whose writer was not scheduled for a second in the middle of it.
+/// Requires the numbers of all lines, each once and in order. A line that is longer than a record continues without a
+/// number, and so does a line whose writer was not scheduled for a second in the middle of it.
 fn require_numbers(service: &str, texts: &[String], lines: u64) {
     let number = |text: &String| text.split(' ').next().unwrap().parse::<u64>().unwrap();
     let whole = texts.iter().filter(|text| *text != REST);

@@ -1,4 +1,4 @@
-//! PID 1's part: pipes and a socket that outlive the service, which is started with them on descriptor 3.
+//! PID 1's part: pipes and a socket that outlive the service, which gets them over descriptor 3.
 
 use nix::sys::socket::sockopt::ReceiveTimestampns;
 use nix::sys::socket::{
@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use tare_log::{Filter, Reader};
 
-/// What the log keeps of all machines of these tests: small files, no limit of the rate.
+/// The log's configuration on all machines of these tests: small files, no rate limit.
 pub(crate) const CONFIG: &str = r#"{"total":"1GiB","file":"1MiB","age":"1h","rate":0,"burst":1}"#;
 
 /// A machine with nothing but the service.
@@ -49,7 +49,7 @@ impl Machine {
         }
     }
 
-    /// Starts the service, hands everything over, and waits until it is ready.
+    /// Starts the service, passes everything to it, and waits until it is ready.
     pub(crate) fn start(&mut self) {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let pair = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags);
@@ -57,7 +57,7 @@ impl Machine {
         let first = r#"{"service":"syslog","streams":["syslog"],"boot":"3f2a90c1-0000"}"#;
         hand_over(&ours, first, self.socket.as_raw_fd());
         let mut command = Command::new("sh");
-        // Descriptor 3 without a line of unsafe code.
+        // Sets up descriptor 3 without unsafe code.
         command.args(["-c", "exec 3<&0 </dev/null; exec \"$@\"", "sh"]);
         command.arg(env!("CARGO_BIN_EXE_tare-log"));
         command.args(["log", "state", "config", "pstore"].map(|name| self.root.join(name)));
@@ -77,7 +77,7 @@ impl Machine {
         child.wait().unwrap();
     }
 
-    /// Ends the service as PID 1 does.
+    /// Stops the service as PID 1 does.
     pub(crate) fn stop(&mut self) {
         let (mut child, _) = self.service.take().unwrap();
         let pid = nix::unistd::Pid::from_raw(child.id() as i32);
@@ -85,7 +85,7 @@ impl Machine {
         assert!(child.wait().unwrap().success());
     }
 
-    /// Closes what `service` writes to, as PID 1 does when the machine ends and the service has ended.
+    /// Closes what `service` writes to, as PID 1 does on shutdown once the service has stopped.
     pub(crate) fn close(&mut self, service: &str) {
         let mut pipes = self.pipes.iter_mut();
         let pipe = pipes.find(|(name, ..)| name == service);
@@ -150,11 +150,11 @@ impl Drop for Machine {
     }
 }
 
-/// Numbers for choices that differ from run to run (xorshift, Marsaglia 2003).
+/// Random numbers that differ from run to run (xorshift, Marsaglia 2003).
 pub(crate) struct Dice(u64);
 
 impl Dice {
-    /// The seed is shown with a failure.
+    /// The seed is printed, for failures.
     pub(crate) fn new() -> Self {
         let time = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap();
         let seed = time.as_nanos() as u64 | 1;
@@ -162,7 +162,7 @@ impl Dice {
         Self(seed)
     }
 
-    /// Less than `end`.
+    /// A number below `end`.
     pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;

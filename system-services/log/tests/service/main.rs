@@ -1,4 +1,4 @@
-//! The service itself, as PID 1 runs it: started, killed, fed, and its files read.
+//! The service itself, run as PID 1 runs it: started, killed, given input, and its files read.
 
 #[cfg(test)]
 mod floods;

@@ -1,4 +1,4 @@
-//! While the disk takes nothing, lines wait in memory; kills cost none of them.
+//! While the disk cannot be written to, lines wait in memory; kills lose none of them.
 
 use crate::machine::{CONFIG, Dice, Machine};
 use std::fs;

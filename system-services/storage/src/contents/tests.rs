@@ -62,7 +62,7 @@ impl Partition {
         self.file.write_all_at(bytes, at).unwrap();
     }
 
-    /// What the service does, but for the partition table.
+    /// Does what the service does, except for the partition table.
     fn prepare(&self, marked: bool) -> io::Result<()> {
         leave_clean(&self.path, contents(&self.path, marked)?, marked)
     }
@@ -118,9 +118,10 @@ fn a_file_system_of_ours_is_never_lost() {
             it.write(65 * 4096, &noise(4096));
         }),
         ("50 times 4 KiB of noise", false, |it| {
-            // As the kernel records once it has met damage.
+            // As the kernel records when it finds damage.
             it.debugfs("set_super_value state 2");
-            // Bitmaps and inodes, but for the block that holds the root directory's and the file's.
+            // Bitmaps and inodes, except for the block that holds the root directory's and the
+            // file's.
             let bitmaps = 65..73;
             let inodes = (0..42).map(|number| 74 + number * 48);
             bitmaps
@@ -250,7 +251,7 @@ fn md_superblock() -> Vec<u8> {
     bytes[..4].copy_from_slice(&0xa92b_4efc_u32.to_le_bytes());
     bytes[4] = 1;
     bytes[16..32].copy_from_slice(&noise(16));
-    // Where it is itself, in sectors.
+    // Its own position, in sectors.
     bytes[144] = 8;
     let words = bytes
         .chunks(4)

@@ -148,7 +148,7 @@ fn either_copy_is_repaired_from_the_other() {
     }
 }
 
-/// A disk that was made larger has its backup where the disk ended.
+/// A disk that was enlarged has its backup where the disk used to end.
 #[test]
 fn a_backup_is_written_only_where_no_partition_is() {
     let disk = disk(64);

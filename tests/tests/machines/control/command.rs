@@ -1,4 +1,4 @@
-//! What the `tare` command says and does.
+//! Output and effects of the `tare` command.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -11,7 +11,7 @@ use tare_tests::guest::{mentions, says, services};
 
 use super::SOMEBODY;
 
-/// What every service of the demo machine may do.
+/// The rights of every service of the demo machine.
 const RIGHTS: &str = include_str!("rights.txt");
 
 fn json(vm: &Vm, command: &str) -> Result<Value> {
@@ -40,17 +40,17 @@ pub(crate) fn status(vm: &Vm) -> Result<()> {
     Ok(())
 }
 
-/// What runs at the end of a boot.
+/// Services that run at the end of a boot.
 const READY: [&str; 8] = [
     "console", "dhcp", "engine", "forward", "log", "metrics", "ssh", "time",
 ];
-/// What has run by then.
+/// Services that are done by then.
 const DONE: [&str; 2] = ["apps", "storage"];
 
-/// What runs once a week.
+/// A service that runs once a week.
 const WAITING: &str = "trim";
 
-/// All services in their states, and what the kernel says of them.
+/// All services in their states, and what the kernel reports about them.
 pub(crate) fn list(vm: &Vm) -> Result<()> {
     let list = json(vm, "service list")?;
     let list = list["services"].as_array().context("services")?;
@@ -76,7 +76,7 @@ pub(crate) fn list(vm: &Vm) -> Result<()> {
     Ok(())
 }
 
-/// Every right of every service is in a golden file: a new one shows in review.
+/// Every right of every service is in a golden file, so that a new one shows in review.
 pub(crate) fn rights(vm: &Vm) -> Result<()> {
     let mut got = String::new();
     for name in services(vm)?.keys() {
@@ -112,7 +112,7 @@ pub(crate) fn exit_statuses(vm: &Vm) -> Result<()> {
     Ok(())
 }
 
-/// With the service's rights, on our own input and output; who hangs up ends it.
+/// With the service's rights, on our own input and output. Disconnecting stops the program.
 pub(crate) fn exec(vm: &Vm) -> Result<()> {
     for (command, want) in [
         ("echo in | tare service exec ssh -- cat", "in\n"),
@@ -144,14 +144,14 @@ pub(crate) fn exec(vm: &Vm) -> Result<()> {
         "tare service exec ssh -- /nothing 2>&1 || true",
         "/nothing",
     )?;
-    // The program's line begins with it, wherever it lies; the client's does not.
+    // The program's command line begins with its path, wherever that is; the client's does not.
     let hang_up = "tare service exec ssh -- sleep 4321 & client=$!; \
         until pgrep -fx '[^ ]*sleep 4321' >/dev/null; do sleep 0.1; done; kill $client; \
         while pgrep -fx '[^ ]*sleep 4321' >/dev/null; do sleep 0.1; done";
     vm.ssh_within(hang_up, secs(30)).map(drop)
 }
 
-/// By the socket's mode, so that PID 1 does not even hear of it; members of the group may everything.
+/// Denied by the socket's mode, so that PID 1 does not even see the attempt. Members of the group have full access.
 pub(crate) fn others_may_nothing(vm: &Vm) -> Result<()> {
     let denied = "tare: connect to /run/tare/tare.sock: Permission denied (os error 13)\n4\n";
     says(vm, &format!("{SOMEBODY} tare status 2>&1; echo $?"), denied)?;
@@ -177,7 +177,7 @@ pub(crate) fn colors(vm: &Vm) -> Result<()> {
     Ok(())
 }
 
-/// Every command that shows something, with a key of what it shows.
+/// Every command with output, with a key of that output.
 pub(crate) fn all_as_json(vm: &Vm) -> Result<()> {
     for (command, key) in [
         ("version", "system"),
@@ -210,7 +210,7 @@ pub(crate) fn all_as_json(vm: &Vm) -> Result<()> {
     Ok(())
 }
 
-/// What happens after it was asked, as it happens.
+/// Shows events after the request, as they happen.
 pub(crate) fn follow_events(vm: &Vm) -> Result<()> {
     const FOLLOW: &str = "timeout 100 tare events -f >/tmp/events 2>/dev/null </dev/null & \
         until [ -s /tmp/events ]; do sleep 0.1; done; read now rest </proc/uptime; \
@@ -220,7 +220,7 @@ pub(crate) fn follow_events(vm: &Vm) -> Result<()> {
     vm.ssh_within(FOLLOW, secs(30)).map(drop)
 }
 
-/// As when somebody types `tare ser` and the tab key.
+/// As when a user types `tare ser` and presses Tab.
 pub(crate) fn completions(vm: &Vm) -> Result<()> {
     mentions(vm, "bash -ic 'complete -p tare' 2>/dev/null", "-F _tare ")?;
     let complete = "COMP_WORDS=(tare ser); COMP_CWORD=1; _tare tare ser tare; echo ${COMPREPLY[*]}";
@@ -231,14 +231,14 @@ pub(crate) fn completions(vm: &Vm) -> Result<()> {
     )
 }
 
-/// A program on a terminal knows that it is on one, and which.
+/// A program on a terminal detects that, and which terminal.
 pub(crate) fn exec_on_terminal(vm: &Vm) -> Result<()> {
     let screen = on_terminal(vm, "tare service exec ssh -- tty", b"")?;
     ensure!(screen.contains("/dev/pts/"), "{screen:?}");
     Ok(())
 }
 
-/// With a terminal, over ssh; the key ends it.
+/// With a terminal, over ssh; a key ends it.
 pub(crate) fn top(vm: &Vm) -> Result<()> {
     let screen = on_terminal(vm, "timeout --foreground 60 tare top", b"mq")?;
     for part in ["\u{1b}[?1049h", "SERVICE", "engine", "\u{1b}[?1049l"] {
@@ -250,7 +250,7 @@ pub(crate) fn top(vm: &Vm) -> Result<()> {
     Ok(())
 }
 
-/// What `command` shows on a terminal when `keys` are typed there.
+/// The screen of `command` on a terminal when `keys` are typed there.
 fn on_terminal(vm: &Vm, command: &str, keys: &[u8]) -> Result<String> {
     let mut ssh = Command::new("ssh")
         .arg("-F")
@@ -259,7 +259,7 @@ fn on_terminal(vm: &Vm, command: &str, keys: &[u8]) -> Result<String> {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()?;
-    // Held open until the end: a terminal that hangs up would end the command.
+    // Held open until the end, because a terminal that hangs up would end the command.
     let mut input = ssh.stdin.take().context("ssh's input")?;
     input.write_all(keys)?;
     let output = ssh.wait_with_output()?;

@@ -12,10 +12,10 @@ use tare_tests::{Checks, examples, user_data};
 
 /// The page whose examples are run.
 const PAGE: &str = include_str!("../../../../docs/tare-command.md");
-/// What the services that are off by default are for.
+/// Configuration that the services that are off by default need.
 const ALL_SERVICES: &str = "\
     [metrics]\nlisten = '127.0.0.1:9100'\n[log.forward]\nto = 'udp://127.0.0.1:514'\n";
-/// Runs what follows as somebody who is not root.
+/// Runs the following command as a user other than root.
 const SOMEBODY: &str = "setpriv --reuid 1000 --regid 1000 --clear-groups";
 
 pub(crate) fn the_command_and_its_socket(image: &Image) -> Result<()> {
@@ -81,7 +81,7 @@ pub(crate) fn others_may_see_the_status(image: &Image) -> Result<()> {
         }
         Ok(())
     });
-    // They are loaded into the engine, which is stopped next.
+    // The apps are loaded into the engine, which is stopped next.
     wait_apps(&vm)?;
     checks.check("a required service that is stopped", || degraded(&vm));
     checks.check("reboot", || reboot(&vm));
@@ -107,7 +107,7 @@ pub(crate) fn figures_for_prometheus(image: &Image) -> Result<()> {
         mentions(&vm, &format!("{page}/metrics"), line)?;
     }
     says(&vm, &format!("{page}/"), "metrics are at /metrics\n")?;
-    // What answers the network may see how things are, and no more.
+    // A service that answers the network may read the status, and no more.
     let audit = vm.ssh("tare service audit metrics")?;
     let none = !audit.contains("permitted") && !audit.contains("ext4");
     ensure!(none, "{audit}");

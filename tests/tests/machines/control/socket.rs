@@ -1,4 +1,4 @@
-//! Who speaks to the control socket itself: systemd's client, and those that mean no good.
+//! Clients of the control socket itself: systemd's, and hostile ones.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -44,7 +44,7 @@ fn introspect_and_call(varlinkctl: &Varlinkctl) -> Result<()> {
     Ok(())
 }
 
-/// The lines of the page, as they stand there.
+/// Runs the commands of the page exactly as written.
 fn as_documented(vm: &Vm, varlinkctl: &Varlinkctl) -> Result<()> {
     let wants = ["method RestartService(", "OpenSSH", "\"time\""];
     let lines = PAGE
@@ -67,7 +67,7 @@ fn as_documented(vm: &Vm, varlinkctl: &Varlinkctl) -> Result<()> {
     Ok(())
 }
 
-/// More than once: whoever listens may not do so from the first time on.
+/// More than once, because the listener may not be connected before the first restart.
 fn restart(vm: &Vm) -> Result<()> {
     (0..3).try_for_each(|_| {
         vm.ssh_within("tare service restart time", secs(20))
@@ -75,7 +75,7 @@ fn restart(vm: &Vm) -> Result<()> {
     })
 }
 
-/// Over the forwarded socket, so that ssh's own clients are the machine's.
+/// Over the forwarded socket, so that the clients are ssh's on the machine.
 fn hostile(vm: &Vm, varlinkctl: &Varlinkctl) -> Result<()> {
     let connect = || UnixStream::connect(varlinkctl.socket()).context("connect");
     let call = b"{\"method\":\"org.tare.Control.ListServices\"}\0";
@@ -99,7 +99,7 @@ fn hostile(vm: &Vm, varlinkctl: &Varlinkctl) -> Result<()> {
             .context("the end of a connection")?;
         ensure!(rest.is_empty(), "{}", String::from_utf8_lossy(&rest));
     }
-    // Of sixty, those that came last have seats.
+    // Of the sixty, the last ones are still connected.
     let last = crowd.last_mut().context("a crowd")?;
     last.write_all(call)?;
     let mut answer = [0; 14];

@@ -1,4 +1,4 @@
-//! The engine ends in every way, and its containers do not.
+//! The engine ends in every way, and its containers keep running.
 
 mod places;
 mod poll;
@@ -12,11 +12,11 @@ use tare_tests::guest::{
 };
 use tare_tests::{Checks, Scratch, disk, note, user_data};
 
-/// Writes a line a second, and another one to its volume when it is told to end.
+/// Writes a line a second, and another one to its volume on SIGTERM.
 const TICKER: &str = "docker run -d --name ticker --restart unless-stopped -v notes:/notes tare/demo sh -c '\
     trap \"echo stopped >> /notes/end; exit 0\" TERM; i=0; while true; do i=$((i+1)); echo tick $i; sleep 1; done'";
 
-/// Ways to end a daemon of the engine, or all of it: what it is called, the process, the command.
+/// Ways to end a daemon of the engine, or all of it: the check's name, the process, the command.
 const ENDS: [(&str, &str, &str); 5] = [
     ("dockerd is killed", "dockerd", KILL),
     ("containerd is killed", "containerd", KILL),
@@ -29,7 +29,7 @@ const ENDS: [(&str, &str, &str); 5] = [
     ),
 ];
 const KILL: &str = "kill -KILL $old";
-/// Of them, those that kill dockerd.
+/// How many of these kill dockerd.
 const KILLS: usize = 2;
 
 pub(crate) fn restarts_without_its_containers(image: &Image) -> Result<()> {
@@ -76,8 +76,8 @@ fn reached_from_inside(vm: &Vm) -> Result<()> {
     Ok(())
 }
 
-/// Ends `program` by `command`, waits until the engine answers again, and sees that nobody who used the
-/// containers could tell.
+/// Ends `program` by `command`, waits until the engine answers again, and checks that users of the containers notice
+/// nothing.
 fn survive(vm: &Vm, program: &str, command: &str) -> Result<()> {
     let before = containers(vm)?;
     let port = vm.port(80).context("port 80 is not forwarded")?;
@@ -103,7 +103,7 @@ fn containers(vm: &Vm) -> Result<String> {
     vm.ssh("docker ps -q | xargs docker inspect -f '{{.Name}} {{.State.Pid}} {{.RestartCount}}'")
 }
 
-/// The engine answers when both daemons do: `docker top` asks containerd.
+/// The engine answers once both daemons do: `docker top` asks containerd.
 fn end_and_wait(vm: &Vm, program: &str, command: &str) -> Result<()> {
     let again = format!(
         "old=$(pgrep -x {program}) && {command} >&2 &&
@@ -113,8 +113,8 @@ fn end_and_wait(vm: &Vm, program: &str, command: &str) -> Result<()> {
     wait_service(vm, "engine", "ready", secs(60))
 }
 
-/// None is there twice, and none is missing but, for each time that dockerd was killed, one that it had read and not yet
-/// written: that is dockerd's own affair.
+/// No line is duplicated. None is missing except one for each time that dockerd was killed, which it had read but not
+/// yet written. That is dockerd's problem.
 fn log_is_whole(vm: &Vm) -> Result<()> {
     let log = vm.ssh("docker logs ticker")?;
     let number = |line: &str| line.strip_prefix("tick ")?.parse::<usize>().ok();
@@ -128,7 +128,7 @@ fn log_is_whole(vm: &Vm) -> Result<()> {
     Ok(())
 }
 
-/// What people do with containers that were started by an engine before this one.
+/// What users do with containers that an earlier engine process started.
 fn use_it(vm: &Vm) -> Result<()> {
     vm.ssh_within("docker run -d --name other tare/demo sleep 1000", secs(60))?;
     end_and_wait(vm, "tare-engine", KILL)?;
@@ -144,14 +144,14 @@ fn use_it(vm: &Vm) -> Result<()> {
     fetch_page(vm)
 }
 
-/// On the host, of containers that are gone: two run, each with one root and one network.
+/// Host mounts of containers that are gone: two run, each with one root and one network.
 fn no_mount_is_left(vm: &Vm) -> Result<()> {
     // `default` is the host's own network, which dockerd keeps from the first container with `--net host` on.
     let count = "grep -v /netns/default /proc/1/mountinfo | grep -c -e ' - overlay ' -e ' - nsfs '";
     wait_says(vm, count, "4\n", secs(30))
 }
 
-/// Each was told to end, and had the time for it.
+/// Each container received SIGTERM, and had enough time.
 fn stopped(vm: &Vm) -> Result<()> {
     let read = "docker run --rm -v notes:/notes tare/demo cat /notes/end";
     let notes = vm.ssh_within(read, secs(60))?;
@@ -159,7 +159,7 @@ fn stopped(vm: &Vm) -> Result<()> {
     Ok(())
 }
 
-/// What a person did not stop runs after a boot.
+/// Containers that no user stopped run after a reboot.
 fn started_again(vm: &Vm) -> Result<()> {
     mentions(vm, "docker ps --format '{{.Names}}'", "ticker")?;
     fetch_page(vm)
@@ -203,8 +203,8 @@ pub(crate) fn a_power_cut_while_a_container_starts_leaves_its_port_free(
     folder.remove()
 }
 
-/// dockerd has noted the container's endpoint and taken its port when it asks containerd, which does not
-/// answer, for the container: its question stays in the socket.
+/// dockerd has recorded the container's endpoint and taken its port when it asks containerd for the container.
+/// containerd does not answer, and the request stays in the socket.
 const HALF_START: &str = "
     docker network create shop
     docker create --name web --network shop -p 8080:8080 tare/demo

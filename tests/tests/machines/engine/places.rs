@@ -1,13 +1,13 @@
-//! Where the engine's processes are and what they hold: on that it rests that containers live on.
+//! The cgroups and sockets of the engine's processes, which let containers outlive the engine.
 
 use anyhow::{Context, Result, ensure};
 use tare_qemu::{Vm, secs};
 use tare_tests::guest::says;
 
-/// Sees every process of the machine, with the rights to look into those of the engine.
+/// Sees every process of the machine, with the right to inspect those of the engine.
 const INSPECT: &str = "docker run --rm --privileged --pid host --net host tare/demo busybox";
 
-/// PID 1 kills what is in `/services/engine`, and limits what is in `/containers`. ssh is in `/services/ssh`.
+/// PID 1 kills `/services/engine` and limits `/containers`. ssh is in `/services/ssh`.
 pub(crate) fn cgroups(vm: &Vm) -> Result<()> {
     for (program, cgroup) in [
         ("tare-engine", "/../engine"),
@@ -29,7 +29,7 @@ pub(crate) fn cgroups(vm: &Vm) -> Result<()> {
     )
 }
 
-/// The socket that PID 1 holds is dockerd's only: it leads to every right there is.
+/// Only dockerd gets the socket that PID 1 holds, because it gives access to every right.
 pub(crate) fn socket(vm: &Vm) -> Result<()> {
     let listens = "$4 == \"00010000\" && $8 ~ /docker.sock$/ { print $7 }";
     let inode = vm.ssh(&format!("awk '{listens}' /proc/net/unix"))?;
@@ -46,7 +46,7 @@ pub(crate) fn socket(vm: &Vm) -> Result<()> {
     Ok(())
 }
 
-/// dockerd's rule for the app's port is back, and what held its place is gone.
+/// dockerd's rule for the app's port is back, and its placeholder is gone.
 pub(crate) fn rules(vm: &Vm) -> Result<()> {
     let save = format!("{INSPECT} chroot /proc/$(pgrep -x dockerd)/root iptables-save");
     let rules = vm.ssh_within(&save, secs(30))?;

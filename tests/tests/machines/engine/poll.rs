@@ -1,4 +1,4 @@
-//! A client outside the machine that never stops asking.
+//! A client outside the machine that polls continuously.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -6,19 +6,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
 
-/// Between two questions.
+/// Between two requests.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// What came of the questions.
+/// The results of the requests.
 #[derive(Debug, Default)]
 pub(crate) struct Answers {
     pub(crate) good: u32,
-    /// Those that failed, the time since the first question before each.
+    /// Failed requests, each with the time since the first request.
     pub(crate) bad: Vec<String>,
     pub(crate) slowest: Duration,
 }
 
-/// Asks for the page behind `port` of this host until `work` is done. An answer may take `patience`.
+/// Requests the page behind `port` of this host until `work` is done. A response may take `patience`.
 pub(crate) fn while_doing<T>(
     port: u16,
     patience: Duration,

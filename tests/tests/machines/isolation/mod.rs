@@ -10,35 +10,35 @@ use tare_tests::guest::{
 };
 use tare_tests::{Checks, disk, user_data};
 
-/// How long a login and a command may take whatever containers do, on a real CPU.
+/// The limit for a login and a command whatever containers do, on a real CPU.
 const LOGIN: std::time::Duration = secs(5);
 
-/// As many in a row, whatever else goes on.
+/// Logins in a row, whatever else runs.
 const LOGINS: u32 = 4;
 
-/// In bytes: little is left for the state.
+/// In bytes, so that little is left for the state.
 const DISK: u64 = 2560 << 20;
 
-/// Processes that make processes.
+/// Forks without end.
 const FORK_BOMB: &str = "sh -c 'b() { b | b & b | b; }; b'";
-/// Keeps a megabyte more for ever.
+/// Allocates another megabyte, for ever.
 const MEMORY_HOG: &str = "sh -c 'x=a; while [ ${#x} -lt 1000000 ]; do x=$x$x; done; \
     while :; do eval \"y$((i += 1))=\\$x\"; done'";
-/// Writes until nothing is left, and gives it back when it is told to end.
+/// Writes until the disk is full, and frees it on SIGTERM.
 const DISK_HOG: &str = "sh -c 'trap \"rm /srv/hog; exit\" TERM; cat /dev/zero > /srv/hog; sync; \
     sleep 600 & wait'";
 
-/// Opens twice as many files as a machine of this size may have open unless somebody says otherwise.
+/// Opens twice as many files as the default limit of a machine of this size.
 const FILE_LEAK: &str = "sh -c 'fd=9; while [ $((fd += 1)) -lt 1000 ]; do all=\"$all $fd</proc/version\"; done; \
     i=0; while [ $((i += 1)) -le 200 ]; do (eval \"exec $all\"; echo leaks; sleep 600) & done; wait'";
-/// Says the same for ever.
+/// Prints the same line for ever.
 const LOG_FLOOD: &str = "sh -c 'while :; do echo flood; done'";
 
 pub(crate) fn a_greedy_container_harms_only_itself(image: &Image) -> Result<()> {
     let vm = Vm::of(image)
         .user_data(user_data::DEMO)
         .disk_size(DISK)
-        // The kernel tells of the process that it killed, and where.
+        // The kernel reports the process that it killed, and where.
         .tolerate("Out of memory")
         .tolerate("Call Trace")
         .boot()?;
@@ -80,8 +80,8 @@ fn logins(vm: &Vm) -> Result<()> {
     Ok(())
 }
 
-/// What reclaim leaves to PID 1, to services and to those that let people in and know what happened; and what
-/// containers may take is less than there is.
+/// Checks the memory protected from reclaim for PID 1, services, ssh and the log, and that containers may use less
+/// than there is.
 fn memory_is_kept(vm: &Vm) -> Result<()> {
     const READ: &str = "docker run --rm --privileged --cgroupns host -v /sys/fs/cgroup:/cg tare/demo \
         cat /cg/init/memory.min /cg/services/memory.min /cg/services/ssh/memory.min \
@@ -101,7 +101,7 @@ fn memory_is_kept(vm: &Vm) -> Result<()> {
     Ok(())
 }
 
-/// Starts a container, logs in a few times while it does its worst, and takes it away.
+/// Starts a container, logs in a few times while it does its worst, and removes it.
 fn endures(vm: &Vm, command: &str) -> Result<()> {
     start(vm, "", command, "true")?;
     logins(vm)?;
@@ -110,7 +110,7 @@ fn endures(vm: &Vm, command: &str) -> Result<()> {
 
 /// Starts the greedy container and waits for the `worst`.
 fn start(vm: &Vm, options: &str, command: &str, worst: &str) -> Result<()> {
-    // One that an earlier check has left has the name.
+    // A container left by an earlier check has the name.
     let run = format!(
         "docker rm -f greedy >/dev/null 2>&1; docker run -d --name greedy {options} tare/demo {command}"
     );
@@ -120,12 +120,12 @@ fn start(vm: &Vm, options: &str, command: &str, worst: &str) -> Result<()> {
 }
 
 fn remove(vm: &Vm) -> Result<()> {
-    // Docker gives up on thousands of processes that end slowly, though it has killed them.
+    // Docker times out on thousands of processes that end slowly, although it has killed them.
     let remove = "until docker rm -f greedy; do sleep 1; done";
     vm.ssh_within(remove, secs(60)).map(drop)
 }
 
-/// It is what the kernel kills.
+/// The kernel kills the container.
 fn memory_hog(vm: &Vm) -> Result<()> {
     // 128 and SIGKILL.
     const KILLED: &str = "[ \"$(docker inspect -f '{{.State.Running}} {{.State.ExitCode}}' greedy)\" = 'false 137' ]";
@@ -135,7 +135,7 @@ fn memory_hog(vm: &Vm) -> Result<()> {
     remove(vm)
 }
 
-/// Nothing is left of the disk that services and the engine write to, too.
+/// The disk that services and the engine also write to is full.
 fn disk_hog(vm: &Vm) -> Result<()> {
     // In KiB.
     const FULL: &str = "[ $(df --output=avail /root | tail -n 1) -lt 10240 ]";

@@ -8,7 +8,7 @@ use tare_qemu::{Vm, secs};
 use tare_tests::guest::{mentions, power_off, says, starts, wait_apps, wait_service};
 use tare_tests::{Checks, disk};
 
-/// Begins a command, which ends in `>&3`.
+/// Begins a command, which ends with `>&3`.
 const ASK: &str = "exec 3<>/dev/tcp/127.0.0.1/7009; echo";
 
 pub(crate) fn a_greedy_service_harms_only_itself(image: &Image) -> Result<()> {
@@ -16,7 +16,7 @@ pub(crate) fn a_greedy_service_harms_only_itself(image: &Image) -> Result<()> {
         .direct()
         .user_data("")
         .disk_size(DISK)
-        // The kernel tells of the process that it killed, and where.
+        // The kernel reports the process that it killed, and where.
         .tolerate("Out of memory")
         .tolerate("Call Trace")
         .boot()?;
@@ -46,7 +46,7 @@ pub(crate) fn a_greedy_service_harms_only_itself(image: &Image) -> Result<()> {
     checks.verdict()
 }
 
-/// It gets no more processes than it may have, and a restart ends all of them.
+/// The service gets no more processes than its limit, and a restart ends all of them.
 fn fork_bomb(vm: &Vm) -> Result<()> {
     const BRED: &str = "pgrep -cfx '/proc/self/exe breed' || true";
     tell(vm, "breed")?;
@@ -63,7 +63,7 @@ fn fork_bomb(vm: &Vm) -> Result<()> {
     Ok(())
 }
 
-/// It is what the kernel kills, and it is started again.
+/// The kernel kills the service, and it is started again.
 fn memory_hog(vm: &Vm) -> Result<()> {
     let mark = vm.console().mark();
     tell(vm, "hoard")?;
@@ -72,7 +72,7 @@ fn memory_hog(vm: &Vm) -> Result<()> {
     wait_service(vm, "t-greedy", "ready", secs(20))
 }
 
-/// It gets no more open files than it may have, which is no trouble to others.
+/// The service gets no more open files than its limit, and others are not affected.
 fn file_leak(vm: &Vm) -> Result<()> {
     let said = vm.ssh(&format!("{ASK} leak >&3; cat <&3"))?;
     let (count, why) = said.split_once(": ").unwrap_or_default();
@@ -84,8 +84,8 @@ fn file_leak(vm: &Vm) -> Result<()> {
     wait_service(vm, "t-greedy", "ready", secs(20))
 }
 
-/// Nothing is left on the state partition; once it lets go of it, all goes on. Nobody is killed for
-/// writing faster than a disk takes it.
+/// The state partition is full; once the service frees it, everything continues. No service is killed for writing
+/// faster than the disk.
 fn disk_hog(vm: &Vm) -> Result<()> {
     const HOG: &str = "/var/lib/greedy/hog";
     let fill = format!("{ASK} 'fill {HOG}' >&3; timeout 300 cat <&3");
@@ -105,7 +105,7 @@ fn disk_hog(vm: &Vm) -> Result<()> {
     Ok(())
 }
 
-/// It loses what is too much, and is told how much; what another one says meanwhile is kept.
+/// The service loses what exceeds the limit, and a record says how much. Lines of other services are kept.
 fn log_flood(vm: &Vm) -> Result<()> {
     const SECONDS: u64 = 20;
     let flood = format!("{ASK} 'shout {SECONDS}' >&3; cat <&3");
@@ -124,7 +124,7 @@ fn log_flood(vm: &Vm) -> Result<()> {
     account(vm, written.trim().parse()?)
 }
 
-/// Waits until so many lines of the flood are `written` in the log or noted there as dropped.
+/// Waits until as many lines of the flood as were `written` are in the log or noted there as dropped.
 fn account(vm: &Vm, written: u64) -> Result<()> {
     // A record's service, stream, and first words.
     const COUNT: &str = "cat /var/log/tare/*.log | awk '$5 == \"t-greedy\" && $6 == \"dropped\" { dropped += $7 } \
@@ -138,30 +138,30 @@ fn account(vm: &Vm, written: u64) -> Result<()> {
     Ok(())
 }
 
-/// How many logins are in the log.
+/// The number of logins in the log.
 fn accepted(vm: &Vm) -> Result<u32> {
     let count = "cat /var/log/tare/*.log | grep -c ' ssh stderr Accepted publickey'";
     Ok(vm.ssh(count)?.trim().parse()?)
 }
 
-/// Of the image's services: those of tests come and go.
+/// Only the image's services: those of tests come and go.
 fn starts_of_others(vm: &Vm) -> Result<BTreeMap<String, u64>> {
     let mut starts = starts(vm)?;
     starts.retain(|name, _| !name.starts_with("t-"));
     Ok(starts)
 }
 
-/// Not even root may write there, in a service that sees all of `/proc`.
+/// Read-only even for root, in a service that sees all of `/proc`.
 fn read_only(vm: &Vm) -> Result<()> {
     for file in ["/proc/sys/kernel/domainname", "/proc/sysrq-trigger"] {
-        // `h` would only show what the other letters do.
+        // `h` would only print what the other letters do.
         let write = format!("(echo h > {file}) 2>&1 || true");
         mentions(vm, &write, "Read-only file system")?;
     }
     Ok(())
 }
 
-/// A service that sees all of `/proc` and `/sys` does not see this; other services see processes alone.
+/// Hidden from a service that sees all of `/proc` and `/sys`; other services see only processes.
 fn masked(vm: &Vm) -> Result<()> {
     says(vm, "cat /proc/keys /proc/timer_list | wc -c", "0\n")?;
     says(vm, "ls -A /sys/firmware | wc -l", "0\n")?;
@@ -173,7 +173,7 @@ fn masked(vm: &Vm) -> Result<()> {
     Ok(())
 }
 
-/// Sends a command that is not answered.
+/// Sends a command without waiting for an answer.
 fn tell(vm: &Vm, command: &str) -> Result<()> {
     vm.ssh(&format!("{ASK} {command} >&3")).map(drop)
 }

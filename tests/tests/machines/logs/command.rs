@@ -1,4 +1,4 @@
-//! `tare logs` and `tare service logs`, each option of theirs.
+//! Every option of `tare logs` and `tare service logs`.
 
 use super::{same, talk};
 use anyhow::{Context, Result, ensure};
@@ -6,9 +6,9 @@ use serde_json::Value;
 use tare_qemu::{Vm, secs};
 use tare_tests::guest::{mentions, says};
 
-/// Runs what follows as somebody who is not root.
+/// Runs the following command as a user other than root.
 const SOMEBODY: &str = "setpriv --reuid 1000 --regid 1000 --clear-groups";
-/// Texts alone.
+/// Only the texts.
 const TEXTS: &str = "sed 's/^[^ ]* [^ ]* //'";
 
 pub(crate) fn each_option(vm: &Vm) -> Result<()> {
@@ -60,7 +60,7 @@ fn exits(vm: &Vm) -> Result<()> {
             "tare: read /no: No such file or directory (os error 2)\n1\n",
         ),
         ("tare logs --grep '(' 2>/dev/null", "2\n"),
-        // The log can be read where PID 1 does not answer.
+        // The log can be read even if PID 1 does not answer.
         (
             "tare --socket /no service logs console -n 1 >/dev/null",
             "0\n",
@@ -86,7 +86,7 @@ fn json(vm: &Vm) -> Result<()> {
     mentions(vm, "cat /proc/sys/kernel/random/boot_id", boot)
 }
 
-/// Root and the group `tare`.
+/// Only root and the group `tare`.
 pub(crate) fn rights(vm: &Vm) -> Result<()> {
     let denied = "tare: read /var/log/tare: Permission denied (os error 13)\n4\n";
     says(vm, &format!("{SOMEBODY} tare logs 2>&1; echo $?"), denied)?;
@@ -99,7 +99,7 @@ pub(crate) fn rights(vm: &Vm) -> Result<()> {
     says(vm, &format!("{member} | {TEXTS}"), "apple\n")
 }
 
-/// Begins to follow what the service that talks says.
+/// Starts to follow the talking service.
 pub(crate) fn follow(vm: &Vm) -> Result<()> {
     vm.ssh("tare service logs console -f -n 1 > /tmp/followed 2>&1 < /dev/null & echo $! > /tmp/follows")?;
     talk(vm, "", "waiting")?;
@@ -107,7 +107,7 @@ pub(crate) fn follow(vm: &Vm) -> Result<()> {
     vm.ssh_within(wait, secs(30)).map(drop)
 }
 
-/// What was followed since is `want`, over rotations and kills of the log.
+/// The lines followed since are `want`, across rotations and kills of the log.
 pub(crate) fn followed(vm: &Vm, want: &[String]) -> Result<()> {
     let last = want.last().context("nothing")?;
     let wait = format!("until grep -q ' {last}$' /tmp/followed; do sleep 0.1; done");

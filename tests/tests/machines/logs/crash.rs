@@ -1,4 +1,4 @@
-//! What is kept of a boot that ended in a panic of the kernel.
+//! What is kept of a boot that ended in a kernel panic.
 
 use anyhow::{Result, ensure};
 use tare_image::Image;
@@ -16,7 +16,7 @@ pub(crate) fn the_kernels_last_words_are_kept(image: &Image) -> Result<()> {
     wait_service(&vm, "engine", "ready", secs(60))?;
     wait_apps(&vm)?;
     let mark = vm.console().mark();
-    // In the background: a session would wait for a machine that is no more.
+    // In the background, because a session would wait for a machine that is gone.
     vm.ssh(
         "docker run --rm --privileged tare/demo sh -c 'echo c > /proc/sysrq-trigger' \
          < /dev/null > /dev/null 2>&1 &",

@@ -1,4 +1,4 @@
-//! What a receiver gets, and what reaches the log over `/dev/log`.
+//! What a receiver gets, and what reaches the log through `/dev/log`.
 
 use super::{TALKER, talk};
 use anyhow::{Result, ensure};
@@ -9,9 +9,9 @@ use tare_tests::guest::{power_off, wait_apps, wait_service};
 use tare_tests::rsyslog::{Rsyslog, Transport};
 use tare_tests::{Checks, Scratch};
 
-/// What the guest calls its host (QEMU's user networking).
+/// The address of the guest's host (QEMU's user networking).
 const HOST: &str = "10.0.2.2";
-/// That of syslog over TLS (RFC 5425): one that this host gives nobody else while the receiver is away.
+/// The port of syslog over TLS (RFC 5425), which no other program on this host gets while the receiver is away.
 const PORT: u16 = 6514;
 
 pub(crate) fn a_receiver_gets_everything(image: &Image) -> Result<()> {
@@ -39,7 +39,7 @@ pub(crate) fn a_receiver_gets_everything(image: &Image) -> Result<()> {
     folder.remove()
 }
 
-/// Waits until the receiver has a line that begins and goes on so.
+/// Waits until the receiver has a line with this start and this content.
 fn received(vm: &Vm, rsyslog: &Rsyslog, begins: &str, contains: &str) -> Result<()> {
     let until = Instant::now() + vm.scaled(secs(30));
     let wanted = |line: &String| line.starts_with(begins) && line.contains(contains);
@@ -53,7 +53,7 @@ fn received(vm: &Vm, rsyslog: &Rsyslog, begins: &str, contains: &str) -> Result<
     Ok(())
 }
 
-/// What is said while the receiver is away comes when it is back.
+/// Lines written while the receiver is away arrive when it is back.
 fn over_an_absence(vm: &Vm, rsyslog: &mut Rsyslog) -> Result<()> {
     talk(vm, "for i in {1..300}; do echo number $i; done", "before")?;
     received(vm, rsyslog, "console stdout 6 tare", "done before")?;
@@ -82,7 +82,7 @@ fn no_network(vm: &Vm) -> Result<()> {
 
 /// The socket for callers of `syslog(3)`, in a service and in a container.
 fn dev_log(vm: &Vm, rsyslog: &Rsyslog) -> Result<()> {
-    // Of the programs of ssh, it is this one that calls syslog(3).
+    // Of ssh's programs, this one calls syslog(3).
     vm.ssh("/usr/lib/openssh/sftp-server -l INFO </dev/null")?;
     received(
         vm,
@@ -98,7 +98,7 @@ fn dev_log(vm: &Vm, rsyslog: &Rsyslog) -> Result<()> {
     received(vm, rsyslog, "caller syslog 3 tare", "from a container")
 }
 
-/// What is said while the machine ends, also by a service that takes its time: a container ignores the signal.
+/// Lines written during shutdown, even by a service that stops slowly: a container ignores the signal.
 fn last_words(vm: &Vm, rsyslog: &Rsyslog) -> Result<()> {
     let stubborn = "docker run -d --stop-timeout 5 tare/demo /bin/busybox sleep 3600";
     vm.ssh_within(stubborn, secs(60))?;

@@ -1,4 +1,4 @@
-//! A state partition without a free byte: the log degrades, nothing else fails, and all goes on by itself.
+//! A state partition without a free byte: the log degrades, nothing else fails, and everything recovers by itself.
 
 use super::{records, same, talk, texts};
 use anyhow::{Context, Result, ensure};
@@ -10,7 +10,7 @@ const AGAIN: &str = "log: writing again";
 
 /// Takes the last byte of the state partition.
 pub(crate) fn fill(vm: &Vm) -> Result<()> {
-    // What was freed just before can be had once the journal says so.
+    // Blocks that were just freed become available once the journal commits.
     let fill = "until sync; for size in 1G 100M 10M 1M 100K; do \
                 while fallocate -l $size /root/fill-$((n++)) 2>/dev/null; do :; done; done; \
                 cat /dev/zero > /root/fill-$((n++)) 2>/dev/null; \
@@ -24,7 +24,7 @@ fn free(vm: &Vm) -> Result<()> {
     vm.wait_line_after(mark, AGAIN, secs(30)).map(drop)
 }
 
-/// What is said meanwhile can be read, and is in the files when there is room again.
+/// Lines written meanwhile can be read, and are in the files once there is room.
 pub(crate) fn goes_on(vm: &Vm) -> Result<()> {
     let before = services(vm)?;
     let log = vm.ssh("pgrep -x tare-log")?;
@@ -53,14 +53,14 @@ pub(crate) fn goes_on(vm: &Vm) -> Result<()> {
     same(&want, &said(vm, "full ")?)
 }
 
-/// Texts of the service that talks which begin so.
+/// Texts of the talking service that start with `begin`.
 fn said(vm: &Vm, begin: &str) -> Result<Vec<String>> {
     let mut texts = texts(vm, "console")?;
     texts.retain(|text| text.starts_with(begin));
     Ok(texts)
 }
 
-/// Of what is too much for memory the youngest lines are kept, and the number of the others.
+/// If memory is too small for all lines, the latest are kept, and the number of the others.
 pub(crate) fn counts_what_is_lost(vm: &Vm) -> Result<()> {
     const LINES: usize = 20_000;
     fill(vm)?;
@@ -79,7 +79,7 @@ pub(crate) fn counts_what_is_lost(vm: &Vm) -> Result<()> {
     free(vm)?;
     talk(vm, "", "too much")?;
     let kept = said(vm, "much ")?;
-    // Some still went to the disk where something else has made room.
+    // Some lines still went to the disk after something else freed space.
     let numbered = |(place, text): (usize, &String)| *text == format!("much {}", place + 1);
     let written = kept
         .iter()
@@ -93,7 +93,7 @@ pub(crate) fn counts_what_is_lost(vm: &Vm) -> Result<()> {
         .collect();
     same(&want, &kept)?;
     let lost = lost(vm)?;
-    // Some lines of others are among them.
+    // The count includes some lines of other services.
     ensure!(
         (first - 1 - written..first + 200).contains(&lost) && kept.len() > 1000,
         "{lost} lines are said to be lost, and {} are kept",
@@ -111,7 +111,7 @@ fn lost(vm: &Vm) -> Result<usize> {
     count.parse().with_context(|| note.text.clone())
 }
 
-/// A boot with a full disk lets in who can make room; it is logged in memory, and on the disk once there is room.
+/// A boot with a full disk allows logins to make room. It is logged in memory, and on the disk once there is room.
 pub(crate) fn after_boot(vm: &Vm) -> Result<()> {
     let first = "tare logs --boot 0 | head -n 1";
     vm.wait_ssh(secs(60))?;
@@ -120,7 +120,7 @@ pub(crate) fn after_boot(vm: &Vm) -> Result<()> {
     vm.ssh("ls /run/log/spill-*")
         .context("nothing waits in memory")?;
     free(vm)?;
-    // The engine, which cannot run without room, comes by itself.
+    // The engine cannot run without room, and recovers by itself.
     vm.wait_line("tare: ready in ", secs(90))?;
     talk(vm, "", "booting")?;
     mentions(vm, first, "kernel: Linux version")?;

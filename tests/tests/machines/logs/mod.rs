@@ -1,4 +1,4 @@
-//! What the log keeps: everything, once, over kills, floods, full disks, power cuts and reboots.
+//! The log keeps everything, exactly once, across kills, floods, full disks, power cuts and reboots.
 
 mod command;
 pub(crate) mod crash;
@@ -15,7 +15,7 @@ use tare_tests::{Checks, Scratch, disk, examples};
 /// The page whose examples are run.
 const PAGE: &str = include_str!("../../../../docs/logs.md");
 
-/// A service that does what is written to `/root/say`, and a log of small files that starts again at once.
+/// A service that runs what is written to `/root/say`, and a log with small files that restarts at once.
 const TALKER: &str = r#"
 [log]
 rate = 0
@@ -36,7 +36,7 @@ struct Said {
     text: String,
 }
 
-/// All records that the machine has, the oldest first.
+/// All records of the machine, oldest first.
 fn records(vm: &Vm) -> Result<Vec<Said>> {
     let text = vm.ssh_within(
         "cat /var/log/tare/0*.log /var/log/tare/current.log 2>/dev/null || true",
@@ -66,7 +66,7 @@ fn texts(vm: &Vm, service: &str) -> Result<Vec<String>> {
         .collect())
 }
 
-/// Lets the service that talks do `script`, which ends with a line `done MARK`, and waits until that is in the log.
+/// Makes the talking service run `script` followed by a line `done MARK`, and waits until that is in the log.
 fn talk(vm: &Vm, script: &str, mark: &str) -> Result<()> {
     vm.ssh(&format!(
         "cat > /root/say <<'END'\n{script}\necho done {mark}\nEND"
@@ -123,13 +123,13 @@ fn first_boot(vm: &Vm, checks: &mut Checks) -> Result<()> {
     vm.ssh("sync").map(drop)
 }
 
-/// What the service that counts says.
+/// The lines of the counting service.
 fn counted() -> Vec<String> {
     let numbers = (1..=LINES).map(|number| number.to_string());
     numbers.chain(["done counting".to_owned()]).collect()
 }
 
-/// The kernel's first words and those of PID 1, with this boot's id.
+/// The first lines of the kernel and of PID 1, with this boot's id.
 fn from_the_first_line_on(vm: &Vm) -> Result<()> {
     let id = vm.ssh("cat /proc/sys/kernel/random/boot_id")?;
     let all = records(vm)?;
@@ -156,18 +156,18 @@ fn from_the_first_line_on(vm: &Vm) -> Result<()> {
     Ok(())
 }
 
-/// Lines that are counted, in several files.
+/// Lines to count, in several files.
 const LINES: usize = 30_000;
 
-/// A service counts while the log is killed again and again, and now and then restarted.
+/// A service counts while the log is killed again and again, and sometimes restarted.
 fn over_kills(vm: &Vm) -> Result<()> {
     const KILLS: usize = 40;
-    /// After every tenth.
+    /// After every tenth kill.
     const RESTARTS: usize = 4;
     vm.ssh(&format!(
         "echo 'for i in {{1..{LINES}}}; do echo $i; done; echo done counting' > /root/say"
     ))?;
-    // PID 1 tells of no end where there was no run.
+    // PID 1 reports no exit of a service that did not run.
     let ready = until_state("log", "ready");
     let kill = format!(
         "for i in {{1..{KILLS}}}; do until pid=$(pgrep -x tare-log); do :; done; kill -9 $pid; \
@@ -197,7 +197,7 @@ fn over_kills(vm: &Vm) -> Result<()> {
     Ok(())
 }
 
-/// `<N>` says how important a line is; control characters stay in it.
+/// `<N>` sets a line's priority; control characters are kept.
 fn priorities(vm: &Vm) -> Result<()> {
     talk(vm, "echo '<3>bad'; printf 'a\\tb\\033c\\n' >&2", "talking")?;
     let all = records(vm)?;
@@ -227,7 +227,7 @@ fn same(want: &[String], found: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// After a power cut: what was said before is there, under another id, and the check of the disk is told of.
+/// After a power cut, earlier lines are still there, under another boot id, and the check of the disk is logged.
 fn two_boots(vm: &Vm) -> Result<()> {
     let all = records(vm)?;
     let mut boots: Vec<&String> = all.iter().map(|said| &said.boot).collect();

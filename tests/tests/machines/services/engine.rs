@@ -1,4 +1,4 @@
-//! The engine on demand: nothing of it runs until somebody asks.
+//! The engine on demand: nothing of it runs before the first request.
 
 use super::talk::{state, wait_state};
 use anyhow::{Result, ensure};
@@ -23,7 +23,7 @@ pub(crate) fn the_engine_starts_when_docker_is_used(image: &Image) -> Result<()>
         vm.ssh_within("docker version", secs(90))?;
         // Once the images of the system are loaded.
         wait_state(&vm, "engine", "ready")?;
-        // Without apps, apps has nothing to do, which it does when the engine is there.
+        // Without apps, the service `apps` has nothing to do, but waits for the engine.
         wait_apps(&vm)?;
         run_container(&vm)
     });

@@ -1,5 +1,5 @@
-//! The life of services: what `docs/services.md` promises, on a machine with services that do what they are
-//! told (`tests/services`).
+//! The life of services: what `docs/services.md` promises, on a machine with services that tests control
+//! (`tests/services`).
 
 pub(crate) mod engine;
 mod ntp;
@@ -54,7 +54,7 @@ fn readiness(vm: &Vm, checks: &mut Checks) {
     });
     checks.check("MAINPID", || {
         wait_state(vm, "t-fork", "ready")?;
-        // Its first process has ended meanwhile; its child is the service.
+        // Its first process has exited meanwhile; its child is the service.
         vm.ssh_within(
             "until ! pgrep -fx '.*tare-test-service fork'; do sleep 0.2; done",
             secs(20),
@@ -84,7 +84,7 @@ fn notify(vm: &Vm, checks: &mut Checks) {
             .map(drop)
     });
     checks.check("RELOADING that takes too long, STATUS, and READY", || {
-        // Its 20 s become no less.
+        // EXTEND_TIMEOUT_USEC does not shorten its 20 s.
         let words = "say RELOADING=1\\nEXTEND_TIMEOUT_USEC=1\\nSTATUS=half way";
         let soon = format!(
             "{}; sleep 4; tare service show t-talk",
@@ -102,7 +102,7 @@ fn notify(vm: &Vm, checks: &mut Checks) {
     });
     checks.check("STOPPING", || {
         let before = runs(vm, "t-talk")?;
-        // It does not end by itself, and its grace is a second.
+        // It does not exit by itself, and its grace is one second.
         tell(vm, 7001, "say STOPPING=1")?;
         wait_runs(vm, "t-talk", before + 1)
     });
@@ -132,7 +132,7 @@ fn notify(vm: &Vm, checks: &mut Checks) {
 
 fn health(vm: &Vm, checks: &mut Checks) {
     checks.check("degraded, and well again", || {
-        // Without a login in between: after twenty bad answers, which is twenty seconds, it would be started again.
+        // Without a login in between: twenty bad answers, which take twenty seconds, would restart it.
         let [ill, well] = ["ill", "well"].map(|command| talk::to(7003, command));
         let [degraded, ready] = ["degraded", "ready"].map(|state| until_state("t-http", state));
         let said = vm.ssh_within(&format!("{ill}; {degraded}; {well}; {ready}"), secs(30))?;
@@ -171,7 +171,7 @@ fn conditions(vm: &Vm, checks: &mut Checks) {
     });
 }
 
-/// Every ten seconds. How much later its first line is in the log is the emulator's affair.
+/// Every ten seconds. The delay until its first line is in the log depends on the emulator.
 fn interval(vm: &Vm) -> Result<()> {
     let runs = last_runs(vm, "t-every")?;
     let apart = runs.windows(2).all(|pair| pair[1].1 - pair[0].1 > 5.0);
@@ -179,7 +179,7 @@ fn interval(vm: &Vm) -> Result<()> {
     Ok(())
 }
 
-/// Once whenever the second can be divided by ten. A start may be late, but not every one.
+/// Once whenever the second is divisible by ten. A start may be late, but not every one.
 fn calendar(vm: &Vm) -> Result<()> {
     let runs = last_runs(vm, "t-clock")?;
     // In `2026-11-21T04:12:31.527Z`: up to the tens of seconds, and the second.
@@ -199,7 +199,7 @@ fn sockets(vm: &Vm, checks: &mut Checks) {
         Ok(())
     });
     checks.check("no connection is lost over a restart", || {
-        // Connects while nobody runs, and while it is backing off. What dies may still take a connection with it.
+        // Connects while it does not run, and while it backs off. A dying process may still lose a connection.
         let all = format!(
             "old=$(pgrep -fx '/usr/bin/tare-test-service echo'); kill -KILL $old; while [ -e /proc/$old ]; do :; done; \
              for i in 1 2 3 4 5 6 7 8 9 10; do ( {echo} ) & done; wait"
@@ -218,7 +218,7 @@ fn restarts(vm: &Vm, checks: &mut Checks) {
     });
     checks.check("a loop backs off", || {
         let (runs, up) = (runs(vm, "t-loop")?, uptime(vm)?);
-        // 0.1 s, 0.2 s ... 25.6 s, then every 30 s, a quarter less at random, and it takes time to fail.
+        // 0.1 s, 0.2 s ... 25.6 s, then every 30 s, minus up to a quarter at random, and failing takes time.
         let most = 12 + up / 22;
         ensure!(runs >= 5 && runs <= most, "{runs} starts in {up} s");
         Ok(())

@@ -19,7 +19,7 @@ impl Server {
         Self::start_with(|| Duration::ZERO)
     }
 
-    /// The same, and it is `time` when somebody asks for the first time; not before now.
+    /// The same, but the clock shows `time` at the first request, or now if that is later.
     pub(crate) fn start_at(time: SystemTime) -> Result<Self> {
         Self::start_with(move || time.duration_since(SystemTime::now()).unwrap_or_default())
     }
@@ -49,7 +49,7 @@ impl Server {
     }
 }
 
-/// Version 4, mode "server", stratum 1, with a time that is so far ahead.
+/// Version 4, mode "server", stratum 1, with a time that is `ahead`.
 fn answer(request: &[u8; 48], ahead: Duration) -> [u8; 48] {
     let mut answer = [0; 48];
     answer[..4].copy_from_slice(&[0x24, 1, request[2], 0xec]);

@@ -1,4 +1,4 @@
-//! User-data for services: what the page shows, and what they cannot live with.
+//! User-data for services: what the page shows, and what they cannot run with.
 
 use anyhow::Result;
 use tare_image::Image;
@@ -8,7 +8,7 @@ use tare_tests::{Checks, QUIET, examples, user_data};
 
 use crate::stress::lack::shout;
 
-/// The page whose user-data is taken.
+/// The page whose user-data is used.
 const PAGE: &str = include_str!("../../../../docs/services.md");
 
 const USER_DATA: &str = "

@@ -1,4 +1,4 @@
-//! The services that `docs/services.md` shows, as they stand there.
+//! The services that `docs/services.md` shows, exactly as written.
 
 use super::ntp;
 use super::talk::{runs, state, wait_runs, wait_state};
@@ -9,7 +9,7 @@ use tare_qemu::{Vm, secs};
 use tare_tests::guest::{power_off, says, settled, starts};
 use tare_tests::{Checks, QUIET, enable_shown};
 
-/// 2030-01-07 02:59:00 UTC, a minute before what the page shows as a schedule comes about.
+/// 2030-01-07 02:59:00 UTC, a minute before the schedule on the page is due.
 const MONDAY: Duration = secs(1_893_985_140);
 
 pub(crate) fn live_as_the_page_says(image: &Image) -> Result<()> {
@@ -47,7 +47,7 @@ fn limit(vm: &Vm) -> Result<()> {
     let kill = kill("shown-003");
     let wait = format!("until {failed}; do {kill} 2>/dev/null; sleep 0.2; done");
     vm.ssh_within(&wait, secs(30))?;
-    // One that was killed at once has not said that it runs.
+    // A run that was killed at once has not logged that it runs.
     let starts = starts(vm)?.remove("shown-003");
     ensure!(starts == Some(5), "{starts:?} starts");
     Ok(())
@@ -60,11 +60,11 @@ fn sockets(vm: &Vm) -> Result<()> {
     says(vm, web, "1\n")?;
     ensure!(state(vm, "shown-004")? == "ready");
     let api = "tare service exec shown-004 -- /usr/bin/numbers --ask";
-    // The host's group 988 is nobody's in the service's user namespace.
+    // The host's group 988 is not mapped in the service's user namespace.
     says(vm, api, "2 660 65534\n")
 }
 
-/// The first check is after half a minute, the watchdog's time before that.
+/// The first check comes after half a minute, later than the watchdog's timeout.
 fn health(vm: &Vm) -> Result<()> {
     let asked = |path| {
         let wait = "until tare logs --service shown-002 | grep";

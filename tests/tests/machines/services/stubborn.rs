@@ -1,4 +1,4 @@
-//! Services that do not end when they are told to, at the machine's end.
+//! Services that ignore the request to stop during shutdown.
 
 use anyhow::{Context, Result, ensure};
 use std::time::Duration;
@@ -9,12 +9,12 @@ use tare_tests::{QUIET, asleep, disk};
 
 /// Shows each service's change of state.
 const EVERYTHING: &str = "loglevel=8";
-/// In seconds: what each has to end in.
+/// In seconds: the grace of each service.
 const GRACES: [(&str, u64); 2] = [("t-stubborn", 20), ("many-000", 30)];
 
 const TOLD: &str = "ready -> stopping";
 const ENDED: &str = "stopping -> stopped";
-/// A line is stamped when it is written, which is this much after PID 1 has said it, or less.
+/// A line gets its time stamp when it is written, at most this long after PID 1 sent it.
 const WRITTEN: Duration = secs(2);
 
 pub(crate) fn are_killed_beside_each_other_each_after_its_grace(image: &Image) -> Result<()> {
@@ -40,8 +40,8 @@ fn user_data() -> String {
     format!("{QUIET}{another}{}", graces.concat())
 }
 
-/// Both are told at once, who has less time is killed first, each after its own time and not after both; nothing is left
-/// at the end.
+/// Both are told to stop at once. The one with the shorter grace is killed first, each after its own grace, not after
+/// both. Nothing is left at the end.
 fn require_order(console: &str) -> Result<()> {
     let at = |name: &str, change: &str| {
         let wanted = format!("tare: {name}: {change}");

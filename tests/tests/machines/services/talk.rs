@@ -1,24 +1,24 @@
-//! Speaking with the test services, over ssh.
+//! Talks to the test services over ssh.
 
 use anyhow::{Context, Result, ensure};
 use std::time::Duration;
 use tare_qemu::{Vm, secs};
 use tare_tests::guest::{services, wait_service};
 
-/// For what a service does at once, where each start costs seconds of emulation.
+/// For what a service does at once, because each start costs seconds of emulation.
 const PATIENCE: Duration = secs(30);
 
-/// In a shell: says `command` to the service on `port` and shows its answer.
+/// In a shell: sends `command` to the service on `port` and shows its answer.
 pub(crate) fn to(port: u16, command: &str) -> String {
     format!("exec 3<>/dev/tcp/127.0.0.1/{port}; echo '{command}' >&3; cat <&3")
 }
 
-/// What the service on `port` answers to `command`.
+/// The answer of the service on `port` to `command`.
 pub(crate) fn ask(vm: &Vm, port: u16, command: &str) -> Result<String> {
     vm.ssh(&to(port, command))
 }
 
-/// Tells the service on `port` to do something.
+/// Sends a command to the service on `port`.
 pub(crate) fn tell(vm: &Vm, port: u16, command: &str) -> Result<()> {
     let answer = ask(vm, port, command)?;
     ensure!(answer == "done\n", "{command}: {answer}");
@@ -46,7 +46,7 @@ pub(crate) fn runs(vm: &Vm, service: &str) -> Result<u32> {
     runs.trim().parse().context("the number of runs")
 }
 
-/// Waits until a test service has been started so often.
+/// Waits until a test service has been started `runs` times.
 pub(crate) fn wait_runs(vm: &Vm, service: &str, runs: u32) -> Result<()> {
     let wait = format!(
         "until [ $({}) -ge {runs} ]; do sleep 0.2; done",
@@ -57,7 +57,7 @@ pub(crate) fn wait_runs(vm: &Vm, service: &str, runs: u32) -> Result<()> {
         .with_context(|| format!("{service} has not had {runs} runs"))
 }
 
-/// When the last three runs of a test service began, of four or more: by the wall clock, and in seconds since the boot.
+/// When the last three of at least four runs of a test service began: by the wall clock, and in seconds since boot.
 pub(crate) fn last_runs(vm: &Vm, service: &str) -> Result<[(String, f64); 3]> {
     wait_runs(vm, service, 4)?;
     let run = format!("grep ' {service} stdout run '");

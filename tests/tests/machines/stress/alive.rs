@@ -1,17 +1,17 @@
-//! Whether PID 1 still does its work, and what it takes.
+//! Whether PID 1 still works, and what it uses.
 
 use anyhow::{Context, Result, ensure};
 use std::time::Duration;
 use tare_qemu::{Vm, secs};
 use tare_tests::note;
 
-/// The service that is killed to see whether it comes back.
+/// The service that is killed to see whether PID 1 restarts it.
 pub(crate) const TALK: &str = "/usr/bin/tare-test-service talk 7001";
 
-/// From the start of `tare` to its end, logins apart.
+/// From the start of `tare` to its exit, without the login.
 const ANSWER: Duration = secs(1);
 
-/// The control socket answers in time before and while PID 1 tells of a service that was killed, and that runs again.
+/// The control socket answers in time before and while PID 1 reports a service that was killed, and that runs again.
 pub(crate) fn require_alive(vm: &Vm) -> Result<()> {
     let works = format!(
         "until old=$(pgrep -fx '{TALK}'); do sleep 0.1; done; kill -KILL $old; \
@@ -31,7 +31,7 @@ pub(crate) fn require_alive(vm: &Vm) -> Result<()> {
     Ok(())
 }
 
-/// What the service `t-fault` says about `command`, in a shell that starts no process.
+/// The answer of the service `t-fault` to `command`, from a shell that starts no process.
 pub(crate) fn trouble(vm: &Vm, command: &str) -> Result<String> {
     let talk = format!(
         "exec 3<>/dev/tcp/127.0.0.1/7005; echo '{command}' >&3; read -r -u 3 a; echo \"$a\""
@@ -39,14 +39,14 @@ pub(crate) fn trouble(vm: &Vm, command: &str) -> Result<String> {
     vm.ssh_within(&talk, secs(30))
 }
 
-/// As [`trouble`], which has to come about.
+/// As [`trouble`], which must succeed.
 pub(crate) fn make(vm: &Vm, command: &str) -> Result<()> {
     let said = trouble(vm, command)?;
     ensure!(said == "done\n", "{command}: {said}");
     Ok(())
 }
 
-/// What PID 1 has in memory, in KiB, but for its files, which the kernel drops and reads again as it likes.
+/// PID 1's memory in KiB, without its file pages, which the kernel drops and reads again at will.
 pub(crate) fn memory(vm: &Vm) -> Result<u64> {
     let said = trouble(vm, "anonymous")?;
     said.trim()
@@ -54,10 +54,10 @@ pub(crate) fn memory(vm: &Vm) -> Result<u64> {
         .with_context(|| format!("anonymous: {said}"))
 }
 
-/// What PID 1 may take of the five seconds that a command takes: a hundredth, on a real CPU.
+/// Processor time that PID 1 may use during the five seconds of a command: a hundredth, on a real CPU.
 const IDLE: Duration = Duration::from_millis(50);
 
-/// PID 1 takes no more than that while `command` runs.
+/// PID 1 uses no more than that while `command` runs.
 pub(crate) fn require_idle(vm: &Vm, command: &str) -> Result<()> {
     // In hundredths of a second (proc_pid_stat(5)).
     let ticks = "awk '{print $14 + $15}' /proc/1/stat";

@@ -1,4 +1,4 @@
-//! More than anybody needs of what comes by itself.
+//! Floods of events that PID 1 cannot refuse.
 
 use super::alive::{make, require_alive};
 use anyhow::{Result, ensure};
@@ -6,12 +6,12 @@ use tare_qemu::{Vm, secs};
 use tare_tests::asleep;
 use tare_tests::guest::{says, wait_says, wait_service};
 
-/// They become PID 1's all at once, and a second later there is none.
+/// PID 1 inherits all of them at once, and a second later none is left.
 pub(crate) fn zombies(vm: &Vm) -> Result<()> {
-    // The usual number follows from the size of memory.
+    // The default depends on the size of memory.
     make(vm, "write /proc/sys/kernel/threads-max 30000")?;
     make(vm, "zombies 10000")?;
-    // Others may be dead for a moment.
+    // Other processes may be zombies for a moment.
     let zombies = "cat /proc/[0-9]*/stat 2>/dev/null | grep -c '(tare-test-.*) Z '";
     wait_says(vm, zombies, "10000\n", secs(60))?;
     let end = "pkill -KILL -fx '/usr/bin/tare-test-service fault 7005'";
@@ -26,21 +26,21 @@ pub(crate) fn sigchld(vm: &Vm) -> Result<()> {
     vm.ssh_within(many, secs(60)).map(drop)
 }
 
-/// But for those by which PID 1 is told to end the machine. Neither SIGKILL nor SIGSTOP is among those, from a service
-/// that has the host's process ids and CAP_KILL.
+/// All but those that tell PID 1 to shut down. SIGKILL and SIGSTOP do not stop it, even from a service that has the
+/// host's process ids and CAP_KILL.
 pub(crate) fn signals(vm: &Vm) -> Result<()> {
     let all = "for signal in {1..64} KILL STOP SEGV; do \
         case $signal in 2 | 15 | 38 | 39) ;; *) kill -s $signal 1 2>/dev/null ;; esac; done; \
         ps -o stat= 1 | grep -c T; true";
     says(vm, all, "0\n")?;
-    // To a service, which a signal without a name ends as well.
+    // Sent to a service, which a signal without a name kills as well.
     let mark = vm.console().mark();
     vm.ssh("kill -s RTMIN+3 $(pgrep -fx '/usr/bin/tare-test-service fault 7005')")?;
     vm.wait_line_after(mark, "t-fault ended with SIGRTMIN+3", secs(10))?;
     wait_service(vm, "t-fault", "ready", secs(30))
 }
 
-/// Every process but PID 1, the session that says so with them.
+/// Every process but PID 1, including the session that kills them.
 pub(crate) fn kill_all(vm: &Vm) -> Result<()> {
     let session = vm.ssh_output("kill -KILL -- -1; sleep 60")?;
     ensure!(!session.status.success(), "the session outlives its end");
@@ -51,11 +51,11 @@ pub(crate) fn kill_all(vm: &Vm) -> Result<()> {
     Ok(())
 }
 
-/// The kernel waits ten milliseconds for each byte that such a console does not take, and whoever says something has to
-/// write what others have said before. What is not shown is logged, and a minute later lines are shown again.
+/// The kernel waits ten milliseconds for each byte that a blocked console does not accept, and a logging process must
+/// also write other pending lines. Lines that are not shown are logged, and a minute later lines are shown again.
 pub(crate) fn unread_console(vm: &Vm) -> Result<()> {
     let unread = vm.console().unread();
-    // More than there is room for outside the machine.
+    // More than the buffers outside the machine can hold.
     make(vm, "kmsg 1200")?;
     let alive = (0..4).try_for_each(|_| require_alive(vm));
     drop(unread);

@@ -1,11 +1,11 @@
-//! Nothing left of what PID 1 needs.
+//! A lack of resources that PID 1 needs.
 
 use super::alive::{TALK, make, require_alive, require_idle, trouble};
 use anyhow::{Result, ensure};
 use tare_qemu::{Vm, secs};
 use tare_tests::guest::{mentions, says, wait_service};
 
-/// It can open nothing, says so, and does nothing in vain meanwhile.
+/// PID 1 cannot open anything, reports it, and does not retry in a loop.
 pub(crate) fn descriptors(vm: &Vm) -> Result<()> {
     let mark = vm.console().mark();
     vm.ssh(&format!(
@@ -18,7 +18,7 @@ pub(crate) fn descriptors(vm: &Vm) -> Result<()> {
     idle
 }
 
-/// The kernel makes no process any more, whoever asks.
+/// The kernel refuses to fork for any process.
 pub(crate) fn process_ids(vm: &Vm) -> Result<()> {
     let mark = vm.console().mark();
     let hold = format!(
@@ -32,10 +32,10 @@ pub(crate) fn process_ids(vm: &Vm) -> Result<()> {
     vm.wait_line_after(mark, wants, secs(10)).map(drop)
 }
 
-/// A service fills what it shares with others, which is the host's `/run`: the log cannot take what services say, who
-/// wait, and takes it once there is room.
+/// A service fills a file system that it shares with others, which is the host's `/run`. The log cannot accept lines
+/// from services, which block, until there is room.
 pub(crate) fn room(vm: &Vm) -> Result<()> {
-    /// Begins a command to a service that says much.
+    /// Begins a command to a service that writes much.
     const ASK: &str = "exec 3<>/dev/tcp/127.0.0.1/7009; echo";
     let log = vm.ssh("pgrep -x tare-log")?;
     let mark = vm.console().mark();
@@ -45,13 +45,13 @@ pub(crate) fn room(vm: &Vm) -> Result<()> {
     vm.wait_line_after(mark, "t-greedy.stdout: No space left on device", secs(30))?;
     mentions(vm, "tare service list", "t-talk")?;
     make(vm, "free /run/t/fill")?;
-    // It does one thing after the other.
+    // The service runs commands one after the other.
     let said = vm.ssh_within(&format!("{ASK} 'shout 0' >&3; cat <&3"), secs(60))?;
     ensure!(said == "0\n", "it says {said:?}");
     says(vm, "pgrep -x tare-log", &log)
 }
 
-/// Nobody waits for a log that was stopped; what is written once it runs again is in it.
+/// No service blocks on a stopped log; what is written once it runs again is logged.
 pub(crate) fn log(vm: &Vm) -> Result<()> {
     says(vm, "tare service stop log", "log is stopped\n")?;
     shout(vm)?;
@@ -62,7 +62,7 @@ pub(crate) fn log(vm: &Vm) -> Result<()> {
     vm.ssh_within(logged, secs(30)).map(drop)
 }
 
-/// A service that writes more than its pipe holds answers.
+/// A service that writes more than its pipe holds still answers.
 pub(crate) fn shout(vm: &Vm) -> Result<()> {
     let said = vm.ssh_within(
         "exec 3<>/dev/tcp/127.0.0.1/7009; echo 'shout 2' >&3; cat <&3",
@@ -73,7 +73,7 @@ pub(crate) fn shout(vm: &Vm) -> Result<()> {
     Ok(())
 }
 
-/// The kernel ends who took it, and nobody else.
+/// The kernel kills only the process that took the memory.
 pub(crate) fn memory(vm: &Vm) -> Result<()> {
     let others =
         "tare service list --json | grep -E '\"(name|pid)\"' | paste - - | grep -v t-fault";
@@ -92,7 +92,7 @@ pub(crate) fn memory(vm: &Vm) -> Result<()> {
     Ok(())
 }
 
-/// Who writes waits, and PID 1 is not one of them: it asks nothing of the disk.
+/// Writers block. PID 1 does not, because it does not use the disk.
 pub(crate) fn writes(vm: &Vm) -> Result<()> {
     vm.qmp().slow_disk(1)?;
     let write = "dd if=/dev/zero of=/root/zero bs=1M count=4 conv=fsync >/dev/null 2>&1 & echo $!";
@@ -106,9 +106,9 @@ pub(crate) fn writes(vm: &Vm) -> Result<()> {
     says(vm, &end, "4194304\n")
 }
 
-/// As after an error of the disk: the log keeps in memory what it can.
+/// As after a disk error: the log keeps what it can in memory.
 pub(crate) fn writable_disk(vm: &Vm) -> Result<()> {
-    // The kernel refuses while a file is open to be written.
+    // The kernel refuses while a file is open for writing.
     says(vm, "tare service stop log", "log is stopped\n")?;
     make(vm, "freeze /volume")?;
     says(vm, "tare service start log", "log is ready\n")?;

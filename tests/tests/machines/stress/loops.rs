@@ -8,11 +8,11 @@ use tare_qemu::{Vm, secs};
 use tare_tests::guest::{self, power_off};
 use tare_tests::{Checks, LOOPS, QUIET, asleep, enable_loops, note};
 
-/// By then they are started every quarter of a minute at most.
+/// After this many starts the backoff is 12.8 s, less a quarter at most.
 const STARTS: u64 = 8;
-/// How long it is looked at what they take.
+/// How long their cost is measured.
 const LOOK: Duration = secs(60);
-/// What a start may cost, in forks of a shell.
+/// The limit of a start's cost, in forks of a shell.
 const FORKS: f64 = 15.0;
 
 pub(crate) fn cost_next_to_nothing(image: &Image) -> Result<()> {
@@ -38,13 +38,13 @@ fn starts(vm: &Vm) -> Result<Vec<u64>> {
     Ok(starts)
 }
 
-/// What had come about at a moment.
+/// Counts at a moment.
 struct Moment {
     /// By the machine's own clock, since its boot.
     uptime: f64,
     /// Of all services that fail.
     starts: f64,
-    /// Processor time of PID 1 and of every process that it has reaped, which theirs are among; in seconds.
+    /// Processor time in seconds of PID 1 and of all processes it has reaped, which includes the services'.
     taken: f64,
 }
 
@@ -63,8 +63,8 @@ impl Moment {
     }
 }
 
-/// Each is started once in 9.6 s at most, the least that is left of 12.8 s; and a start costs no more than so many of the
-/// shell's forks. On a processor that forks in a millisecond, all of them take less than 5 % of it.
+/// Each is started at most once in 9.6 s, the minimum of a random 12.8 s delay, and a start costs at most [`FORKS`]
+/// forks of the shell. On a processor that forks in a millisecond, all of them use less than 5 % of it.
 fn loops(vm: &Vm) -> Result<()> {
     while starts(vm)?.iter().any(|starts| *starts < STARTS) {
         ensure!(

@@ -1,4 +1,4 @@
-//! As many services as no machine has.
+//! More services than any machine has.
 
 use super::alive::require_alive;
 use anyhow::Result;
@@ -7,9 +7,9 @@ use tare_qemu::{Vm, secs};
 use tare_tests::guest::power_off;
 use tare_tests::{Checks, MANY, QUIET, disk, enable_many};
 
-/// In MiB: the kernel's part of a container is half of one.
+/// In MiB: the kernel uses half a MiB per container.
 const MEMORY: u32 = 2048;
-/// The one that is killed to see whether PID 1 does its work does not wait its turn behind all others.
+/// The service that is killed to test PID 1 must not wait behind all others.
 const BEFORE_OTHERS: &str = "services.t-talk.resources.cpu-weight = 200\n";
 
 pub(crate) fn start_beside_each_other(image: &Image) -> Result<()> {
@@ -23,7 +23,7 @@ pub(crate) fn start_beside_each_other(image: &Image) -> Result<()> {
     let mut checks = Checks::default();
     checks.check("ssh and PID 1 answer meanwhile", || require_alive(&vm));
     checks.check("all are ready", || {
-        // To list a thousand services is work for PID 1, which has better to do.
+        // Listing a thousand services is work for PID 1, so poll rarely.
         let all = format!(
             "until [ $(tare service list | grep -c '^many-[0-9]*  *ready ') = {MANY} ]; do sleep 5; done"
         );

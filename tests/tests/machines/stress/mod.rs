@@ -1,4 +1,4 @@
-//! What PID 1 has to live with: programs that are none, nothing left of anything, and more of everything than is good.
+//! What PID 1 must survive: invalid programs, a lack of every resource, and floods of events.
 
 mod alive;
 mod flood;
@@ -19,7 +19,7 @@ use tare_tests::{Checks, QUIET, disk};
 
 type Trouble = fn(&Vm) -> Result<()>;
 
-/// What is done to the machine, in this order; after each PID 1 is as it was.
+/// What is done to the machine, in this order; after each, PID 1 is as before.
 const TROUBLES: [(&str, Trouble); 15] = [
     ("a console that nobody reads", flood::unread_console),
     ("10000 zombies", flood::zombies),
@@ -39,7 +39,7 @@ const TROUBLES: [(&str, Trouble); 15] = [
 ];
 
 pub(crate) fn pid_1_endures_what_others_do(image: &Image) -> Result<()> {
-    // The kernel tells of the process that it killed, and where.
+    // The kernel reports the process that it killed, and where.
     let tolerated = ["Out of memory", "Call Trace"];
     let vm = boot(image, programs::BROKEN, &tolerated)?;
     let mut checks = Checks::default();
@@ -61,7 +61,7 @@ pub(crate) fn pid_1_endures_what_others_do(image: &Image) -> Result<()> {
     checks.verdict()
 }
 
-/// A machine that can be troubled.
+/// A machine for stress tests.
 fn boot(image: &Image, user_data: &str, tolerated: &[&str]) -> Result<Vm> {
     let machine = Vm::of(image)
         .direct()

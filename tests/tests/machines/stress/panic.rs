@@ -5,7 +5,7 @@ use anyhow::{Result, ensure};
 use tare_image::Image;
 use tare_qemu::secs;
 
-/// What the event loop says to a system call that fails as none does; see `tests/service/src/fault.rs`.
+/// What the event loop says about a system call that fails in an impossible way; see `tests/service/src/fault.rs`.
 const PANIC: &str = "tare: PID 1 panicked: panicked at";
 
 pub(crate) fn that_the_kernel_finds_reboots_the_machine(image: &Image) -> Result<()> {
@@ -19,7 +19,7 @@ pub(crate) fn that_the_kernel_finds_reboots_the_machine(image: &Image) -> Result
 
 pub(crate) fn is_logged_and_reboots_the_machine(image: &Image) -> Result<()> {
     let vm = boot(image, "", &["panicked at"])?;
-    // There may be nobody left to answer.
+    // PID 1 may be gone before it can answer.
     let _ = trouble(&vm, "panic");
     vm.wait_line(PANIC, secs(30))?;
     let exit = vm.wait_exit(secs(30))?;

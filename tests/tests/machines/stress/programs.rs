@@ -4,12 +4,12 @@ use tare_qemu::{Vm, secs};
 use tare_tests::Checks;
 use tare_tests::guest::wait_service;
 
-/// One that is not there, and one that is none.
+/// A missing program, and one that is not a program.
 pub(crate) const BROKEN: &str = "\
     services.t-idle.process.args = ['/usr/bin/no-such-program']\n\
     services.t-spare.process.args = ['/usr']\n";
 
-/// By service: what PID 1 says. Of the last one the first 120 bytes are there, which tell nothing of what is not.
+/// By service: PID 1's message. The last program has only its first 120 bytes, which do not show the truncation.
 const WHY: [(&str, &str); 4] = [
     (
         "t-idle",
@@ -23,7 +23,7 @@ const WHY: [(&str, &str); 4] = [
     ("t-half", "t-half ended with SIGBUS"),
 ];
 
-/// Each is tried again, ever more rarely.
+/// Each is tried again, at growing intervals.
 pub(crate) fn check(vm: &Vm, checks: &mut Checks) {
     for (service, why) in WHY {
         checks.check(why, || {

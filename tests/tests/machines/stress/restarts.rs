@@ -1,15 +1,15 @@
-//! A service that ends for ever.
+//! A service that exits for ever.
 
 use super::alive::memory;
 use anyhow::{Result, ensure};
 use tare_qemu::{Vm, secs};
 use tare_tests::note;
 
-/// In KiB: pages that the allocator happens to touch. Of 200 restarts that leak it is 328 bytes each; the long test of a
-/// thousand is finer.
+/// In KiB: pages that the allocator happens to touch. Over 200 leaking restarts that is 328 bytes each; the long test
+/// of a thousand is finer.
 const TOUCHED: u64 = 64;
 
-/// PID 1 takes no more memory after the second half of them than after the first.
+/// PID 1 uses no more memory after the second half of the restarts than after the first.
 pub(crate) fn hundreds(vm: &Vm) -> Result<()> {
     vm.ssh("tare service start --no-wait t-again")?;
     let early = memory_after(vm, 200)?;

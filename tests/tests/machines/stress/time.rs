@@ -1,4 +1,4 @@
-//! A clock that is wrong.
+//! A wrong clock.
 
 use super::alive::TALK;
 use anyhow::{Result, ensure};
@@ -9,14 +9,14 @@ pub(crate) fn back(vm: &Vm) -> Result<()> {
     set(vm, 1_479_686_400, 8, "2016-11-21\n")
 }
 
-/// In 2046, after the last second that has 31 bits. For longer than the watchdog waits: whenever PID 1 looks whether it was
-/// fed, the clock has been set since.
+/// In 2046, after the last second that fits into 31 bits. For longer than the watchdog's timeout, so that the clock
+/// is set between PID 1's checks for a ping.
 pub(crate) fn forward(vm: &Vm) -> Result<()> {
     set(vm, 2_426_371_200, 24, "2046-11-21\n")
 }
 
-/// Sets the clock every second, so many times, to one more minute after `seconds`. No timer of PID 1 goes by that clock:
-/// a service that has to speak every twenty seconds is not found late.
+/// Sets the clock every second, `times` times, to one more minute after `seconds`. PID 1's timers do not use that
+/// clock, so a service that must ping every twenty seconds is not late.
 fn set(vm: &Vm, seconds: u64, times: u64, date: &str) -> Result<()> {
     let late = || {
         let console = vm.console().text();

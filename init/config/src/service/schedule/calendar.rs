@@ -1,12 +1,11 @@
-//! Calendar expressions: the part of `systemd.time(7)` that people write. All times are UTC: the host
-//! knows no other.
+//! Calendar expressions: the commonly used part of `systemd.time(7)`. All times are UTC, the host's only time zone.
 
 use super::date::{Date, weekday};
 use super::field::{Field, decimal};
 use serde::{Deserialize, Serialize};
 
 const SECONDS_OF_DAY: i64 = 86_400;
-/// The last year of a `*`, and the last in which a next time is looked for.
+/// The last year that `*` matches, and the last one searched for a next time.
 const LAST_YEAR: u16 = 2199;
 
 /// Words for common expressions (`systemd.time(7)`).
@@ -32,7 +31,7 @@ const WEEKDAYS: [&str; 7] = [
     "sunday",
 ];
 
-/// Times of the calendar: `[WEEKDAYS] [[YEAR-]MONTH-DAY] [HOUR:MINUTE[:SECOND]]`.
+/// Calendar times: `[WEEKDAYS] [[YEAR-]MONTH-DAY] [HOUR:MINUTE[:SECOND]]`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Calendar {
@@ -47,7 +46,7 @@ pub struct Calendar {
 }
 
 impl Calendar {
-    /// The first of these times after `after`, both in seconds since 1970; none if there is no more.
+    /// The first of these times after `after`, both in seconds since 1970; `None` if there are no more.
     #[must_use]
     pub fn next(&self, after: i64) -> Option<i64> {
         let first = after.max(0) / SECONDS_OF_DAY;
@@ -125,7 +124,7 @@ fn parse(expression: &str, text: &str) -> Option<Calendar> {
     })
 }
 
-/// Three parts, of which `complete` adds the one that people leave out.
+/// Splits `text` into three parts; `complete` adds the one that may be omitted.
 fn parts<'a>(
     text: &'a str,
     separator: char,
@@ -139,7 +138,7 @@ fn parts<'a>(
     }
 }
 
-/// A weekday, whole or by its first three letters.
+/// A weekday, by its full name or its first three letters.
 fn weekday_number(text: &str) -> Option<u16> {
     let text = text.to_ascii_lowercase();
     let names = |name: &&str| **name == text || name[..3] == text;

@@ -10,7 +10,7 @@ pub(super) struct Date {
     pub(super) day: u16,
 }
 
-/// Days of a year that begins in March, up to each month: the leap day is the last one.
+/// Days before each month in a year that begins in March, so that the leap day is the last day.
 const BEFORE_MONTH: [i64; 12] = [0, 31, 61, 92, 122, 153, 184, 214, 245, 275, 306, 337];
 /// Days from 1 March 0 to 1 January 1970.
 const EPOCH: i64 = 719_468;
@@ -23,7 +23,7 @@ impl Date {
             (days + EPOCH).div_euclid(DAYS_OF_400_YEARS),
             (days + EPOCH).rem_euclid(DAYS_OF_400_YEARS),
         );
-        // Leap days do not count into years: every fourth, but not the hundredth, but the last.
+        // Leap days are not counted: one every fourth year, except every hundredth, except the last.
         let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
         let day = day - (365 * year + year / 4 - year / 100);
         let place = BEFORE_MONTH.partition_point(|before| *before <= day) - 1;
@@ -36,7 +36,7 @@ impl Date {
     }
 }
 
-/// The day of the week, Monday first, from 0.
+/// The day of the week; Monday is 0.
 pub(super) fn weekday(days: i64) -> u16 {
     // 1 January 1970 was a Thursday.
     u16::try_from((days + 3).rem_euclid(7)).unwrap_or(0)

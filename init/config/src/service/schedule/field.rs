@@ -1,4 +1,4 @@
-//! One number of a calendar expression: `*`, `3`, `1,15`, `1..5`, `0/15`.
+//! One field of a calendar expression: `*`, `3`, `1,15`, `1..5`, `0/15`.
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 pub(super) struct Field(BTreeSet<u16>);
 
 impl Field {
-    /// Reads one field, whose numbers are in `range`; `number` reads one of them.
+    /// Parses one field whose numbers are in `range`; `number` parses one of them.
     pub(super) fn parse(
         text: &str,
         range: &RangeInclusive<u16>,
@@ -42,7 +42,7 @@ fn parse_item(
     let (first, last) = match span.split_once("..") {
         _ if span == "*" => (*range.start(), *range.end()),
         Some((first, last)) => (number(first)?, number(last)?),
-        // `0/15` goes on to the end, `0` does not.
+        // `0/15` extends to the end of the range, `0` does not.
         None if step.is_some() => (number(span)?, *range.end()),
         None => (number(span)?, number(span)?),
     };

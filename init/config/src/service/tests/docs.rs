@@ -1,4 +1,4 @@
-//! `docs/services.md` says what is true.
+//! Checks that `docs/services.md` is correct.
 
 use super::*;
 use crate::Layer;
@@ -29,7 +29,7 @@ fn its_examples_are_services_and_user_data() {
     }
 }
 
-/// The keys that the schema knows beside a key that it does not.
+/// The keys that the schema accepts after `before`, from the error about an unknown key.
 fn keys(before: &str) -> Vec<String> {
     let text = format!("{before}\nqqqqqqqqqqqqqqqqqqqq = 1\n");
     let error = parse::<Service>("s", text.as_bytes()).unwrap_err();

@@ -1,8 +1,8 @@
-//! How long services wait, and how often they are tried.
+//! How long services wait before a restart, and how often they are restarted.
 
 use super::*;
 
-/// The waits before restarts of a service whose runs take so many seconds.
+/// The waits before restarts of a service whose runs take this many seconds.
 fn waits(text: &str, runs: &[u64]) -> Vec<Option<u64>> {
     let lifecycle = lifecycle(text);
     let (mut life, mut now) = (Life::NEW, NOW);

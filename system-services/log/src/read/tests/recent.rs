@@ -1,8 +1,8 @@
-//! What waits in memory, and the end of the log.
+//! Lines that wait in memory, and the end of the log.
 
 use super::*;
 
-/// What waits in memory, the first of it after so many that were dropped.
+/// Lets `lines` wait in memory, after `dropped` ones that were dropped.
 fn wait_in_memory(folder: &Folder, generation: u64, dropped: u64, lines: &[Vec<u8>]) {
     let path = crate::Waiting::path(&folder.0.join("state"), generation);
     let text = [dropped.to_le_bytes().to_vec(), lines.concat()].concat();
@@ -37,7 +37,7 @@ fn what_waits_in_memory_is_read_once() {
         &[&lines[1..4], &[lines[4][..50].to_vec()]].concat(),
     );
     assert_eq!(texts(&mut reader), ["3"]);
-    // It was full: the next generation has the younger half.
+    // The file was full: the next generation has the younger half.
     wait_in_memory(&folder, 2, 2, &lines[3..5]);
     fs::remove_file(crate::Waiting::path(&state, 1)).unwrap();
     assert_eq!(
@@ -101,7 +101,7 @@ fn what_waits_in_memory_is_read_where_the_files_cannot_be() {
     let folder = Folder::new("unreadable");
     let state = folder.0.join("state");
     fs::create_dir(&state).unwrap();
-    // It can be opened, and not be read.
+    // It can be opened, but not read.
     fs::create_dir(Files::of(&folder.0).rotated_path(1)).unwrap();
     wait_in_memory(&folder, 1, 0, &[line(1, A, "a", "waits")]);
     for boot in [None, Some(Boot::Back(0))] {

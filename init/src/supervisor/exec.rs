@@ -1,16 +1,16 @@
-//! Programs that PID 1 runs in the containers of services: to ask them how they are, and for people.
+//! Programs that PID 1 runs in the containers of services: as probes, and for people.
 
-use super::reap::Outcome;
-use super::run::Supervisor;
+use super::Supervisor;
+use super::children::reap::Outcome;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tare_container::{Exec, LaunchError, Starting};
 use tokio::sync::oneshot;
 
-/// How a program has ended, or why it was none.
+/// How a program ended, or why it could not be run.
 pub(crate) type Ended = Result<Outcome, String>;
 
-/// Such a program while it runs.
+/// A program while it runs.
 #[derive(Debug)]
 struct Running {
     service: String,
@@ -23,7 +23,7 @@ struct Running {
 pub(super) struct Execs(BTreeMap<i32, Running>);
 
 impl Execs {
-    /// Takes the end of process `pid`; false if it is none of these.
+    /// Handles the end of process `pid`; returns false if it is not one of these.
     pub(super) fn ended(&mut self, pid: i32, outcome: Outcome) -> bool {
         let Some(running) = self.0.remove(&pid) else {
             return false;
@@ -39,7 +39,7 @@ impl Execs {
         true
     }
 
-    /// Ends those that nobody waits for any more.
+    /// Kills the programs whose caller has stopped waiting.
     pub(super) fn end_late(&self) {
         for running in self.0.values().filter(|running| running.done.is_closed()) {
             running.starting.kill();
@@ -47,7 +47,8 @@ impl Execs {
     }
 }
 
-/// Most likely the service has as many processes as it may, which tells how it is; all else tells how PID 1 is.
+/// Most likely the service has reached its process limit, which says something about the service. All other errors
+/// say something about PID 1.
 fn is_full(error: &LaunchError) -> bool {
     let full = nix::errno::Errno::EAGAIN;
     matches!(error, LaunchError::Clone { source, .. } if *source == full)
@@ -75,8 +76,8 @@ impl Supervisor {
         }
     }
 
-    /// Runs a program in the container of a service; none if that does not run. `done` is told how it
-    /// ends; it is ended when nobody waits for that any more.
+    /// Runs a program in the container of a service; `None` if the service does not run. `done` is told how the
+    /// program ends. It is killed once its caller has stopped waiting.
     pub(crate) fn exec(
         &mut self,
         name: &str,
@@ -104,7 +105,7 @@ impl Supervisor {
         Some(Ok(()))
     }
 
-    /// Ends the programs that nobody waits for any more.
+    /// Kills the programs whose caller has stopped waiting.
     pub(crate) fn probe_late(&self) {
         self.execs.end_late();
     }

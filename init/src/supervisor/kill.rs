@@ -1,10 +1,10 @@
-//! Ending what runs of a service.
+//! Stopping and killing the processes of a service.
 
-use super::event::Event;
-use super::run::Supervisor;
+use super::Supervisor;
 use super::state;
 use super::unit::Unit;
 use crate::control::usage;
+use crate::event::UnitEvent;
 use crate::task::Task;
 use nix::libc;
 use nix::sys::signal::Signal;
@@ -18,10 +18,10 @@ use std::time::{Duration, Instant};
 use tare_config::service::StopSignal;
 use tokio::time::sleep;
 
-/// The first wait between two looks at a cgroup whose processes were killed, and the longest.
+/// The first and the longest wait between two looks at a cgroup whose processes were killed.
 const LEAST: Duration = Duration::from_millis(2);
 const MOST: Duration = Duration::from_millis(200);
-/// After this long, what was killed and is still there is left alone: it hangs in the kernel.
+/// After this long, a killed process that still exists is left alone: it hangs in the kernel.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Unit {
@@ -39,7 +39,7 @@ impl Unit {
         }
     }
 
-    /// Kills all of it at once; where that cannot be asked for, its main process, which takes no descriptor.
+    /// Kills all of it at once or, if that fails, its main process, which needs no descriptor.
     pub(super) fn kill(&self) {
         if let Err(error) = kill(&self.cgroup()) {
             log::warn!("{}: kill: {error}", self.name);
@@ -49,7 +49,7 @@ impl Unit {
 }
 
 impl Supervisor {
-    /// Tells when nothing is left of a service.
+    /// Reports when no process of a service is left.
     pub(super) fn await_empty(&mut self, name: &str) {
         let Some(unit) = self.units.get_mut(name) else {
             return;
@@ -60,7 +60,7 @@ impl Supervisor {
             self.happen(name, state::Event::Emptied);
             return;
         }
-        let emptied = Event::Happened {
+        let emptied = UnitEvent::Happened {
             service: name.to_owned(),
             run: unit.run,
             what: state::Event::Emptied,
@@ -68,7 +68,7 @@ impl Supervisor {
         let (events, used) = (self.events.clone(), Rc::clone(&unit.used));
         unit.phase = Some(Task::spawn(async move {
             until_empty(group, &used).await;
-            let _ = events.send(emptied);
+            let _ = events.send(emptied.into());
         }));
     }
 }
@@ -85,13 +85,13 @@ async fn until_empty(group: PathBuf, used: &Cell<u64>) {
         }
         sleep(wait).await;
         wait = (wait * 2).min(MOST);
-        // The first time may have failed, and that was told.
+        // The first kill may have failed, which was logged.
         let _ = kill(&group);
     }
     remove(&group, used);
 }
 
-/// Kills all of a cgroup at once (`cgroup.kill`, Linux 5.14), if it is there.
+/// Kills all of a cgroup at once (`cgroup.kill`, Linux 5.14), if it exists.
 fn kill(group: &Path) -> io::Result<()> {
     match fs::write(group.join("cgroup.kill"), "1") {
         Err(error) if is_gone(&error) => Ok(()),
@@ -102,18 +102,18 @@ fn kill(group: &Path) -> io::Result<()> {
 fn is_populated(group: &Path) -> bool {
     match fs::read_to_string(group.join("cgroup.events")) {
         Ok(events) => events.lines().any(|line| line == "populated 1"),
-        // Removing takes no descriptor, and is refused where there is a process.
+        // Removing needs no descriptor, and fails if there is a process.
         Err(error) => !is_gone(&error) && fs::remove_dir(group).is_err(),
     }
 }
 
-/// The cgroup is not there, or was removed while it was looked at.
+/// Whether the cgroup does not exist, or was removed while it was being read.
 fn is_gone(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ENODEV)
 }
 
-/// The next run gets a cgroup of its own: its counters begin at zero, and some kernels kill what is
-/// cloned into one that was killed before (`kill_seq`, 6.14). What was used in it is added to `used`.
+/// Removes a cgroup and adds its CPU time to `used`. The next run gets a new one: its counters begin at zero, and
+/// some kernels kill what is cloned into a cgroup that was killed before (`kill_seq`, 6.14).
 fn remove(group: &Path, used: &Cell<u64>) {
     let cpu = usage::cpu(group).unwrap_or(0);
     match fs::remove_dir(group) {

@@ -1,39 +1,57 @@
-//! What makes a service run that does not run at once: its schedule, its sockets.
+//! What starts a service that does not start at once: its schedule, its sockets, arguments.
 
-use super::event::Event;
-use super::run::Supervisor;
+use super::Supervisor;
 use super::sockets;
 use crate::effect::readable::until_readable;
 use crate::effect::timer;
+use crate::event::{Event, UnitEvent};
 use crate::task::Task;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tare_config::service::{Calendar, Kind, Schedule, Start};
 
+/// What a waiting service needs before its conditions count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Trigger {
+    /// Its time, for a periodic service between two runs.
+    Schedule,
+    /// Use of its socket, or a service that waits for it, for one that starts on demand.
+    Demand,
+    /// Arguments, for one that has nothing to do without any.
+    Arguments,
+}
+
 impl Supervisor {
-    /// Waits for the schedule of a service, or for somebody who needs it.
-    pub(super) fn arm_start_reason(&mut self, name: &str) {
+    /// Waits for the schedule of a service, or for demand.
+    pub(super) fn arm_triggers(&mut self, name: &str) {
         let Some(unit) = self.units.get_mut(name) else {
             return;
         };
         let lifecycle = &unit.service.lifecycle;
-        unit.due = lifecycle.kind != Kind::Periodic;
-        unit.needed = lifecycle.start == Start::Auto;
+        let periodic = lifecycle.kind == Kind::Periodic;
+        let on_demand = lifecycle.start == Start::OnDemand;
+        for (trigger, is_armed) in [(Trigger::Schedule, periodic), (Trigger::Demand, on_demand)] {
+            if is_armed {
+                unit.triggers.insert(trigger);
+            } else {
+                unit.triggers.remove(&trigger);
+            }
+        }
         match &lifecycle.schedule {
-            Some(Schedule::At(calendar)) if !unit.due => {
+            Some(Schedule::At(calendar)) if periodic => {
                 let due = at(calendar.clone(), name.to_owned(), self.events.clone());
                 unit.phase = Some(Task::spawn(due));
             }
-            Some(Schedule::Every(span)) if !unit.due => {
+            Some(Schedule::Every(span)) if periodic => {
                 let service = name.to_owned();
-                // The first run is due at once, each other from the one before.
+                // The first run is due at once; each later one counts from the start of the one before.
                 let gone = (unit.run > 0).then(|| unit.started.elapsed());
                 let wait = gone.map_or(Duration::ZERO, |gone| span.0.saturating_sub(gone));
-                unit.phase = Some(Task::after(wait, Event::Due { service }, &self.events));
+                unit.phase = Some(Task::after(wait, UnitEvent::Due { service }, &self.events));
             }
-            _ if !unit.needed => unit.rest(&self.events),
+            _ if on_demand => unit.rest(&self.events),
             _ => {}
         }
-        if !unit.needed {
+        if on_demand {
             self.watch_sockets(name);
         }
     }
@@ -43,9 +61,9 @@ impl Supervisor {
             return;
         };
         if let Err(error) = unit.open_sockets() {
-            // Its start tries again, and again.
+            // Its start tries again, with every restart.
             log::error!("{name}: sockets: {error}");
-            unit.needed = true;
+            unit.triggers.remove(&Trigger::Demand);
             return;
         }
         for socket in &unit.sockets {
@@ -53,35 +71,34 @@ impl Supervisor {
                 Ok(task) => unit.watch.push(task),
                 Err(error) => {
                     log::error!("{name}: watch a socket: {error}");
-                    // Better it runs for nobody than that somebody waits for ever.
-                    unit.needed = true;
+                    // Better to run it needlessly than to let a caller wait for ever.
+                    unit.triggers.remove(&Trigger::Demand);
                 }
             }
         }
     }
 
-    /// A periodic service is to run.
+    /// A periodic service is due.
     pub(crate) fn due(&mut self, name: &str) {
         if let Some(unit) = self.units.get_mut(name) {
-            unit.due = true;
+            unit.triggers.remove(&Trigger::Schedule);
         }
         self.start_eligible();
     }
 
-    /// Somebody needs a service.
+    /// A service is needed.
     pub(crate) fn needed(&mut self, name: &str) {
         if let Some(unit) = self.units.get_mut(name) {
-            if !unit.needed {
+            if unit.triggers.remove(&Trigger::Demand) {
                 log::info!("{name}: activated");
-                unit.needed = true;
             }
         }
         self.start_eligible();
     }
 }
 
-/// Waits for the next time of `calendar`. When the clock is set, the kernel wakes us
-/// (`TFD_TIMER_CANCEL_ON_SET`), and the next time is another one.
+/// Waits for the next time of `calendar`. When the clock is set, the kernel wakes us (`TFD_TIMER_CANCEL_ON_SET`), and
+/// the next time is computed again.
 async fn at(
     calendar: Calendar,
     service: String,
@@ -96,9 +113,9 @@ async fn at(
                 tokio::time::sleep(Duration::from_secs(60)).await;
             }
         }
-        // The time itself, or a clock that was set to less than it takes to start a service after it.
+        // Either the time has come, or the clock was stepped to just after it.
         if next.is_some_and(|next| (next..next + LATE).contains(&now())) {
-            let _ = events.send(Event::Due { service });
+            let _ = events.send(UnitEvent::Due { service }.into());
             return;
         }
     }
@@ -106,7 +123,7 @@ async fn at(
 
 /// A timer that is this late, in seconds, was not late: the clock was set.
 const LATE: i64 = 60;
-/// Seconds since 1970 that no clock of the kernel's shows (`KTIME_SEC_MAX`): only setting the clock ends such a wait.
+/// Seconds since 1970 that no kernel clock shows (`KTIME_SEC_MAX`): only setting the clock ends that wait.
 const NEVER: i64 = i64::MAX / 1_000_000_000;
 
 fn now() -> i64 {

@@ -1,19 +1,19 @@
-//! What services say of themselves, heard.
+//! Applies the messages of services.
 
-use super::main_process;
-use super::notice::{self, Notice};
-use super::reap::Outcome;
-use super::run::Supervisor;
-use super::state::{self, Action, State};
-use super::unit::Unit;
+use crate::supervisor::Supervisor;
+use crate::supervisor::children::main_process;
+use crate::supervisor::children::reap::Outcome;
+use crate::supervisor::notify::parse::{self, Notice};
+use crate::supervisor::state::{self, Action, State};
+use crate::supervisor::unit::Unit;
 use nix::time::ClockId;
 use std::time::{Duration, Instant};
 use tare_config::service::Namespace;
 
 impl Supervisor {
-    /// What run `run` of a service said; the words of an earlier one are forgotten.
+    /// Handles a message of run `run` of a service; messages of an earlier run are dropped.
     pub(crate) fn notified(&mut self, name: &str, run: u64, message: &str) {
-        for notice in notice::parse(message) {
+        for notice in parse::parse(message) {
             let unit = self.units.get(name);
             if unit.is_some_and(|unit| unit.run == run && unit.life.has_main()) {
                 self.heard(name, notice);
@@ -39,8 +39,8 @@ impl Supervisor {
         }
     }
 
-    /// `WATCHDOG=1`, or a new interval, which counts as one (`sd_notify(3)`). Nothing else does: a service whose worker hangs
-    /// may go on reporting its status.
+    /// `WATCHDOG=1`, or a new interval, which counts as a ping (`sd_notify(3)`). Nothing else does: a service whose
+    /// worker hangs may go on reporting its status.
     fn watchdog_pinged(&mut self, name: &str, interval: Option<Duration>) {
         let Some(unit) = self.units.get_mut(name) else {
             return;
@@ -49,13 +49,13 @@ impl Supervisor {
             unit.watchdog.interval = interval;
             unit.watchdog.timer = None;
         }
-        // The watchdog of a service counts from when it is ready (`WatchdogSec=`, systemd.service(5)).
+        // The watchdog of a service starts when it is ready (`WatchdogSec=`, systemd.service(5)).
         if matches!(unit.life.state, State::Ready | State::Degraded) {
-            unit.feed_watchdog(&self.events);
+            unit.watchdog_pinged(&self.events);
         }
     }
 
-    /// A reload that began before this run is none of it.
+    /// Ignores a reload that began before this run.
     fn reloading(&mut self, name: &str, begun: Option<Duration>) {
         let Some(unit) = self.units.get(name) else {
             return;
@@ -69,7 +69,7 @@ impl Supervisor {
         }
     }
 
-    /// Moves the end of what its state waits for, never to an earlier time.
+    /// Moves the deadline of its state, never to an earlier time.
     fn extend(&mut self, name: &str, wait: Duration) {
         let Some(unit) = self.units.get_mut(name) else {
             return;
@@ -81,13 +81,13 @@ impl Supervisor {
         let deadline = Instant::now() + wait;
         match unit.phase {
             Some(_) if deadline > unit.deadline => unit.arm(wait, what, &self.events),
-            // Its time begins when its launch is reported.
+            // The timeout starts when the launch is reported.
             None if unit.launching => unit.deadline = unit.deadline.max(deadline),
             _ => {}
         }
     }
 
-    /// Takes another process as the main one, if it is the service's own.
+    /// Makes another process the main one, if it is the service's own.
     fn new_main(&mut self, name: &str, pid: i32) {
         let Some(unit) = self.units.get_mut(name) else {
             return;
@@ -105,7 +105,7 @@ impl Supervisor {
                 let Some(unit) = self.units.get_mut(name) else {
                     return;
                 };
-                // Whoever is in the host's pid namespace may become our child.
+                // A process in the host's pid namespace may become our child.
                 if unit.service.sandbox.joins(Namespace::Pid) {
                     let (name, run) = (name.to_owned(), unit.run);
                     self.children
@@ -117,7 +117,7 @@ impl Supervisor {
         }
     }
 
-    /// Probes begin anew with another main process: they look into its namespaces.
+    /// Restarts the probes for a new main process: they look into its namespaces.
     fn watch_again(&mut self, name: &str) {
         let Some(unit) = self.units.get_mut(name) else {
             return;
@@ -132,12 +132,13 @@ impl Supervisor {
 
     /// The process that a service named as its main one has ended.
     pub(crate) fn main_ended(&mut self, name: &str, run: u64, pid: i32) {
-        // It may be our child, and then we know more.
+        // If it is our child, reaping it tells how it ended.
         self.reap();
         self.children.remove(&pid);
         let unit = self.units.get(name).filter(|unit| unit.run == run);
         if unit.and_then(Unit::main_pid) == Some(pid) {
-            // Only its parent knows how: one that names such a process ends by its own will.
+            // Only its parent knows how it ended. A service whose main process is not our child is assumed to end
+            // voluntarily.
             self.exited(name, Outcome::Status(0));
         }
     }
@@ -163,9 +164,9 @@ mod tests {
                 let mut supervisor = supervisor(&[hung]);
                 let unit = supervisor.units.get_mut("hung").unwrap();
                 unit.life.state = State::Ready;
-                let before = unit.watchdog.fed;
+                let before = unit.watchdog.pinged;
                 supervisor.notified("hung", 0, message);
-                supervisor.units["hung"].watchdog.fed != before
+                supervisor.units["hung"].watchdog.pinged != before
             };
             let pinged = LocalSet::new().run_until(pinged).await;
             assert_eq!(pinged, pings, "{message}");

@@ -1,11 +1,11 @@
-//! What a service may say on its notify socket (`sd_notify(3)`), from text to types.
+//! Parses the messages of a service's notify socket (`sd_notify(3)`).
 
 use std::time::Duration;
 
 /// The longest `STATUS=` that is kept, in characters.
 const MAX_STATUS: usize = 200;
 
-/// What a service may set.
+/// The keys that a service may set.
 const KEYS: [&str; 8] = [
     "READY",
     "RELOADING",
@@ -17,11 +17,11 @@ const KEYS: [&str; 8] = [
     "EXTEND_TIMEOUT_USEC",
 ];
 
-/// One thing that a service says.
+/// One assignment in a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Notice {
     Ready,
-    /// With the time at which it began, on `CLOCK_MONOTONIC`, if it says that.
+    /// With the time at which it began, on `CLOCK_MONOTONIC`, if given.
     Reloading(Option<Duration>),
     Stopping,
     Status(String),
@@ -33,8 +33,8 @@ pub(super) enum Notice {
     ExtendTimeout(Duration),
 }
 
-/// What `message` says and that we know, in its order but for a longer time, which comes last. Of what it says several times the last counts: each is work
-/// for PID 1, and a message may have hundreds of lines.
+/// The known assignments of `message`, in its order, except that `EXTEND_TIMEOUT_USEC` comes last. Of repeated keys
+/// only the last counts: each is work for PID 1, and a message may have hundreds of lines.
 pub(super) fn parse(message: &str) -> Vec<Notice> {
     let mut pairs: Vec<(&str, &str)> = Vec::new();
     for pair in message.lines().filter_map(|line| line.split_once('=')) {
@@ -47,7 +47,7 @@ pub(super) fn parse(message: &str) -> Vec<Notice> {
     let mut notices: Vec<Notice> = parsed
         .filter_map(|(key, value)| parse_pair(key, value, message))
         .collect();
-    // It is the time of the state into which the rest of the message brings the service.
+    // It applies to the state into which the rest of the message brings the service.
     notices.sort_by_key(|notice| matches!(notice, Notice::ExtendTimeout(_)));
     notices
 }

@@ -1,9 +1,9 @@
 //! The process that a service names as its main one (`MAINPID=`, `sd_notify(3)`).
 
-use super::event::Event;
-use super::unit::{MainProcess, Unit};
 use crate::effect::pidfd;
 use crate::effect::readable::until_readable;
+use crate::event::{Event, UnitEvent};
+use crate::supervisor::unit::{MainProcess, Unit};
 use crate::task::Task;
 use nix::errno::Errno;
 use std::fs;
@@ -14,9 +14,9 @@ use tare_config::service::Namespace;
 use tare_container::Running;
 use tokio::sync::mpsc::UnboundedSender;
 
-/// The process of `unit` that has `pid` in the service's own pid namespace, as the host sees it. Only
-/// processes of the service's cgroup are looked at.
-pub(super) fn find(unit: &Unit, pid: i32) -> Option<i32> {
+/// The host's pid of the process of `unit` that has `pid` in the service's own pid namespace. Only processes in the
+/// service's cgroup are looked at.
+pub(in crate::supervisor) fn find(unit: &Unit, pid: i32) -> Option<i32> {
     let host_pids = unit.service.sandbox.joins(Namespace::Pid);
     let mut processes = processes(unit).into_iter();
     processes.find(|process| {
@@ -28,14 +28,14 @@ pub(super) fn find(unit: &Unit, pid: i32) -> Option<i32> {
     })
 }
 
-/// Those of its cgroup, as the host sees them.
+/// The host's pids of the processes in its cgroup.
 fn processes(unit: &Unit) -> Vec<i32> {
     let list = fs::read_to_string(unit.cgroup().join("cgroup.procs")).unwrap_or_default();
     list.lines().filter_map(|line| line.parse().ok()).collect()
 }
 
-/// What a process of a container calls itself: the second number, for a container is one namespace
-/// below the host's (`NSpid` of proc_pid_status(5)).
+/// The pid of a process in its container: the second number, because a container is one namespace below the host's
+/// (`NSpid` of proc_pid_status(5)).
 fn inner_pid(process: i32) -> Option<i32> {
     let status = fs::read_to_string(Path::new("/proc").join(process.to_string()).join("status"));
     inner_pid_of(&status.ok()?)
@@ -48,19 +48,23 @@ fn inner_pid_of(status: &str) -> Option<i32> {
     pids.split_whitespace().nth(1)?.parse().ok()
 }
 
-/// Takes the process `pid` of `unit`, which may be no child of ours, as its main one.
+/// Makes the process `pid` of `unit`, which may not be our child, its main one.
 ///
-/// In a pid namespace of its own a container still ends with its first process. In the host's, the new
-/// one takes the place of the first, which may end.
-pub(super) fn take(unit: &mut Unit, pid: i32, events: &UnboundedSender<Event>) -> io::Result<()> {
+/// With its own pid namespace, a container still ends with its first process. In the host's, the new process replaces
+/// the first, which may end.
+pub(in crate::supervisor) fn take(
+    unit: &mut Unit,
+    pid: i32,
+    events: &UnboundedSender<Event>,
+) -> io::Result<()> {
     let pidfd = pidfd::open(pid)?;
-    // The process may have ended, and another have its number, before there was a descriptor to hold it by.
+    // The process may have ended, and its pid may have been reused, before the pidfd was opened.
     if !processes(unit).contains(&pid) {
         return Err(io::Error::from_raw_os_error(Errno::ESRCH as i32));
     }
     let watch = Task::spawn(tell_end(
         pidfd.try_clone()?,
-        Event::MainEnded {
+        UnitEvent::MainEnded {
             service: unit.name.clone(),
             run: unit.run,
             pid,
@@ -82,9 +86,9 @@ pub(super) fn take(unit: &mut Unit, pid: i32, events: &UnboundedSender<Event>) -
     Ok(())
 }
 
-async fn tell_end(pidfd: OwnedFd, ended: Event, events: UnboundedSender<Event>) {
+async fn tell_end(pidfd: OwnedFd, ended: UnitEvent, events: UnboundedSender<Event>) {
     until_readable(pidfd).await;
-    let _ = events.send(ended);
+    let _ = events.send(ended.into());
 }
 
 #[cfg(test)]

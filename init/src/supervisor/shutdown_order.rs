@@ -1,14 +1,14 @@
-//! The end of all services, in reverse order.
+//! Stops all services, in reverse order.
 
-use super::run::Supervisor;
+use super::Supervisor;
 use super::state;
 use crate::plan::services::{Services, stops_after};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Who must have ended before whom.
+/// Which services must have ended before others are stopped.
 #[derive(Debug)]
 pub(crate) struct Ending {
-    /// By service: those that it still has to wait for.
+    /// By service: those that it still waits for.
     waits_for: BTreeMap<String, BTreeSet<String>>,
     /// By service: those that wait for it.
     awaited_by: BTreeMap<String, Vec<String>>,
@@ -37,7 +37,7 @@ impl Ending {
         }
     }
 
-    /// `name` has ended; those that waited for it last.
+    /// Records that `name` has ended. Returns the services that waited only for it.
     fn ended(&mut self, name: &str) -> Vec<String> {
         let mut free = Vec::new();
         for other in self.awaited_by.remove(name).unwrap_or_default() {
@@ -49,7 +49,7 @@ impl Ending {
         free
     }
 
-    /// Those that wait for nobody.
+    /// The services that wait for no other.
     fn free(&self) -> Vec<String> {
         let free = self.waits_for.iter().filter(|(_, waits)| waits.is_empty());
         free.map(|(name, _)| name.clone()).collect()
@@ -67,7 +67,7 @@ impl Supervisor {
         let ending = Ending::of(&services);
         let first = ending.free();
         self.ending = Some(ending);
-        // Those that do not run hold up nobody.
+        // Services that do not run delay no others.
         for name in services.keys() {
             self.ended_meanwhile(name);
         }
@@ -85,7 +85,7 @@ impl Supervisor {
         self.happen(name, state::Event::StopRequested { again: false });
     }
 
-    /// Lets those go on to end who waited for `name`, if it has ended.
+    /// Stops the services that waited for `name`, if it has ended.
     pub(super) fn ended_meanwhile(&mut self, name: &str) {
         let ended = |name: &str| {
             let unit = self.units.get(name);
@@ -94,7 +94,7 @@ impl Supervisor {
         if self.ending.is_none() || !ended(name) {
             return;
         }
-        // Nobody will write there any more, and the log may end its last line.
+        // Nothing writes there any more, and the log may end its last line.
         if let Some(unit) = self.units.get_mut(name) {
             unit.output = None;
         }

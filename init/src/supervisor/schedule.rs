@@ -1,23 +1,26 @@
-//! Who may start now, and who needs whom.
+//! When a service may start: its conditions, its turn, and the demand for it.
 
-use super::conditions::is_only_looked_at;
-use super::event::Event;
-use super::run::Supervisor;
+use super::Supervisor;
 use super::state::{self, State};
+use super::trigger::Trigger;
 use super::unit::Unit;
+use crate::effect::clock;
+use crate::event::UnitEvent;
 use crate::task::Task;
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::{Duration, Instant};
-use tare_config::service::{Condition, Start};
+use tare_config::service::Condition;
 
-/// The first wait before PID 1 looks again at what nobody tells of, and the longest.
+/// The first and the longest wait before PID 1 looks again at the conditions that no event reports.
 pub(super) const LOOK_LEAST: Duration = Duration::from_millis(100);
 const LOOK_MOST: Duration = Duration::from_secs(10);
-/// So long PID 1 starts services before it looks at what else there is to do, a watchdog that is hungry for one.
+/// The time budget for starting services before PID 1 goes back to its loop: the hardware watchdog must still be pinged.
 const TURN: Duration = Duration::from_millis(50);
 
 impl Supervisor {
-    /// Starts every service that waited for nothing but what holds now, those first that weigh most.
+    /// Starts every service that waits only for conditions that hold now, the heaviest first.
     pub(crate) fn start_eligible(&mut self) {
         if self.ending.is_some() || self.turn.is_some() {
             return;
@@ -32,7 +35,11 @@ impl Supervisor {
         let begun = Instant::now();
         for name in names {
             if begun.elapsed() >= TURN {
-                self.turn = Some(Task::after(Duration::ZERO, Event::StartMore, &self.events));
+                self.turn = Some(Task::after(
+                    Duration::ZERO,
+                    UnitEvent::StartMore,
+                    &self.events,
+                ));
                 return;
             }
             self.happen(&name, state::Event::ConditionsMet);
@@ -40,13 +47,13 @@ impl Supervisor {
         self.look_later();
     }
 
-    /// Goes on to start services.
+    /// Continues to start services.
     pub(crate) fn start_more(&mut self) {
         self.turn = None;
         self.start_eligible();
     }
 
-    /// Who waits for a service needs it, and what that one waits for.
+    /// Activates the on-demand services that a waiting service needs, directly or not.
     fn spread_need(&mut self) {
         loop {
             let waiting = self
@@ -62,24 +69,24 @@ impl Supervisor {
             };
             if let Some(unit) = self.units.get_mut(&name) {
                 log::info!("{name}: activated");
-                unit.needed = true;
+                unit.triggers.remove(&Trigger::Demand);
             }
         }
     }
 
-    /// Somebody waits for what nobody tells of: looks again, ever more rarely.
+    /// If a service waits for a condition that no event reports, looks again later, at growing intervals.
     fn look_later(&mut self) {
         let mut waiting = self.units.values().filter(|unit| unit.is_to_run());
         let looked_at = |unit: &Unit| unit.service.lifecycle.after.iter().any(is_only_looked_at);
         if !waiting.any(looked_at) {
             (self.look, self.look_wait) = (None, LOOK_LEAST);
         } else if self.look.is_none() {
-            self.look = Some(Task::after(self.look_wait, Event::Look, &self.events));
+            self.look = Some(Task::after(self.look_wait, UnitEvent::Look, &self.events));
             self.look_wait = (self.look_wait * 2).min(LOOK_MOST);
         }
     }
 
-    /// Looks at what nobody tells of.
+    /// Looks at the conditions that no event reports.
     pub(crate) fn look(&mut self) {
         self.look = None;
         self.start_eligible();
@@ -87,16 +94,47 @@ impl Supervisor {
 }
 
 impl Unit {
-    /// Whether it waits for nothing but its conditions.
+    /// Whether it waits only for its conditions.
     fn is_to_run(&self) -> bool {
-        self.life.state == State::Waiting && self.wanted && self.due && self.needed
+        self.life.state == State::Waiting && self.triggers.is_empty()
     }
 
-    /// Whether it waits for somebody who needs it.
+    /// Whether it waits for demand.
     pub(super) fn is_idle(&self) -> bool {
-        let on_demand = self.service.lifecycle.start == Start::OnDemand;
-        self.life.state == State::Waiting && on_demand && !self.needed
+        self.life.state == State::Waiting && self.triggers.contains(&Trigger::Demand)
     }
+}
+
+/// The conditions that hold now.
+#[derive(Debug, Default)]
+pub(super) struct Conditions(BTreeSet<Condition>);
+
+impl Conditions {
+    pub(super) fn set(&mut self, condition: Condition) {
+        self.0.insert(condition);
+    }
+
+    pub(super) fn clear(&mut self, condition: &Condition) {
+        self.0.remove(condition);
+    }
+
+    /// Some conditions are set by events, the others are polled.
+    pub(super) fn holds(&self, condition: &Condition) -> bool {
+        match condition {
+            Condition::TimeSynced => clock::is_synced(),
+            Condition::Path(path) => Path::new(path).exists(),
+            told => self.0.contains(told),
+        }
+    }
+
+    pub(super) fn all_hold(&self, wanted: &[Condition]) -> bool {
+        wanted.iter().all(|condition| self.holds(condition))
+    }
+}
+
+/// Whether no event reports that `condition` holds.
+pub(super) fn is_only_looked_at(condition: &Condition) -> bool {
+    matches!(condition, Condition::TimeSynced | Condition::Path(_))
 }
 
 #[cfg(test)]
@@ -106,7 +144,7 @@ mod tests {
     use crate::supervisor::testing::supervisor;
     use tokio::task::LocalSet;
 
-    /// Names and states, by a space; what was tried to start is backing off.
+    /// Names and states; a service whose start was tried is backing off.
     async fn states(services: &[(&str, &str)]) -> String {
         LocalSet::new()
             .run_until(async {
@@ -149,7 +187,7 @@ mod tests {
         }
     }
 
-    /// The state of the first service, which has just ended well, and what it was when its backoff was over.
+    /// The state of the first service just after it has ended well, and after its backoff.
     async fn after_a_good_run(services: &[(&str, &str)]) -> [&'static str; 2] {
         let backoff = Duration::from_millis(20);
         LocalSet::new()
@@ -159,7 +197,7 @@ mod tests {
                 let unit = supervisor.units.get_mut(name).unwrap();
                 let next = state::Next::Wait { success: true };
                 (unit.life.state, unit.life.backoff) = (State::Clearing { next }, backoff);
-                (unit.due, unit.needed) = (true, true);
+                unit.triggers.clear();
                 supervisor.happen(name, state::Event::Emptied);
                 let word = |supervisor: &Supervisor| supervisor.units[name].life.state.word();
                 let first = word(&supervisor);

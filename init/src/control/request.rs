@@ -1,4 +1,4 @@
-//! What a connection asks PID 1's loop, and what that tells it.
+//! Requests of a connection to PID 1's loop, and the loop's responses.
 
 use crate::supervisor::{Ended, ServiceStatus};
 use std::os::fd::OwnedFd;
@@ -7,46 +7,46 @@ use tare_control::{Address, Event, Failure, GetBootTimeline, Health, Method};
 use tokio::sync::oneshot::Sender;
 use tokio::sync::{broadcast, oneshot};
 
-/// A call that somebody who may has made.
+/// A call that its peer is allowed to make.
 #[derive(Debug)]
-pub(crate) struct Question {
+pub(crate) struct Request {
     pub(crate) method: Method,
-    /// What came with it.
+    /// Those that came with the call.
     pub(crate) descriptors: Vec<OwnedFd>,
-    /// Where the answer goes; who asked may be gone.
-    pub(crate) answer: Sender<Result<Told, Failure>>,
+    /// Where the answer goes; the caller may be gone.
+    pub(crate) answer: Sender<Result<Response, Failure>>,
 }
 
-/// What PID 1 knows about it. The rest the kernel knows.
+/// PID 1's part of the answer. The kernel knows the rest.
 #[derive(Debug)]
-pub(crate) enum Told {
+pub(crate) enum Response {
     /// It is done.
     Nothing,
-    Status(Known),
+    Status(Snapshot),
     Services(Vec<ServiceStatus>),
     Service(Box<ServiceStatus>, serde_json::Value),
     Processes(Vec<Process>),
     Timeline(GetBootTimeline),
-    /// A program runs; how it ends.
+    /// A program runs; the receiver gets how it ends.
     Program(oneshot::Receiver<Ended>),
-    /// Those that have been, the oldest first, and those to come.
+    /// Past events, the oldest first, and those to come.
     Events(Vec<Event>, broadcast::Receiver<Event>),
 }
 
 /// What PID 1 knows about the machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Known {
+pub(crate) struct Snapshot {
     pub(crate) machine_id: String,
     pub(crate) health: Health,
     pub(crate) problems: Vec<String>,
     /// In microseconds since the kernel started.
     pub(crate) ready_at: Option<u64>,
     pub(crate) addresses: Vec<Address>,
-    /// Whether the state is memory; none before it is mounted.
+    /// Whether the state is in memory; `None` before it is mounted.
     pub(crate) volatile: Option<bool>,
 }
 
-/// Where the kernel can be asked about a service.
+/// What is needed to ask the kernel about a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Process {
     pub(crate) service: String,

@@ -1,4 +1,4 @@
-//! The one place that reaps: services and whatever orphans the kernel hands to PID 1.
+//! The one place that reaps: services, and the orphans that the kernel hands to PID 1.
 
 use nix::errno::Errno;
 use nix::libc;
@@ -11,7 +11,7 @@ use std::fmt;
 pub(crate) enum Outcome {
     /// With this status.
     Status(i32),
-    /// By the signal of this number.
+    /// By the signal with this number.
     Signal(i32),
 }
 
@@ -38,7 +38,7 @@ impl fmt::Display for Outcome {
 
 /// Reaps every process that has ended.
 ///
-/// Signals merge: one SIGCHLD may stand for many children, so all are asked for.
+/// Signals merge: one SIGCHLD may stand for many children, so this goes on until none is left.
 pub(crate) fn reap() -> Vec<(Pid, Outcome)> {
     let mut reaped = Vec::new();
     loop {
@@ -54,8 +54,8 @@ pub(crate) fn reap() -> Vec<(Pid, Outcome)> {
     }
 }
 
-/// The next process that has ended, if there is one. By hand: `nix` has no word for an end by a real-time signal,
-/// and what it cannot name is reaped all the same.
+/// The next process that has ended, if there is one. Calls `waitpid` itself: `nix` cannot represent an end by a
+/// real-time signal, and reaps the process all the same.
 fn next() -> Result<Option<(Pid, Outcome)>, Errno> {
     let mut status = 0;
     // SAFETY: the kernel writes one int to `status`, which outlives the call.
