@@ -3,7 +3,7 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
-use tare_log::{Boot, Regex};
+use tare_log_format::{Boot, Regex};
 
 /// Shows what runs on this Tare machine and changes it.
 #[derive(Debug, Parser)]
@@ -188,7 +188,7 @@ pub enum BootCommand {
 }
 
 fn moment(text: &str) -> Result<SystemTime, String> {
-    tare_log::since(text, SystemTime::now())
+    tare_log_format::since(text, SystemTime::now())
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

@@ -7,7 +7,7 @@ use crate::style::{Look, Style};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use tare_control::{CallError, Failure, Method, ShowService};
-use tare_log::{Filter, Reader, Record};
+use tare_log_format::{Filter, Reader, Record};
 
 /// Where services that have this command see the log, and the lines that wait for it.
 const FOLDER: &str = "/var/log/tare";

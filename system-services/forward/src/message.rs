@@ -1,7 +1,7 @@
 //! A record as a syslog message (RFC 5424, section 6).
 
 use std::io::Write;
-use tare_log::Record;
+use tare_log_format::Record;
 
 /// Facilities (section 6.2.1): the kernel, and system daemons.
 const KERNEL: u8 = 0;

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
-use tare_log::Position;
+use tare_log_format::Position;
 
 /// Data that the other end's kernel has acknowledged may still be lost with the program there. Only data acknowledged
 /// at least this long ago, over a connection that is still up, counts as received; the rest is resent over the next

@@ -7,7 +7,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use tare_log::Reader;
+use tare_log_format::Reader;
 
 /// Bytes to collect for one write.
 const AT_ONCE: usize = 64 << 10;
@@ -100,7 +100,7 @@ impl Pump {
                 eprintln!(
                     "<4>log rotated past the last forwarded position; some lines were not forwarded"
                 );
-                Reader::open(&self.log, &tare_log::Filter::default())
+                Reader::open(&self.log, &tare_log_format::Filter::default())
             }
         }
     }

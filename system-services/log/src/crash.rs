@@ -14,7 +14,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
-use tare_log::{Priority, push};
+use tare_log_format::{Priority, push};
 
 /// Next to the log's files.
 const FOLDER: &str = "crash";

@@ -1,13 +1,13 @@
 //! Cuts bytes into lines.
 
 use memchr::memchr;
-use tare_log::Priority;
+use tare_log_format::Priority;
 
 /// The longest line in bytes; longer lines are split.
 pub(crate) const LONGEST: usize = 16 << 10;
 
 /// Calls `line` with each complete line in `bytes` and, if `last`, with an incomplete one. Returns the number of
-/// bytes consumed; the rest is shorter than [`LONGEST`].
+/// bytes consumed; the rest is at most [`LONGEST`] bytes.
 pub(crate) fn cut(bytes: &[u8], last: bool, mut line: impl FnMut(&[u8])) -> usize {
     let mut used = 0;
     loop {

@@ -4,7 +4,7 @@ use crate::ledger::Mark;
 use crate::limit::{Bucket, Buckets};
 use crate::store::Store;
 use std::time::Duration;
-use tare_log::{Moment, Priority, Stamp, push};
+use tare_log_format::{Moment, Priority, Stamp, push};
 
 /// The least time between two records of dropped lines.
 const NOTES: Duration = Duration::from_secs(1);

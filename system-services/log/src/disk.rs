@@ -7,7 +7,7 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
-use tare_log::{Files, Record};
+use tare_log_format::{Files, Record};
 
 /// No correct clock shows less (2025, since 1970): a file written under another one has no age, only a size.
 const SANE: Duration = Duration::from_secs(1_735_689_600);

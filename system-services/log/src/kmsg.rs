@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
-use tare_log::{Priority, push};
+use tare_log_format::{Priority, push};
 
 const DEVICE: &str = "/dev/kmsg";
 /// Its ledger, whose mark is the number of the next record.

@@ -6,7 +6,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use tare_log::Waiting;
+use tare_log_format::Waiting;
 
 /// The most bytes to keep; beyond that, the older half is dropped.
 const KEPT: u64 = 512 << 10;

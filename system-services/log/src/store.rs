@@ -9,7 +9,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tare_log::{Moment, Priority, Stamp, push};
+use tare_log_format::{Moment, Priority, Stamp, push};
 
 /// The ledger of what waited in memory; its mark is the last generation written to the disk.
 const WAITED: &str = "waited";

@@ -15,7 +15,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
-use tare_log::{Moment, Priority, push};
+use tare_log_format::{Moment, Priority, push};
 
 /// Its ledger.
 const LEDGER: &str = "syslog";

@@ -49,7 +49,7 @@ fn with_how_much_it_begins() {
 
 #[test]
 fn what_is_typed_is_understood() {
-    use tare_log::Boot;
+    use tare_log_format::Boot;
     for (words, want) in [
         ("--boot 0", Boot::Back(0)),
         ("--boot -1 -f", Boot::Back(1)),

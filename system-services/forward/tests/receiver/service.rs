@@ -7,7 +7,7 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use tare_log::{Files, Moment, Priority, Stamp, push};
+use tare_log_format::{Files, Moment, Priority, Stamp, push};
 use tare_tests::Scratch;
 
 /// A log and the service that sends it.

@@ -1,7 +1,7 @@
 //! One record as `/dev/kmsg` gives it.
 
 use std::time::Duration;
-use tare_log::unescape;
+use tare_log_format::unescape;
 
 /// The kernel itself.
 pub(super) const KERNEL: &str = "kernel";

@@ -2,7 +2,7 @@ use super::*;
 use crate::testing::{Folder, pipe};
 use std::fs::File;
 use std::io::Write;
-use tare_log::{Filter, Moment, Reader};
+use tare_log_format::{Filter, Moment, Reader};
 
 struct Bench {
     folder: Folder,

@@ -3,7 +3,7 @@ use crate::testing::{Folder, pipe};
 use std::fs;
 use std::io::Write;
 use std::os::unix::net::{UnixDatagram, UnixStream};
-use tare_log::{Filter, Reader};
+use tare_log_format::{Filter, Reader};
 
 /// What this process waits for, it causes itself; the rest is slack for a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);

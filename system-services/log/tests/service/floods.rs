@@ -1,6 +1,6 @@
 //! A service that exceeds its rate loses the excess, and others are not affected.
 
-use crate::machine::{Dice, Machine};
+use crate::machine::{Machine, random};
 use std::fs::File;
 use std::io::Write;
 use std::sync::Arc;
@@ -80,10 +80,10 @@ fn the_count_survives_kills() {
             flood.write_all(format!("{number}\n").as_bytes()).unwrap();
         }
     });
-    let mut dice = Dice::new();
+    let mut random = random();
     while !flooding.is_finished() {
         machine.start();
-        sleep(Duration::from_micros(dice.below(30_000)));
+        sleep(Duration::from_micros(random.u64(..30_000)));
         machine.kill();
     }
     machine.start();

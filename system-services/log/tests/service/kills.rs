@@ -1,6 +1,7 @@
 //! No line is lost, duplicated or truncated, wherever the service is killed or told to exit.
 
-use crate::machine::{CONFIG, Dice, Machine};
+use crate::machine::{CONFIG, Machine, random};
+use fastrand::Rng;
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -79,16 +80,16 @@ fn kills() -> u64 {
 fn over_runs(
     mut machine: Machine,
     writers: Vec<(&str, Write1)>,
-    mut end: impl FnMut(&mut Machine, &mut Dice),
+    mut end: impl FnMut(&mut Machine, &mut Rng),
 ) {
     let done = Arc::new(AtomicBool::new(false));
     let begin = |(service, write)| (service, writer(&done, write));
     let writers: Vec<_> = writers.into_iter().map(begin).collect();
-    let mut dice = Dice::new();
+    let mut random = random();
     for _ in 0..kills() {
         machine.start();
-        sleep(Duration::from_micros(dice.below(10_000)));
-        end(&mut machine, &mut dice);
+        sleep(Duration::from_micros(random.u64(..10_000)));
+        end(&mut machine, &mut random);
     }
     machine.start();
     done.store(true, Ordering::Relaxed);
@@ -121,7 +122,7 @@ fn no_line_is_cut_by_an_end() {
         ("pieces", in_pieces(&machine)),
         ("caller", syslog(&machine)),
     ];
-    over_runs(machine, writers, |machine, dice| match dice.below(2) {
+    over_runs(machine, writers, |machine, random| match random.u64(..2) {
         0 => machine.kill(),
         _ => machine.stop(),
     });

@@ -1,5 +1,6 @@
 //! PID 1's part: pipes and a socket that outlive the service, which gets them over descriptor 3.
 
+use fastrand::Rng;
 use nix::sys::socket::sockopt::ReceiveTimestampns;
 use nix::sys::socket::{
     AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, sendmsg, setsockopt,
@@ -12,7 +13,7 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use tare_log::{Filter, Reader};
+use tare_log_format::{Filter, Reader};
 
 /// The log's configuration on all machines of these tests: small files, no rate limit.
 pub(crate) const CONFIG: &str = r#"{"total":"1GiB","file":"1MiB","age":"1h","rate":0,"burst":1}"#;
@@ -150,23 +151,9 @@ impl Drop for Machine {
     }
 }
 
-/// Random numbers that differ from run to run (xorshift, Marsaglia 2003).
-pub(crate) struct Dice(u64);
-
-impl Dice {
-    /// The seed is printed, for failures.
-    pub(crate) fn new() -> Self {
-        let time = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap();
-        let seed = time.as_nanos() as u64 | 1;
-        println!("seed {seed}");
-        Self(seed)
-    }
-
-    /// A number below `end`.
-    pub(crate) fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % end
-    }
+/// Random numbers that differ from run to run. The seed is printed, for failures.
+pub(crate) fn random() -> Rng {
+    let random = Rng::new();
+    println!("seed {}", random.get_seed());
+    random
 }

@@ -1,6 +1,6 @@
 //! While the disk cannot be written to, lines wait in memory; kills lose none of them.
 
-use crate::machine::{CONFIG, Dice, Machine};
+use crate::machine::{CONFIG, Machine, random};
 use std::fs;
 use std::io::Write;
 use std::thread::{self, sleep};
@@ -19,15 +19,15 @@ fn lines_wait_in_memory_and_come_in_order() {
         }
     });
     let (log, away) = (machine.log(), machine.log().with_extension("away"));
-    let mut dice = Dice::new();
+    let mut random = random();
     while !writing.is_finished() {
         machine.start();
-        sleep(Duration::from_millis(5 + dice.below(1200)));
+        sleep(Duration::from_millis(5 + random.u64(..1200)));
         match log.exists() {
             true => fs::rename(&log, &away).unwrap(),
             false => fs::rename(&away, &log).unwrap(),
         }
-        sleep(Duration::from_millis(dice.below(50)));
+        sleep(Duration::from_millis(random.u64(..50)));
         machine.kill();
     }
     if away.exists() {

@@ -7,7 +7,7 @@ mod full;
 
 use anyhow::{Context, Result, ensure};
 use tare_image::Image;
-use tare_log::Record;
+use tare_log_format::Record;
 use tare_qemu::{Vm, secs};
 use tare_tests::guest::{power_off, until_state, wait_service};
 use tare_tests::{Checks, Scratch, disk, examples};
