@@ -17,8 +17,7 @@ use tare_image::{BuildOptions, build, ensure_tools};
 #[derive(Debug, Parser)]
 #[command(name = "tare-image", bin_name = "cargo image", version)]
 struct Arguments {
-    /// What kind of machine it is for: `vm`, or `metal`, whose kernel has drivers of servers too and takes twice as long
-    /// to compile
+    /// The kind of machine: `vm`, or `metal`, whose kernel has server drivers too and takes twice as long to compile
     #[arg(long = "for", value_name = "KIND", value_enum, default_value_t)]
     platform: Platform,
 

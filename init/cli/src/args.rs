@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 use tare_log_format::{Boot, Regex};
 
-/// Shows what runs on this Tare machine and changes it.
+/// Shows and changes what runs on this Tare machine.
 #[derive(Debug, Parser)]
 #[command(name = "tare", version, disable_help_subcommand = true, after_help = EXIT_STATUS)]
 pub struct Arguments {
@@ -21,20 +21,20 @@ pub struct Arguments {
 const EXIT_STATUS: &str = "\
 Exit status:
   0  done
-  1  it was refused, or did not come about
+  1  the request was refused or failed
   2  the command was not understood
   3  PID 1 cannot be reached, or its reply is invalid
   4  permission denied
   5  status --check: the machine is not ready
-`service exec` ends as its program does, with 128 and the signal's number where one ended it.";
+`service exec` exits with the status of its program, or with 128 plus the number of the signal that ended it.";
 
 /// What every command takes.
 #[derive(Debug, Args)]
 pub struct Global {
-    /// Show answers as JSON
+    /// Print JSON
     #[arg(long, global = true)]
     pub json: bool,
-    /// When to use colours; `auto`: on a terminal, unless NO_COLOR is set
+    /// When to use colours; `auto` means on a terminal, unless NO_COLOR is set
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub color: Color,
     /// The control socket
@@ -56,39 +56,39 @@ pub enum Color {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Shows how the machine is, on one screen
+    /// Shows the machine's state on one screen
     Status {
         /// Exit with 5 unless the machine is ready and all is well
         #[arg(long)]
         check: bool,
     },
-    /// Shows services and changes what they do
+    /// Shows, starts, stops and enters services
     #[command(subcommand)]
     Service(ServiceCommand),
-    /// Shows what services and the kernel said
+    /// Shows the log of services and of the kernel
     Logs {
-        /// Only this service; may be given several times. `kernel`, `tare` (PID 1) and callers of syslog(3) have names, too
+        /// Only this service; may be repeated. `kernel`, `tare` (PID 1) and the identifiers of syslog(3) count as services
         #[arg(long = "service", value_name = "NAME")]
         services: Vec<String>,
-        /// Which of it.
+        /// Which lines.
         #[command(flatten)]
         lines: Lines,
     },
-    /// Shows how the boot went
+    /// Shows how long the boot took
     #[command(subcommand)]
     Boot(BootCommand),
-    /// Shows what services use, live; keys: q, and n, c, m, t, r to sort
+    /// Shows what services use, live. Keys: q quits; n, c, m, t, r sort
     Top {
-        /// Seconds between two looks
+        /// Seconds between updates
         #[arg(short, long, value_name = "SECONDS", default_value = "2", value_parser = seconds)]
         delay: Duration,
-        /// Show so many looks and end, without a terminal's keys
+        /// Exit after this many updates; no keys
         #[arg(short = 'n', long, value_name = "COUNT")]
         count: Option<u32>,
     },
-    /// Shows the latest events
+    /// Shows recent events
     Events {
-        /// Go on with what happens
+        /// Keep showing new events
         #[arg(short, long)]
         follow: bool,
     },
@@ -107,37 +107,43 @@ pub enum ServiceCommand {
     List,
     /// Shows one service
     Show {
-        /// Which
+        /// The service's name
         name: String,
     },
     /// Starts a service and waits until it is ready or done
     Start(Change),
-    /// Stops a service, until it is started, and waits until it has ended
+    /// Stops a service until someone starts it, and waits until it has ended
     Stop(Change),
     /// Stops and starts a service and waits until it is ready or done
     Restart(Change),
-    /// Runs a program in a service's container, with the service's rights, and ends as it does
+    /// Runs a program in a service's container with the service's rights, and exits with its status
     Exec {
-        /// Which
+        /// The service's name
         name: String,
-        /// Add to the environment
+        /// Set an environment variable; may be repeated
         #[arg(short, long, value_name = "KEY=VALUE")]
         env: Vec<String>,
+        /// Without effect, for those who know `docker exec -it`
+        #[arg(short, hide = true)]
+        interactive: bool,
+        /// Without effect: a terminal is passed on anyway
+        #[arg(short, hide = true)]
+        tty: bool,
         /// The program and its arguments, after `--`
         #[arg(last = true, required = true)]
         command: Vec<String>,
     },
-    /// Shows what a service said
+    /// Shows the log of one service
     Logs {
-        /// Which
+        /// The service's name
         name: String,
-        /// Which of it.
+        /// Which lines.
         #[command(flatten)]
         lines: Lines,
     },
-    /// Shows what services may do, as the kernel says, and how much that is: 0 is nothing, 100 everything
+    /// Shows the rights of services as the kernel sees them, and a score from 0 (none) to 100 (all)
     Audit {
-        /// One service, with all details
+        /// Only this service, in detail
         name: Option<String>,
     },
 }
@@ -145,12 +151,12 @@ pub enum ServiceCommand {
 /// A service to change.
 #[derive(Debug, Args)]
 pub struct Change {
-    /// Which
+    /// The service's name
     pub name: String,
     /// Do not wait
     #[arg(long)]
     pub no_wait: bool,
-    /// Seconds to wait at most
+    /// How long to wait at most, in seconds
     #[arg(long, value_name = "SECONDS", default_value = "90", value_parser = seconds)]
     pub timeout: Duration,
 }
@@ -158,22 +164,22 @@ pub struct Change {
 /// Lines of the log.
 #[derive(Debug, Args)]
 pub struct Lines {
-    /// Go on with what comes, after the last ten lines unless `-n` or `--since` says otherwise
+    /// Keep showing new lines, after the last ten unless `-n` or `--since` is given
     #[arg(short, long)]
     pub follow: bool,
-    /// Only the last COUNT
+    /// Only the last COUNT lines
     #[arg(short = 'n', long, value_name = "COUNT")]
     pub lines: Option<usize>,
-    /// From a moment on: how long ago, as in `10min`, or UTC, as in `2026-11-21T04:12:35Z`
+    /// Only newer lines: a duration such as `10min`, or a time in UTC such as `2026-11-21T04:12:35Z`
     #[arg(long, value_name = "WHEN", value_parser = moment)]
     pub since: Option<SystemTime>,
-    /// Of one boot: 0 is the last one, -1 the one before, or the first 8 digits of its id
+    /// Only one boot: 0 is the last, -1 the one before it; or the first 8 digits of its id
     #[arg(long, value_name = "BOOT", allow_negative_numbers = true, value_parser = Boot::parse)]
     pub boot: Option<Boot>,
-    /// With a text that this regular expression matches; `(?i)` at its beginning: whatever the case
+    /// Only lines whose text matches this regular expression; start it with `(?i)` to ignore case
     #[arg(long, value_name = "PATTERN", value_parser = Regex::new)]
     pub grep: Option<Regex>,
-    /// Of the log in another folder
+    /// Read the log in another folder
     #[arg(long, value_name = "PATH")]
     pub folder: Option<PathBuf>,
 }
@@ -181,9 +187,9 @@ pub struct Lines {
 /// What to show of the boot.
 #[derive(Debug, Subcommand)]
 pub enum BootCommand {
-    /// Shows how long each part took, and which of them the machine waited for
+    /// Shows how long each part took, and which parts the machine waited for
     Analyze,
-    /// Writes a picture of the boot (SVG) to standard output
+    /// Writes a chart of the boot as SVG to standard output
     Plot,
 }
 

@@ -1,29 +1,50 @@
 //! `tare service exec`.
 
+mod terminal;
+
 use crate::Failed;
 use crate::run::Context;
-use std::io::{stderr, stdin, stdout};
-use std::os::fd::AsFd;
+use rustix::stdio::{stderr, stdin, stdout};
 use tare_control::{ExecInService, Method};
+use terminal::Terminal;
 
-/// Runs `command` in the container of service `name`, with our own standard streams.
+/// Runs `command` in the container of service `name`, with our own standard streams or, if they are a terminal, with
+/// one like it.
 pub(crate) fn exec(
     context: &Context,
     name: &str,
     environment: &[String],
     command: &[String],
 ) -> Result<(), Failed> {
+    let mut client = context.connect()?;
+    let terminal = Terminal::take().map_err(Failed::Terminal)?;
+    let mut environment = environment.to_vec();
+    if terminal.is_some() {
+        add_term(&mut environment, std::env::var("TERM").ok());
+    }
     let method = Method::ExecInService {
         name: name.to_owned(),
         args: command.to_vec(),
-        environment: Some(environment.to_vec()),
+        environment: Some(environment),
     };
-    let (stdin, stdout, stderr) = (stdin(), stdout(), stderr());
-    let descriptors = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()];
-    let ended: ExecInService = context.connect()?.call_with(&method, descriptors)?;
-    match status(ended) {
+    match &terminal {
+        None => client.send_with(&method, [stdin(), stdout(), stderr()])?,
+        Some(terminal) => {
+            client.send_with(&method, terminal.stdio())?;
+            terminal.relay(&client).map_err(Failed::Terminal)?;
+        }
+    }
+    match status(client.reply()?) {
         0 => Ok(()),
         status => Err(Failed::Program(status)),
+    }
+}
+
+/// Adds which kind of terminal `ours` is, unless `environment` says it.
+fn add_term(environment: &mut Vec<String>, ours: Option<String>) {
+    let named = environment.iter().any(|it| it.starts_with("TERM="));
+    if !named {
+        environment.extend(ours.map(|ours| format!("TERM={ours}")));
     }
 }
 
@@ -37,6 +58,19 @@ fn status(ended: ExecInService) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_terminal_has_one_name() {
+        for (said, ours, want) in [
+            (vec!["A=b"], Some("vt220"), vec!["A=b", "TERM=vt220"]),
+            (vec!["TERM=dumb"], Some("vt220"), vec!["TERM=dumb"]),
+            (vec![], None, vec![]),
+        ] {
+            let mut environment = said.into_iter().map(str::to_owned).collect();
+            add_term(&mut environment, ours.map(str::to_owned));
+            assert_eq!(environment, want);
+        }
+    }
 
     #[test]
     fn exit_statuses_are_a_shells() {

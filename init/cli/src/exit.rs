@@ -29,6 +29,9 @@ pub enum Failed {
         /// Why not.
         source: io::Error,
     },
+    /// The program's terminal cannot be set up, or ours is gone.
+    #[error("terminal: {0}")]
+    Terminal(io::Error),
     /// The output cannot be written.
     #[error("write: {0}")]
     Output(#[from] io::Error),
@@ -47,7 +50,7 @@ impl Failed {
                 4
             }
             Self::Log { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => 4,
-            Self::Log { .. } => 1,
+            Self::Log { .. } | Self::Terminal(_) => 1,
             Self::Call(_) => 3,
             Self::NotReady => 5,
             Self::Program(status) => *status,

@@ -83,7 +83,9 @@ fn service(context: &Context, command: &ServiceCommand) -> Result<(), Failed> {
         ServiceCommand::Start(change) => change::change(context, change, Wish::Start),
         ServiceCommand::Stop(change) => change::change(context, change, Wish::Stop),
         ServiceCommand::Restart(change) => change::change(context, change, Wish::Restart),
-        ServiceCommand::Exec { name, env, command } => exec::exec(context, name, env, command),
+        ServiceCommand::Exec {
+            name, env, command, ..
+        } => exec::exec(context, name, env, command),
         ServiceCommand::Logs { name, lines } => logs::of_service(context, name, lines),
         ServiceCommand::Audit { name } => audit::audit(context, name.as_deref()),
     }

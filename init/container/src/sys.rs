@@ -189,6 +189,19 @@ pub(crate) fn close_from_until(first: RawFd, end: RawFd) -> nix::Result<()> {
     done(c_long::from(unsafe { libc::close_range(first, last, 0) }))
 }
 
+/// Makes the terminal `fd` the controlling terminal of the session that this process leads.
+///
+/// # Errors
+/// `ENOTTY` if it is not a terminal, `EPERM` if it is another session's.
+pub(crate) fn set_controlling_terminal(fd: RawFd) -> nix::Result<()> {
+    // 1 would take it away from the other session.
+    const NOT_BY_FORCE: c_int = 0;
+    // SAFETY: this request takes a number.
+    done(c_long::from(unsafe {
+        libc::ioctl(fd, libc::TIOCSCTTY, NOT_BY_FORCE)
+    }))
+}
+
 /// Sends `signal` to the process of `pidfd`.
 pub(crate) fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: c_int) -> nix::Result<()> {
     let no_info: *const libc::siginfo_t = std::ptr::null();

@@ -8,7 +8,7 @@ use serde_json::Value;
 use std::io::{self, BufRead, BufReader, IoSlice, Read, Write};
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -107,15 +107,15 @@ impl Client {
         })
     }
 
-    /// Calls `method` with three descriptors and waits for its reply, however long that takes.
+    /// Calls `method` with three descriptors. [`reply`](Self::reply) waits for its reply.
     ///
     /// # Errors
-    /// Every one except [`CallError::Connect`].
-    pub fn call_with<T: DeserializeOwned>(
+    /// [`CallError::Talk`].
+    pub fn send_with(
         &mut self,
         method: &Method,
         descriptors: [BorrowedFd<'_>; 3],
-    ) -> Result<T, CallError> {
+    ) -> Result<(), CallError> {
         let message = message(method, false)?;
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
         let mut ancillary = SendAncillaryBuffer::new(&mut space);
@@ -124,7 +124,16 @@ impl Client {
         let slices = [IoSlice::new(&message)];
         let sent = sendmsg(&*stream, &slices, &mut ancillary, SendFlags::NOSIGNAL);
         stream.write_all(&message[sent.map_err(io::Error::from)?..])?;
-        stream.set_read_timeout(None)?;
+        Ok(())
+    }
+
+    /// Waits for the reply to [`send_with`](Self::send_with), however long that takes. The descriptor of this client
+    /// is readable once there is one.
+    ///
+    /// # Errors
+    /// Every one except [`CallError::Connect`].
+    pub fn reply<T: DeserializeOwned>(&mut self) -> Result<T, CallError> {
+        self.0.get_ref().set_read_timeout(None)?;
         Ok(serde_json::from_value(self.receive()?.parameters)?)
     }
 
@@ -143,6 +152,12 @@ impl Client {
             None => Ok(incoming),
             Some(error) => Err(refusal(error, incoming.parameters)),
         }
+    }
+}
+
+impl AsFd for Client {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.get_ref().as_fd()
     }
 }
 

@@ -28,7 +28,7 @@ pub(crate) struct Options {
     #[arg(long, default_value = "uefi")]
     firmware: FirmwareKind,
 
-    /// Hardware virtualisation or emulation; auto takes KVM only where guests truly run under it
+    /// Hardware virtualisation or emulation; auto uses KVM only if guests really run under it
     #[arg(long, default_value = "auto")]
     accel: AccelKind,
 
@@ -36,31 +36,31 @@ pub(crate) struct Options {
     #[arg(long, short, value_name = "FILE")]
     user_data: Option<PathBuf>,
 
-    /// Port of this host that leads to the machine's ssh; another one if it is taken
+    /// Port of this host forwarded to the machine's ssh; if it is taken, another one is used
     #[arg(long, default_value_t = 2222, value_name = "PORT")]
     pub(crate) ssh_port: u16,
 
-    /// Port of this host that leads to the demo app (port 80); another one if it is taken
+    /// Port of this host forwarded to the demo app (port 80); if it is taken, another one is used
     #[arg(long, default_value_t = 8080, value_name = "PORT")]
     pub(crate) demo_port: u16,
 
-    /// A further TCP port to lead into the machine; may be repeated
+    /// Another TCP port to forward to the machine; may be repeated
     #[arg(long, short = 'p', value_name = "HOST:GUEST", value_parser = parse_forward)]
     forward: Vec<Forward>,
 
-    /// Where the serial console goes; it is kept in a log file in any case
+    /// Where the serial console goes; a log file keeps it in any case
     #[arg(long, default_value = "stdio", value_name = "stdio|log|socket:PATH", value_parser = parse_console)]
     pub(crate) console: ConsoleKind,
 
-    /// No console on this terminal: the same as --console log
+    /// No console on this terminal; same as --console log
     #[arg(long, conflicts_with = "console")]
     pub(crate) headless: bool,
 
-    /// Size of the machine's disk in GiB, when it is made; 8 unless given
+    /// Size of the machine's disk in GiB when it is created; 8 by default
     #[arg(long, value_name = "GIB")]
     disk: Option<u64>,
 
-    /// Forget the machine's state of earlier runs
+    /// Discard the machine's state from earlier runs
     #[arg(long)]
     pub(crate) fresh: bool,
 
@@ -68,7 +68,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE")]
     pub(crate) image: Option<PathBuf>,
 
-    /// Without a person: boot a fresh machine, run a container, fetch the demo page, power off, print timings
+    /// Run unattended: boot a fresh machine, run a container, fetch the demo page, power off, print timings
     #[arg(long, conflicts_with_all = ["headless", "console", "user_data"])]
     pub(crate) check: bool,
 
@@ -76,7 +76,7 @@ pub(crate) struct Options {
     #[arg(long, short)]
     pub(crate) yes: bool,
 
-    /// Further words for QEMU's command line
+    /// More arguments for QEMU
     #[arg(last = true, value_name = "QEMU OPTIONS")]
     qemu: Vec<String>,
 }

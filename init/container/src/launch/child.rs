@@ -64,6 +64,7 @@ pub(super) fn join_program(
     let done = hide()
         .and_then(|()| join_container(plan, pidfd))
         .and_then(|()| descriptors.arrange(&[reporter, pidfd]))
+        .map(|()| take_terminal())
         .and_then(|()| run(plan, users, &[]));
     match done {
         Err(failure) => failure,
@@ -92,6 +93,12 @@ fn join_container(plan: &Plan, pidfd: BorrowedFd<'_>) -> Result<(), Failure> {
         namespaces |= CloneFlags::CLONE_NEWCGROUP;
     }
     nix::sched::setns(pidfd, namespaces).step("enter the container")
+}
+
+/// Makes standard input the controlling terminal: Ctrl-C interrupts the program, and a shell has job control.
+fn take_terminal() {
+    // It fails if standard input is not a terminal, or is another session's. The program needs neither.
+    let _ = sys::set_controlling_terminal(0);
 }
 
 /// The steps common to all programs of a container, the first or another.

@@ -14,7 +14,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 pub struct Exec<'a> {
     /// The program and its arguments. A program without a slash is searched for in the `PATH` of the environment.
     pub args: &'a [String],
-    /// Its descriptors 0, 1 and 2; `/dev/null` for each `None`.
+    /// Its descriptors 0, 1 and 2; `/dev/null` for each `None`. If the first is a terminal that is no session's, it
+    /// becomes the program's controlling terminal.
     pub stdio: [Option<BorrowedFd<'a>>; 3],
     /// Added to the environment of the service, each `KEY=VALUE`.
     pub environment: &'a [String],

@@ -8,9 +8,10 @@ use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{Pid, pipe2};
 use std::fs::{self, File};
 use std::io::Read;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 use tare_config::Service;
 use tare_container::seccomp::Profile;
 use tare_container::{Bundle, Exec, Launch, Running, Spec, Starting, Users};
@@ -66,7 +67,7 @@ impl Host {
             WaitStatus::Exited(pid, 0),
             "{said}"
         );
-        running.remove_cgroup().unwrap();
+        remove_cgroup(&running);
         said
     }
 }
@@ -99,13 +100,36 @@ impl Host {
         args: &[&str],
     ) -> (Starting, OwnedFd) {
         let (reader, writer) = pipe2(OFlag::O_CLOEXEC).unwrap();
-        let options = Exec {
-            args: &args.iter().map(|&arg| arg.to_owned()).collect::<Vec<_>>(),
-            stdio: [None, Some(writer.as_fd()), Some(writer.as_fd())],
-            environment: &[],
-        };
-        (exec(bundle, running, &options).unwrap(), reader)
+        let output = Some(writer.as_fd());
+        let starting = start_exec_on(bundle, running, args, [None, output, output]);
+        (starting, reader)
     }
+}
+
+/// Removes the cgroup of a container whose processes have been reaped. The kernel may count a process for a moment after
+/// its parent has seen it end.
+pub(crate) fn remove_cgroup(running: &Running) {
+    let until = Instant::now() + DEADLINE;
+    while running.populated().unwrap() {
+        assert!(Instant::now() < until, "a process is left");
+        thread::sleep(Duration::from_millis(1));
+    }
+    running.remove_cgroup().unwrap();
+}
+
+/// Starts another program in `running` with `stdio`.
+pub(crate) fn start_exec_on(
+    bundle: &Bundle,
+    running: &Running,
+    args: &[&str],
+    stdio: [Option<BorrowedFd<'_>>; 3],
+) -> Starting {
+    let options = Exec {
+        args: &args.iter().map(|&arg| arg.to_owned()).collect::<Vec<_>>(),
+        stdio,
+        environment: &[],
+    };
+    exec(bundle, running, &options).unwrap()
 }
 
 /// Its mounts are gone with this process. Cgroups would remain, including those of failed launches.

@@ -12,15 +12,16 @@ mod host;
 mod lease;
 mod probe;
 
-use host::{DEADLINE, Host, start};
+use host::{DEADLINE, Host, remove_cgroup, start, start_exec_on};
 use lease::Lease;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::Signal;
+use nix::pty::openpty;
+use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{Pid, Uid};
 use probe::{names, read};
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::AsFd;
 use std::path::Path;
 use tare_container::{Launch, launch};
@@ -32,7 +33,7 @@ const LEASED: &str = "/bin/probe-leased";
 
 type Test = (&'static str, fn(&Host));
 
-const TESTS: [Test; 12] = [
+const TESTS: [Test; 13] = [
     ("a service has nothing it did not name", nothing_unnamed),
     ("a user keeps its capabilities", a_user_keeps_capabilities),
     (
@@ -50,6 +51,7 @@ const TESTS: [Test; 12] = [
         nothing_is_seen_on_the_way,
     ),
     ("a second program ends with its pipeline", pipelines_end),
+    ("a second program has its terminal", its_own_terminal),
     ("a launcher may have much open", much_is_open),
     ("kill ends everything", kill_ends_everything),
     ("nothing is left behind", nothing_is_left),
@@ -66,11 +68,18 @@ fn main() {
         println!("skipped: needs root");
         return;
     }
+    hear_the_terminal();
     let host = Host::new();
     for (name, test) in TESTS {
         println!("test {name} ...");
         test(&host);
     }
+}
+
+/// A shell's background jobs ignore SIGINT, and programs inherit that. PID 1, whose part this is, does not.
+fn hear_the_terminal() {
+    // SAFETY: no handler is replaced.
+    unsafe { signal(Signal::SIGINT, SigHandler::SigDfl) }.unwrap();
 }
 
 fn nothing_unnamed(host: &Host) {
@@ -128,7 +137,7 @@ fn second_program_of(host: &Host, rest: &str) {
         let killed = WaitStatus::Signaled(pid, Signal::SIGKILL, false);
         assert_eq!(waitpid(pid, None).unwrap(), killed);
     }
-    running.remove_cgroup().unwrap();
+    remove_cgroup(&running);
 }
 
 /// The reader of its output sees the end only when all processes that write to it have ended.
@@ -146,7 +155,36 @@ fn pipelines_end(host: &Host) {
     for pid in [leader.pid(), running.pid] {
         waitpid(Pid::from_raw(pid), None).unwrap();
     }
-    running.remove_cgroup().unwrap();
+    remove_cgroup(&running);
+}
+
+/// It is the program's controlling terminal, whose keys send signals, unless it is another session's.
+fn its_own_terminal(host: &Host) {
+    let bundle = host.bundle("terminal", "");
+    let running = start(&bundle, Some("wait"), None);
+    let terminal = openpty(None, None).unwrap();
+    let exec = |argument: &str| {
+        let stdio = [Some(terminal.slave.as_fd()); 3];
+        let starting = start_exec_on(&bundle, &running, &[PROBE, argument], stdio);
+        Pid::from_raw(starting.wait(DEADLINE).unwrap().pid)
+    };
+    let mut screen = BufReader::new(File::from(terminal.master.try_clone().unwrap()));
+    let mut look = || {
+        let pid = exec("terminal");
+        assert_eq!(waitpid(pid, None).unwrap(), WaitStatus::Exited(pid, 0));
+        let mut line = String::new();
+        screen.read_line(&mut line).unwrap();
+        line
+    };
+    assert_eq!(look(), "a terminal\r\n");
+    let waits = exec("wait");
+    assert_eq!(look(), "No such device or address (os error 6)\r\n");
+    File::from(terminal.master).write_all(b"\x03").unwrap();
+    let interrupted = WaitStatus::Signaled(waits, Signal::SIGINT, false);
+    assert_eq!(waitpid(waits, None).unwrap(), interrupted);
+    running.kill().unwrap();
+    waitpid(Pid::from_raw(running.pid), None).unwrap();
+    remove_cgroup(&running);
 }
 
 /// Just before `execve` the second program is a process of the container with this process's memory and descriptors.
@@ -170,7 +208,7 @@ fn nothing_is_seen_on_the_way(host: &Host) {
     for pid in [waits.pid, running.pid] {
         waitpid(Pid::from_raw(pid), None).unwrap();
     }
-    running.remove_cgroup().unwrap();
+    remove_cgroup(&running);
 }
 
 fn a_user_keeps_capabilities(host: &Host) {
@@ -289,8 +327,7 @@ fn kill_ends_everything(host: &Host) {
     let pid = Pid::from_raw(running.pid);
     let killed = WaitStatus::Signaled(pid, Signal::SIGKILL, false);
     assert_eq!(waitpid(pid, None).unwrap(), killed);
-    assert!(!running.populated().unwrap());
-    running.remove_cgroup().unwrap();
+    remove_cgroup(&running);
     assert!(!running.cgroup.exists());
 }
 

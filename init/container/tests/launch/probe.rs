@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::process::Command;
 
-/// Waits to be killed, alone or with a child, prints one file, or prints the facts.
+/// Waits to be killed, alone or with a child, looks for its terminal, prints one file, or prints the facts.
 pub(crate) fn main(what: Option<&str>) {
     match what {
         Some("wait") => loop {
@@ -16,6 +16,7 @@ pub(crate) fn main(what: Option<&str>) {
             println!("forked");
             child.wait().unwrap();
         }
+        Some("terminal") => println!("{}", terminal()),
         Some(path) => print!("{}", read(path)),
         None => print!("{}", facts().join("\n")),
     }
@@ -45,6 +46,14 @@ fn facts() -> Vec<String> {
         format!("unshare: {:?}", unshare(CloneFlags::CLONE_NEWNET)),
     ]);
     facts
+}
+
+/// Whether the process has a controlling terminal.
+fn terminal() -> String {
+    match fs::File::open("/dev/tty") {
+        Ok(_) => "a terminal".to_owned(),
+        Err(error) => error.to_string(),
+    }
 }
 
 /// The lines of `/proc/self/status` about isolation.

@@ -1,7 +1,7 @@
 //! Output and effects of the `tare` command.
 
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
@@ -231,10 +231,30 @@ pub(crate) fn completions(vm: &Vm) -> Result<()> {
     )
 }
 
-/// A program on a terminal detects that, and which terminal.
+/// A program on a terminal has one like it, with job control, and Ctrl-C is for the program.
 pub(crate) fn exec_on_terminal(vm: &Vm) -> Result<()> {
-    let screen = on_terminal(vm, "tare service exec ssh -- tty", b"")?;
-    ensure!(screen.contains("/dev/pts/"), "{screen:?}");
+    for (command, want) in [
+        ("tare service exec ssh -- tty", "/dev/pts/"),
+        (
+            "tare service exec ssh -- sh -c 'echo $TERM >/dev/tty'",
+            "xterm\r\n",
+        ),
+        (
+            "stty rows 33 cols 77; tare service exec ssh -- stty size",
+            "33 77\r\n",
+        ),
+        (
+            "tare service exec -it ssh -- bash -ic 'case $- in *m*) echo has jobs; esac'",
+            "has jobs\r\n",
+        ),
+    ] {
+        let screen = on_terminal(vm, command, b"")?;
+        ensure!(screen.contains(want), "{command}: {screen:?}");
+    }
+    let sleep = "timeout --foreground 60 tare service exec ssh -- \
+        sh -c 'echo started; exec sleep 1000'; echo status $?";
+    let screen = on_terminal_after("started", vm, sleep, b"\x03")?;
+    ensure!(screen.contains("status 130\r\n"), "{screen:?}");
     Ok(())
 }
 
@@ -252,6 +272,11 @@ pub(crate) fn top(vm: &Vm) -> Result<()> {
 
 /// The screen of `command` on a terminal when `keys` are typed there.
 fn on_terminal(vm: &Vm, command: &str, keys: &[u8]) -> Result<String> {
+    on_terminal_after("", vm, command, keys)
+}
+
+/// The same when `keys` are typed after `cue` is on the screen.
+fn on_terminal_after(cue: &str, vm: &Vm, command: &str, keys: &[u8]) -> Result<String> {
     let mut ssh = Command::new("ssh")
         .arg("-F")
         .arg(vm.machine().folder().join("ssh-config"))
@@ -261,10 +286,19 @@ fn on_terminal(vm: &Vm, command: &str, keys: &[u8]) -> Result<String> {
         .spawn()?;
     // Held open until the end, because a terminal that hangs up would end the command.
     let mut input = ssh.stdin.take().context("ssh's input")?;
+    let mut output = ssh.stdout.take().context("ssh's output")?;
+    let mut screen = Vec::new();
+    while !String::from_utf8_lossy(&screen).contains(cue) {
+        let mut part = [0; 1024];
+        let length = output.read(&mut part)?;
+        ensure!(length > 0, "`{command}` ended without {cue:?}");
+        screen.extend(&part[..length]);
+    }
     input.write_all(keys)?;
-    let output = ssh.wait_with_output()?;
+    output.read_to_end(&mut screen)?;
+    let status = ssh.wait()?;
     drop(input);
-    let screen = String::from_utf8_lossy(&output.stdout);
-    ensure!(output.status.success(), "{}: {screen}", output.status);
+    let screen = String::from_utf8_lossy(&screen);
+    ensure!(status.success(), "{status}: {screen}");
     Ok(screen.into_owned())
 }
