@@ -6,7 +6,7 @@ use crate::job::Sources;
 use crate::paths::DEFAULTS;
 use std::collections::BTreeMap;
 use std::path::Path;
-use tare_config::{Layer, MAX_BYTES, Machine, merge};
+use tare_config::{Layer, MAX_BYTES, Machine, Merged};
 
 /// The result of merging the layers.
 #[derive(Debug, Default)]
@@ -19,7 +19,8 @@ pub(crate) struct Loaded {
 }
 
 /// Merges the layers in order: the image's, then each source's. A bad layer is rejected as a whole and replaced by
-/// the last accepted version of its source, if there is one; nothing here can fail.
+/// the last accepted version of its source, if there is one. A layer that conflicts with those before loses the keys
+/// that do, and is not saved. Nothing here can fail.
 pub(crate) fn load(
     services: &[&str],
     sources: &Sources,
@@ -29,89 +30,99 @@ pub(crate) fn load(
     if let Ok(bytes) = read_bounded(Path::new(DEFAULTS), MAX_BYTES) {
         stack.add("image", &bytes, services);
     }
-    let mut loaded = Loaded::default();
+    let mut accepted = BTreeMap::new();
     for source in SOURCES {
-        match sources.get(source) {
-            Some(Ok(bytes)) if stack.add(source, bytes, services) => {
-                log::info!("user-data of {source}: {} bytes, in force", bytes.len());
-                loaded.accepted.insert(source.to_owned(), bytes.clone());
-            }
-            rejected => {
-                if let Some(Err(error)) = rejected {
-                    stack.complain(error.clone());
+        let rejected = match sources.get(source) {
+            Some(Ok(bytes)) => match stack.add(source, bytes, services) {
+                Added::Whole => {
+                    log::info!("user-data of {source}: {} bytes, in force", bytes.len());
+                    accepted.insert(source.to_owned(), bytes.clone());
+                    continue;
                 }
-                let last = remembered.get(source);
-                let stands_in = last.is_some_and(|bytes| stack.add(source, bytes, services));
-                let outcome = match stands_in {
-                    true => "using the last accepted version",
-                    false => "there is no accepted version",
-                };
-                if rejected.is_some() {
-                    log::error!("user-data of {source} is rejected; {outcome}");
-                } else if stands_in {
-                    log::info!("user-data of {source} is not there; {outcome}");
-                }
+                Added::InPart => continue,
+                Added::Rejected => true,
+            },
+            Some(Err(error)) => {
+                stack.reject(error.clone());
+                true
             }
+            None => false,
+        };
+        let last = remembered.get(source);
+        let stands_in =
+            last.is_some_and(|bytes| stack.add(source, bytes, services) != Added::Rejected);
+        let outcome = match stands_in {
+            true => "using the last accepted version",
+            false => "there is no accepted version",
+        };
+        if rejected {
+            log::error!("user-data of {source} is rejected; {outcome}");
+        } else if stands_in {
+            log::info!("user-data of {source} is not there; {outcome}");
         }
     }
-    for problem in stack.machine.ssh_authorized_keys.problems() {
-        stack.problems.push(format!("user-data: {problem}"));
-        log::error!("user-data: {problem}");
+    let keys = stack.merged.machine.ssh_authorized_keys.clone();
+    for problem in keys.problems() {
+        stack.complain(format!("user-data: {problem}"));
     }
-    loaded.machine = stack.machine;
-    loaded.problems = stack.problems;
-    loaded
+    Loaded {
+        machine: stack.merged.machine,
+        accepted,
+        problems: stack.problems,
+    }
 }
 
-/// The layers that are valid, alone and together, and their result.
+/// What came of adding a layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Added {
+    Whole,
+    /// Without keys that conflict with earlier layers.
+    InPart,
+    Rejected,
+}
+
+/// The layers so far.
 #[derive(Debug, Default)]
 struct Stack {
-    layers: Vec<Layer>,
-    machine: Machine,
+    merged: Merged,
     /// Problems with user-data.
     problems: Vec<String>,
 }
 
 impl Stack {
-    /// Adds what `source` holds as the top layer. Returns false and keeps the layers as they are if it is rejected.
-    fn add(&mut self, source: &str, bytes: &[u8], services: &[&str]) -> bool {
-        let added = Layer::parse(source, bytes, services)
-            .map_err(|error| error.to_string())
-            .and_then(|layer| self.lay(layer));
-        match added {
-            Ok(()) => true,
+    /// Adds what `source` holds as the top layer.
+    fn add(&mut self, source: &str, bytes: &[u8], services: &[&str]) -> Added {
+        let layer = match Layer::parse(source, bytes, services) {
+            Ok(layer) => layer,
             Err(error) => {
-                self.complain(error);
-                false
+                self.reject(error.to_string());
+                return Added::Rejected;
             }
+        };
+        let left_out = self.merged.add(&layer);
+        let added = match left_out.is_empty() {
+            true => Added::Whole,
+            false => Added::InPart,
+        };
+        for problem in left_out {
+            self.complain(format!("user-data of {problem}"));
         }
+        added
+    }
+
+    fn reject(&mut self, problem: String) {
+        self.complain(format!("user-data is rejected: {problem}"));
     }
 
     fn complain(&mut self, problem: String) {
-        log::error!("user-data: {problem}");
-        self.problems
-            .push(format!("user-data is rejected: {problem}"));
-    }
-
-    /// Individually valid layers can still conflict when merged: one names a receiver at `udp://`, another a
-    /// certificate, which is only for `tls://`.
-    fn lay(&mut self, layer: Layer) -> Result<(), String> {
-        self.layers.push(layer);
-        let merged = merge(&self.layers);
-        if merged.is_err() {
-            self.layers.pop();
-        }
-        self.machine = merged?.0;
-        Ok(())
+        log::error!("{problem}");
+        self.problems.push(problem);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const TLS: &str = "[log.forward]\nto = 'tls://a'\nca = '-----BEGIN CERTIFICATE-----'";
-    const UDP: &str = "hostname = 'b'\n[log.forward]\nto = 'udp://b'";
 
     fn bytes(layers: &[(&str, &str)]) -> BTreeMap<String, Vec<u8>> {
         let layer =
@@ -159,18 +170,21 @@ mod tests {
     }
 
     #[test]
-    fn a_layer_that_does_not_go_with_those_before_is_the_only_one_refused() {
-        let mut stack = Stack::default();
-        for (source, text, want) in [
-            ("image", TLS, true),
-            ("nocloud", UDP, false),
-            ("fw_cfg", "[network]\nsearch = ['c']", true),
-        ] {
-            assert_eq!(stack.add(source, text.as_bytes(), &[]), want, "{source}");
-        }
-        let machine = stack.machine;
-        assert_eq!(machine.hostname, None);
-        assert_eq!(machine.log.forward.unwrap().to.host, "a");
-        assert_eq!(machine.network.search.len(), 1);
+    fn a_layer_that_conflicts_with_those_before_is_in_force_but_for_that_and_not_saved() {
+        let total = "[log]\ntotal = '4MiB'";
+        let file = "hostname = 'b'\n[log]\nfile = '4MiB'";
+        let sources = bytes(&[("nocloud", total), ("fw_cfg", file)]);
+        let sources = sources.into_iter().map(|(name, held)| (name, Ok(held)));
+        let loaded = load(&[], &sources.collect(), &BTreeMap::new());
+        assert_eq!(loaded.machine.hostname.unwrap().as_str(), "b");
+        assert_eq!(loaded.machine.log.total, tare_config::Bytes::mib(4));
+        assert_eq!(loaded.accepted.into_keys().collect::<Vec<_>>(), ["nocloud"]);
+        assert_eq!(
+            loaded.problems,
+            [
+                "user-data of fw_cfg: `log.file` is left out, because it conflicts with nocloud: log.file is 4MiB: it \
+                 must be half of log.total, 4MiB, at most, in `log`"
+            ]
+        );
     }
 }

@@ -247,9 +247,9 @@ impl Host {
             ));
         }
         for complaint in complaints {
-            log::error!("user-data: {complaint}");
-            self.rejected
-                .push(format!("user-data is ignored: {complaint}"));
+            let problem = format!("user-data is ignored: {complaint}");
+            log::error!("{problem}");
+            self.rejected.push(problem);
         }
         let collects = |service: &Service| service.process.collects_output;
         self.supervisor

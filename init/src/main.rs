@@ -1,8 +1,8 @@
 //! PID 1 of Tare: the only executable on the host.
 //!
 //! The kernel runs it under two names: as `/sbin/init` it boots the machine, as `/sbin/modprobe`
-//! (`CONFIG_MODPROBE_PATH`) it loads a module and exits. PID 1 itself runs it under two more: [`network::worker`]
-//! configures the network on its behalf, and a [`job`] waits for disks.
+//! (`CONFIG_MODPROBE_PATH`) it loads a module and exits. PID 1 does the latter too, for devices that appear, and runs it
+//! under two more names: [`network::worker`] configures the network on its behalf, and a [`job`] waits for disks.
 
 mod boot;
 mod clock;

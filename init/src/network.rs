@@ -19,7 +19,7 @@ use tokio::sync::mpsc::UnboundedSender;
 /// The kernel's network.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Report {
-    /// The Ethernet links that are not a bridge, a tunnel or a container's end.
+    /// The Ethernet links that are neither the loopback nor a bridge, a tunnel or a container's end.
     pub(crate) links: BTreeSet<Link>,
     /// The addresses of those links that are not link-local: name and `ADDRESS/PREFIX`.
     pub(crate) addresses: Vec<(String, String)>,

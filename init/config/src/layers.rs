@@ -1,5 +1,5 @@
 //! Configuration layers. Each is checked on its own and then merged with those below it. A bad layer is rejected as a
-//! whole.
+//! whole; a good one that conflicts with those below it loses the keys that do.
 
 use crate::error::{ConfigError, Location, unknown};
 use crate::machine::Machine;
@@ -38,52 +38,134 @@ impl Layer {
 /// Which layer set a key, by the key's dotted path.
 pub type Origins = BTreeMap<String, String>;
 
-/// Merges `layers`, later ones over earlier ones. Tables are merged, any other value is replaced.
-///
-/// # Errors
-/// If individually valid layers conflict when merged: why the last one does not fit those before it, which fit each
-/// other.
-pub fn merge(layers: &[Layer]) -> Result<(Machine, Origins), String> {
-    let mut merged = Table::new();
-    let mut origins = Origins::new();
-    for layer in layers {
-        overlay(&mut merged, &layer.table, &layer.source, "", &mut origins);
+/// Tables that are replaced as a whole: a key of one layer's would contradict those of another's.
+const REPLACED: &[&[&str]] = &[
+    &["log", "forward"],
+    &["services", "*", "lifecycle", "health"],
+];
+
+/// Layers merged so far, and their result.
+#[derive(Debug, Default)]
+pub struct Merged {
+    /// The configuration.
+    pub machine: Machine,
+    /// Which layer set each key.
+    pub origins: Origins,
+    table: Table,
+    sources: Vec<String>,
+}
+
+impl Merged {
+    /// Lays `layer` over those before it. Tables are merged, any other value is replaced.
+    ///
+    /// Individually valid layers may conflict: one sets `log.total`, the other a `log.file` of the same size. Then
+    /// the keys of `layer` that do not fit are left out. Returns one sentence for each.
+    pub fn add(&mut self, layer: &Layer) -> Vec<String> {
+        let mut left_out = Vec::new();
+        self.fit(&layer.source, &mut Vec::new(), &layer.table, &mut left_out);
+        self.sources.push(layer.source.clone());
+        left_out
     }
-    let machine = merged
-        .try_into()
-        .map_err(|error| conflict(layers, &error))?;
-    Ok((machine, origins))
+
+    /// Adds the table at `path`, or if that conflicts, each of its keys that does not.
+    fn fit(
+        &mut self,
+        source: &str,
+        path: &mut Vec<String>,
+        over: &Table,
+        left_out: &mut Vec<String>,
+    ) {
+        if self.lay(source, path, over).is_ok() {
+            return;
+        }
+        for (key, value) in over {
+            path.push(key.clone());
+            match value {
+                Value::Table(inner) if !is_replaced(path) => {
+                    self.fit(source, path, inner, left_out);
+                }
+                _ => {
+                    let parent = &path[..path.len() - 1];
+                    let one = Table::from_iter([(key.clone(), value.clone())]);
+                    if let Err(error) = self.lay(source, parent, &one) {
+                        left_out.push(self.conflict(source, &path.join("."), &error));
+                    }
+                }
+            }
+            path.pop();
+        }
+    }
+
+    /// Adds the table at `path`, or nothing if it conflicts.
+    fn lay(&mut self, source: &str, path: &[String], over: &Table) -> Result<(), toml::de::Error> {
+        let nested = |inner, key: &String| Table::from_iter([(key.clone(), Value::Table(inner))]);
+        let over = path.iter().rev().fold(over.clone(), nested);
+        let mut merged = (self.table.clone(), self.origins.clone());
+        overlay(&mut merged, &over, source);
+        self.machine = merged.0.clone().try_into()?;
+        (self.table, self.origins) = merged;
+        Ok(())
+    }
+
+    /// Merged layers have no line numbers; the text of the error names the key.
+    fn conflict(&self, source: &str, key: &str, error: &toml::de::Error) -> String {
+        format!(
+            "{source}: `{key}` is left out, because it conflicts with {}: {}",
+            self.sources.join(" and "),
+            reword(error.to_string().trim_end())
+        )
+    }
 }
 
-/// Merged layers have no line numbers; the text of the error names the key.
-fn conflict(layers: &[Layer], error: &toml::de::Error) -> String {
-    let names: Vec<&str> = layers.iter().map(|layer| layer.source.as_str()).collect();
-    let (last, before) = names.split_last().unwrap_or((&"", &[]));
-    let reason = reword(error.to_string().trim_end());
-    format!(
-        "{last} does not go together with {}: {reason}",
-        before.join(" and ")
-    )
+/// True if the table at `path` is one of [`REPLACED`].
+fn is_replaced(path: &[String]) -> bool {
+    REPLACED.iter().any(|replaced| {
+        let matches = |(name, key): (&&str, &String)| *name == "*" || name == key;
+        replaced.len() == path.len() && replaced.iter().zip(path).all(matches)
+    })
 }
 
-fn overlay(under: &mut Table, over: &Table, source: &str, prefix: &str, origins: &mut Origins) {
+fn overlay(merged: &mut (Table, Origins), over: &Table, source: &str) {
+    overlay_at(&mut merged.0, over, source, &mut Vec::new(), &mut merged.1);
+}
+
+fn overlay_at(
+    under: &mut Table,
+    over: &Table,
+    source: &str,
+    path: &mut Vec<String>,
+    origins: &mut Origins,
+) {
     for (key, value) in over {
-        let path = if prefix.is_empty() {
-            key.clone()
-        } else {
-            format!("{prefix}.{key}")
-        };
-        if let Value::Table(inner) = value {
-            let slot = under
-                .entry(key.clone())
-                .or_insert_with(|| Value::Table(Table::new()));
-            if let Value::Table(existing) = slot {
-                overlay(existing, inner, source, &path, origins);
-                continue;
+        path.push(key.clone());
+        let dotted = path.join(".");
+        let below = format!("{dotted}.");
+        if is_replaced(path) {
+            under.remove(key);
+        }
+        if !matches!(
+            (under.get(key), value),
+            (Some(Value::Table(_)), Value::Table(_))
+        ) {
+            origins.retain(|key, _| *key != dotted && !key.starts_with(&below));
+        }
+        match value {
+            Value::Table(inner) => {
+                let slot = under.entry(key.clone());
+                let slot = slot.or_insert_with(|| Value::Table(Table::new()));
+                if !slot.is_table() {
+                    *slot = Value::Table(Table::new());
+                }
+                if let Value::Table(existing) = slot {
+                    overlay_at(existing, inner, source, path, origins);
+                }
+            }
+            _ => {
+                under.insert(key.clone(), value.clone());
+                origins.insert(dotted, source.to_owned());
             }
         }
-        under.insert(key.clone(), value.clone());
-        origins.insert(path, source.to_owned());
+        path.pop();
     }
 }
 

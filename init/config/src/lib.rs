@@ -9,6 +9,7 @@ mod duration;
 mod enabled;
 mod error;
 pub mod layers;
+mod lease;
 pub mod machine;
 mod override_;
 pub mod service;
@@ -19,7 +20,8 @@ mod text;
 
 pub use duration::Span;
 pub use error::{ConfigError, Location};
-pub use layers::{Layer, merge};
+pub use layers::{Layer, Merged};
+pub use lease::{Lease, LeaseReport};
 pub use machine::Machine;
 pub use override_::Override;
 pub use service::Service;

@@ -25,8 +25,8 @@ pub(crate) const MODPROBE: &str = "modprobe";
 /// The argument that asks for a cold plug instead of a module.
 const COLDPLUG: &str = "--coldplug";
 
-/// Starts loading the modules for `alias` in a separate process, and returns its pidfd. The process is reaped with
-/// the orphans.
+/// Starts loading the modules for `alias` in a separate process, and returns its pidfd; an empty alias means every device
+/// that is present. The process is reaped with the orphans.
 pub(crate) fn start_loading(alias: &str) -> io::Result<OwnedFd> {
     start(if alias.is_empty() { COLDPLUG } else { alias })
 }

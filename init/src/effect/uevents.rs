@@ -27,7 +27,8 @@ impl Uevents {
         Ok(Self(socket))
     }
 
-    /// Waits for the next added device with a module alias, and returns that alias.
+    /// Waits for the next added device with a module alias, and returns that alias; an empty one if devices may have been
+    /// missed.
     pub(crate) async fn next_alias(&self) -> io::Result<String> {
         let mut buffer = [0_u8; BUFFER];
         loop {

@@ -143,8 +143,8 @@ mod tests {
     use std::time::Duration;
 
     fn lease() -> Leases {
-        let json = r#"{"interface":"eth0","address":"10.0.2.15/24","gateway":"10.0.2.2","dns":["10.0.2.3"],
-            "search":["lan"],"ntp":["10.0.2.4"],"hostname":"leased","mtu":null,"lease-seconds":86400}"#;
+        let json = r#"{"interface":"eth0","lease":{"address":"10.0.2.15","prefix":24,"gateway":"10.0.2.2","dns":["10.0.2.3"],
+            "search":["lan"],"ntp":["10.0.2.4"],"hostname":"leased","mtu":null,"lease-seconds":86400}}"#;
         BTreeMap::from([(
             "eth0".to_owned(),
             lease::read(json, Duration::ZERO).unwrap().0,

@@ -1,13 +1,13 @@
 //! Parses the reports of the `dhcp` service, and leaves out what is unusable.
 
 use super::facts::Leases;
-use serde::Deserialize;
 use serde::de::Error;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
+use tare_config::LeaseReport;
 use tare_config::machine::{Cidr, Domain, Hostname, Mtu};
 
-/// What a DHCP server granted.
+/// What is used of a lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Lease {
     pub(crate) interface: String,
@@ -24,86 +24,75 @@ pub(crate) struct Lease {
 
 /// The packet size that every host must accept (RFC 791, section 3.1). A smaller MTU is a mistake, or makes the
 /// machine unreachable.
-const LEAST_MTU: u32 = 576;
+const LEAST_MTU: u16 = 576;
 
 /// The duration of an infinite lease, in seconds (RFC 2131, section 3.3).
 const FOR_EVER: u32 = u32::MAX;
-
-/// A lease as the `dhcp` service reports it. Its names are unchecked, as the server sent them: a lease is valid
-/// without them.
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct Report {
-    interface: String,
-    address: Cidr,
-    gateway: Option<IpAddr>,
-    dns: Vec<IpAddr>,
-    search: Vec<String>,
-    ntp: Vec<IpAddr>,
-    hostname: Option<String>,
-    mtu: Option<Mtu>,
-    lease_seconds: u32,
-}
 
 /// Parses the lease that `json` reports at `now`. Also returns complaints about the parts that were left out.
 ///
 /// # Errors
 /// `json` is not a report, or no machine can have its address.
 pub(crate) fn read(json: &str, now: Duration) -> serde_json::Result<(Lease, Vec<String>)> {
-    let report: Report = serde_json::from_str(json)?;
-    if !is_host(report.address.address) || report.address.prefix == 0 {
-        let why = format!("{} is not the address of a machine", report.address);
+    let LeaseReport { interface, lease } = serde_json::from_str(json)?;
+    let address = Cidr {
+        address: IpAddr::V4(lease.address),
+        prefix: lease.prefix,
+    };
+    if !is_host(lease.address) || !(1..=32).contains(&lease.prefix) {
+        let why = format!("{address} is not the address of a machine");
         return Err(serde_json::Error::custom(why));
     }
     let mut complaints = Vec::new();
-    let gateway = report.gateway.filter(|gateway| {
-        let fits = is_host(*gateway);
+    let mut host = |what: &str, address: &Ipv4Addr| {
+        let fits = is_host(*address);
+        if !fits {
+            complaints.push(format!("{what} {address} is not a machine and is left out"));
+        }
+        fits
+    };
+    let gateway = lease.gateway.filter(|address| host("gateway", address));
+    let mut hosts = |what: &str, addresses: Vec<Ipv4Addr>| -> Vec<IpAddr> {
+        let addresses = addresses.into_iter();
+        let fit = addresses.filter(|address| host(what, address));
+        fit.map(IpAddr::V4).collect()
+    };
+    let dns = hosts("resolver", lease.dns);
+    let ntp = hosts("time server", lease.ntp);
+    let mtu = lease.mtu.filter(|mtu| {
+        let fits = *mtu >= LEAST_MTU;
         if !fits {
             complaints.push(format!(
-                "gateway {gateway} is not a machine and is left out"
+                "MTU {mtu} is less than {LEAST_MTU} and is left out"
             ));
         }
         fits
     });
-    let mtu = report.mtu.filter(|mtu| {
-        let fits = mtu.0 >= LEAST_MTU;
-        if !fits {
-            complaints.push(format!(
-                "MTU {} is less than {LEAST_MTU} and is left out",
-                mtu.0
-            ));
-        }
-        fits
-    });
-    let hostname = report
+    let hostname = lease
         .hostname
         .and_then(|name| hostname(name, &mut complaints));
-    let search = report
+    let search = lease
         .search
         .into_iter()
         .filter_map(|name| domain(name, &mut complaints))
         .collect();
-    let seconds = Some(report.lease_seconds).filter(|seconds| *seconds != FOR_EVER);
+    let seconds = Some(lease.lease_seconds).filter(|seconds| *seconds != FOR_EVER);
     let lease = Lease {
-        interface: report.interface,
-        address: report.address,
-        gateway,
-        dns: report.dns.into_iter().filter(|dns| is_host(*dns)).collect(),
+        interface,
+        address,
+        gateway: gateway.map(IpAddr::V4),
+        dns,
         search,
-        ntp: report.ntp.into_iter().filter(|ntp| is_host(*ntp)).collect(),
+        ntp,
         hostname,
-        mtu,
+        mtu: mtu.map(|mtu| Mtu(mtu.into())),
         until: seconds.map(|seconds| now + Duration::from_secs(seconds.into())),
     };
     Ok((lease, complaints))
 }
 
 /// Whether a machine can have this address, on a link that is not the loopback.
-fn is_host(address: IpAddr) -> bool {
-    // `dhcp` speaks DHCP for IPv4 only.
-    let IpAddr::V4(address) = address else {
-        return false;
-    };
+fn is_host(address: Ipv4Addr) -> bool {
     let [first, ..] = address.octets();
     !(first == 0 || address.is_loopback() || address.is_multicast() || address.is_broadcast())
 }
@@ -152,8 +141,8 @@ mod tests {
     /// A report of a lease with this `hostname` and one domain, `search`.
     fn report(hostname: &str, search: &str) -> String {
         format!(
-            r#"{{"interface":"eth0","address":"10.0.2.15/24","gateway":"10.0.2.2","dns":["10.0.2.3"],
-            "search":["{search}"],"ntp":[],"hostname":"{hostname}","mtu":1400,"lease-seconds":60}}"#
+            r#"{{"interface":"eth0","lease":{{"address":"10.0.2.15","prefix":24,"gateway":"10.0.2.2","dns":["10.0.2.3"],
+            "search":["{search}"],"ntp":["10.0.2.4"],"hostname":"{hostname}","mtu":1400,"lease-seconds":60}}}}"#
         )
     }
 
@@ -199,10 +188,10 @@ mod tests {
 
     #[test]
     fn a_report_of_another_form_is_refused() {
-        let json = report("a", "lan").replace("10.0.2.15/24", "10.0.2.15");
+        let json = report("a", "lan").replace("10.0.2.15", "fec0::1");
         assert_eq!(
             read(&json, Duration::ZERO).unwrap_err().to_string(),
-            "`10.0.2.15` is not an address with its prefix length: write it as in `192.0.2.10/24` at line 1 column 41"
+            "invalid IPv4 address syntax at line 1 column 48"
         );
     }
 
@@ -214,23 +203,34 @@ mod tests {
                 "224.0.0.1",
                 "gateway 224.0.0.1 is not a machine and is left out",
             ),
+            (
+                "10.0.2.3",
+                "0.0.0.0",
+                "resolver 0.0.0.0 is not a machine and is left out",
+            ),
+            (
+                "10.0.2.4",
+                "127.0.0.1",
+                "time server 127.0.0.1 is not a machine and is left out",
+            ),
             ("1400", "575", "MTU 575 is less than 576 and is left out"),
         ] {
             let json = report("a", "lan").replace(from, to);
             assert_eq!(read(&json, Duration::ZERO).unwrap().1, [want]);
         }
-        for address in [
-            "127.0.0.2/8",
-            "0.0.0.0/0",
-            "10.0.2.15/0",
-            "224.0.0.1/4",
-            "255.255.255.255/32",
-            "fec0::1/64",
+        for (address, prefix) in [
+            ("127.0.0.2", 8),
+            ("0.0.0.0", 8),
+            ("10.0.2.15", 0),
+            ("10.0.2.15", 33),
+            ("224.0.0.1", 4),
+            ("255.255.255.255", 32),
         ] {
-            let json = report("a", "lan").replace("10.0.2.15/24", address);
+            let json = report("a", "lan").replace("10.0.2.15", address);
+            let json = json.replace(r#""prefix":24"#, &format!(r#""prefix":{prefix}"#));
             assert_eq!(
                 read(&json, Duration::ZERO).unwrap_err().to_string(),
-                format!("{address} is not the address of a machine")
+                format!("{address}/{prefix} is not the address of a machine")
             );
         }
     }

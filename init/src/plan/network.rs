@@ -116,8 +116,8 @@ mod tests {
     }
 
     fn leases() -> Leases {
-        let json = r#"{"interface":"eth0","address":"10.0.2.15/24","gateway":"10.0.2.2","dns":[],
-            "search":[],"ntp":[],"hostname":null,"mtu":1400,"lease-seconds":60}"#;
+        let json = r#"{"interface":"eth0","lease":{"address":"10.0.2.15","prefix":24,"gateway":"10.0.2.2","dns":[],
+            "search":[],"ntp":[],"hostname":null,"mtu":1400,"lease-seconds":60}}"#;
         Leases::from([(
             "eth0".to_owned(),
             lease::read(json, Duration::ZERO).unwrap().0,

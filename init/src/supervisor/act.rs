@@ -66,7 +66,7 @@ impl Supervisor {
         };
         match unit.start(&self.events, is_logged) {
             Ok((starting, collector)) => {
-                unit.launching = true;
+                unit.launch = Some(unit::Launch::default());
                 let run = unit.run;
                 self.children.insert(starting.pid(), (name.to_owned(), run));
                 self.connect(collector);

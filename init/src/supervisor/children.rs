@@ -28,9 +28,8 @@ impl Supervisor {
         let Some(unit) = self.units.get_mut(name).filter(|unit| unit.run == run) else {
             return;
         };
-        if unit.launching {
-            // A program may end before its launch is reported.
-            unit.ended = Some(outcome);
+        if let Some(launch) = &mut unit.launch {
+            launch.ended = Some(outcome);
         } else if unit
             .running
             .as_ref()
@@ -45,13 +44,12 @@ impl Supervisor {
         let Some(unit) = self.units.get_mut(name).filter(|unit| unit.run == run) else {
             return;
         };
-        unit.launching = false;
+        let launch = unit.launch.take().unwrap_or_default();
         match result {
             Ok(running) => {
                 unit.running = Some(running);
-                let ended = unit.ended.take();
                 self.happen(name, state::Event::Launched);
-                if let Some(outcome) = ended {
+                if let Some(outcome) = launch.ended {
                     self.exited(name, outcome);
                 }
             }

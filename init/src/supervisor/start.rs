@@ -70,7 +70,7 @@ impl Unit {
         self.started = Instant::now();
         self.running = None;
         self.main = None;
-        self.ended = None;
+        self.launch = None;
         self.text.clear();
         self.watchdog.interval = self.service.lifecycle.watchdog.map(|span| span.0);
     }

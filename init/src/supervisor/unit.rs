@@ -55,10 +55,8 @@ pub(super) struct Unit {
     pub(super) output: Option<Output>,
     /// Drains its pipes while no log service reads them.
     pub(super) drain: Option<[Task; 2]>,
-    /// Whether there is a child whose launch has not been reported yet.
-    pub(super) launching: bool,
-    /// How that child ended, if it already has.
-    pub(super) ended: Option<Outcome>,
+    /// A child whose launch has not been reported yet.
+    pub(super) launch: Option<Launch>,
     pub(super) notify: Option<Notify>,
     /// Its listening sockets, kept across restarts.
     pub(super) sockets: Vec<OwnedFd>,
@@ -68,6 +66,13 @@ pub(super) struct Unit {
     /// Tasks that watch it in its state: probes, sockets.
     pub(super) watch: Vec<Task>,
     pub(super) watchdog: Watchdog,
+}
+
+/// A launch that has not been reported yet.
+#[derive(Debug, Default)]
+pub(super) struct Launch {
+    /// How its program ended, which may come first.
+    pub(super) ended: Option<Outcome>,
 }
 
 /// A main process that is not the first one of its container.
@@ -107,8 +112,7 @@ impl Unit {
             patient: false,
             output: None,
             drain: None,
-            launching: false,
-            ended: None,
+            launch: None,
             notify: None,
             sockets: Vec::new(),
             phase: None,

@@ -3,10 +3,10 @@
 //! Times are relative to the start of the program. Every wait is an instant in the state, so one
 //! call of [`deadline`] tells the loop how long to sleep.
 
-use crate::lease::Lease;
 use crate::message::{Ask, FOR_EVER, Reply, ReplyKind, Terms};
 use std::net::Ipv4Addr;
 use std::time::Duration;
+use tare_config::Lease;
 
 /// Requests sent for an offer before the client starts over.
 const REQUEST_TRIES: u32 = 4;
@@ -138,7 +138,7 @@ impl Held {
 
     fn ask(&self) -> Ask {
         Ask::Renew {
-            address: self.terms.lease.address.address,
+            address: self.terms.lease.address,
         }
     }
 
@@ -215,7 +215,7 @@ fn discover(exchange: Exchange, now: Duration) -> (State, Vec<Action>) {
 
 fn request(exchange: Exchange, offer: Terms, now: Duration) -> (State, Vec<Action>) {
     let ask = Ask::Request {
-        address: offer.lease.address.address,
+        address: offer.lease.address,
         server: offer.server,
     };
     let action = exchange.send(ask, now, None);

@@ -2,7 +2,7 @@
 
 use crate::client::{self, Action, Event, State};
 use crate::datagram;
-use crate::lease::{Lease, name};
+use crate::lease::name;
 use crate::message::{self, Ask, CLIENT_PORT, Mac, SERVER_PORT};
 use sd_notify::NotifyState;
 use socket2::{Domain, Protocol, SockAddr, SockFilter, Socket, Type};
@@ -12,6 +12,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 use std::{fs, mem};
+use tare_config::{Lease, LeaseReport};
 
 /// `ETH_P_IP` of linux/if_ether.h: frames that carry IPv4.
 const IPV4_FRAMES: u16 = 0x0800;
@@ -151,7 +152,11 @@ impl Link {
     }
 
     fn bound(&self, lease: &Lease) {
-        match lease.message(&self.name) {
+        let report = LeaseReport {
+            interface: self.name.clone(),
+            lease: lease.clone(),
+        };
+        match serde_json::to_string(&report) {
             Ok(json) => {
                 eprintln!("lease: {json}");
                 crate::tell(&[NotifyState::Custom(&format!("X_TARE_LEASE={json}"))]);

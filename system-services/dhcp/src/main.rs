@@ -1,7 +1,7 @@
 //! DHCPv4 client (RFC 2131): `tare-dhcp LINK…`.
 //!
 //! It requests a lease on every given link and changes nothing itself. It tells PID 1 over
-//! `sd_notify` what to apply: `X_TARE_LEASE={json}` ([`lease::Lease`]) for each new or renewed
+//! `sd_notify` what to apply: `X_TARE_LEASE={json}` ([`LeaseReport`](tare_config::LeaseReport)) for each new or renewed
 //! lease and `X_TARE_LEASE_LOST=LINK` when one is gone. PID 1 sets the links up beforehand.
 //!
 //! - [`client`]: the protocol, a pure state machine

@@ -1,12 +1,13 @@
 //! DHCP messages (RFC 2131, section 2; options: RFC 2132): ours to bytes, a server's to types.
 
-use crate::lease::{Cidr, LIST_MAX, Lease, name};
+use crate::lease::{LIST_MAX, name};
 use dhcproto::v4::{
     Decodable, DhcpOption, DhcpOptions, Encodable, Flags, Message, MessageType, Opcode, OptionCode,
 };
 use dhcproto::{Decoder, error::EncodeError};
 use std::net::Ipv4Addr;
 use std::time::Duration;
+use tare_config::Lease;
 
 pub(crate) use dhcproto::v4::{CLIENT_PORT, SERVER_PORT};
 
@@ -170,7 +171,8 @@ fn terms(message: &Message) -> Option<Terms> {
 fn lease(address: Ipv4Addr, seconds: u32, options: &DhcpOptions) -> Option<Lease> {
     let mask = option!(options, SubnetMask).copied();
     Some(Lease {
-        address: cidr(address, mask)?,
+        address,
+        prefix: prefix_of(address, mask)?,
         gateway: gateway(options),
         dns: addresses(option!(options, DomainNameServer)),
         search: search(options),
@@ -198,9 +200,9 @@ fn times(lease: u32, renew: Option<u32>, rebind: Option<u32>) -> (Duration, Dura
     (seconds(renew), seconds(rebind))
 }
 
-/// `address` with the prefix length of `mask`, or of its class (RFC 791) without a mask; `None` if
-/// a host cannot have that address or the mask is not contiguous.
-fn cidr(address: Ipv4Addr, mask: Option<Ipv4Addr>) -> Option<Cidr> {
+/// The prefix length of `mask`, or of the class of `address` (RFC 791) without a mask; `None` if a host cannot have
+/// that address or the mask is not contiguous.
+fn prefix_of(address: Ipv4Addr, mask: Option<Ipv4Addr>) -> Option<u8> {
     let usable = !address.is_unspecified()
         && !address.is_multicast()
         && !address.is_broadcast()
@@ -213,12 +215,14 @@ fn cidr(address: Ipv4Addr, mask: Option<Ipv4Addr>) -> Option<Cidr> {
             _ => 24,
         },
     };
-    usable.then_some(Cidr { address, prefix })
+    usable.then_some(prefix)
 }
 
-fn prefix(mask: Ipv4Addr) -> Option<u32> {
+fn prefix(mask: Ipv4Addr) -> Option<u8> {
     let bits = mask.to_bits();
-    (bits.leading_ones() + bits.trailing_zeros() >= 32 && bits != 0).then(|| bits.leading_ones())
+    let ones = bits.leading_ones();
+    let contiguous = ones + bits.trailing_zeros() >= u32::BITS && bits != 0;
+    u8::try_from(ones).ok().filter(|_| contiguous)
 }
 
 /// The default route's gateway. If classless routes are given, the router option must be ignored

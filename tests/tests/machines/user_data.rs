@@ -19,8 +19,10 @@ pub(crate) fn from_a_cd(image: &Image) -> Result<()> {
 }
 
 pub(crate) fn from_a_disk_and_the_hypervisor_which_wins(image: &Image) -> Result<()> {
-    let disk = "hostname = 'weak'\n[network]\ndns = ['192.0.2.1']\nsearch = ['weak.example']\n";
-    let hypervisor = "hostname = 'strong'\n[network]\nsearch = ['strong.example']\n";
+    let disk = "hostname = 'weak'\n[network]\ndns = ['192.0.2.1']\nsearch = ['weak.example']\n\
+                [log]\ntotal = '4MiB'\n";
+    let hypervisor =
+        "hostname = 'strong'\n[network]\nsearch = ['strong.example']\n[log]\nfile = '4MiB'\n";
     let machine = Vm::of(image)
         .direct()
         .nocloud(Seed::Vfat, disk)
@@ -32,6 +34,11 @@ pub(crate) fn from_a_disk_and_the_hypervisor_which_wins(image: &Image) -> Result
     let merged = "nameserver 192.0.2.1\nsearch strong.example\n";
     checks.check("merged key by key", || {
         says(&vm, "cat /etc/resolv.conf", merged)
+    });
+    checks.check("the key that conflicts is left out", || {
+        let left_out = "user-data of fw_cfg: `log.file` is left out, because it conflicts with";
+        let count = format!("tare status | grep -cF '{left_out}'");
+        says(&vm, &count, "1\n")
     });
     checks.check("power off", || power_off(&vm));
     checks.verdict()
@@ -46,7 +53,10 @@ pub(crate) fn that_is_refused(image: &Image) -> Result<()> {
         .fw_cfg("#".repeat(2 << 20));
     let vm = machine.boot()?;
     let complaint = "fw_cfg: too long: 2097152 bytes, at most 1048576 are read";
-    vm.wait_line(&format!("tare: user-data: {complaint}"), secs(30))?;
+    vm.wait_line(
+        &format!("tare: user-data is rejected: {complaint}"),
+        secs(30),
+    )?;
     vm.wait_ready()?;
     vm.wait_ssh(secs(10))?;
     says(&vm, "hostname", "tare\n")?;

@@ -7,6 +7,13 @@ fn layer(source: &str, text: &str) -> Layer {
     Layer::parse(source, text.as_bytes(), &["engine", "ssh"]).unwrap()
 }
 
+/// The result, and what is left out.
+fn merge(layers: &[Layer]) -> (Merged, Vec<String>) {
+    let mut merged = Merged::default();
+    let left_out = layers.iter().flat_map(|layer| merged.add(layer)).collect();
+    (merged, left_out)
+}
+
 #[test]
 fn a_bad_layer_says_where_and_what_instead() {
     for (text, want) in [
@@ -130,7 +137,7 @@ fn text_is_as_long_as_exec_takes() {
 
 #[test]
 fn later_layers_win_key_by_key_and_lists_replace() {
-    let (machine, origins) = merge(&[
+    let (merged, left_out) = merge(&[
         layer(
             "image",
             "hostname = 'a'\n[network]\ndns = ['1.1.1.1', '8.8.8.8']\nsearch = ['x']",
@@ -139,8 +146,11 @@ fn later_layers_win_key_by_key_and_lists_replace() {
             "fw_cfg",
             "[network]\ndns = ['9.9.9.9']\n[services.engine.environment]\nA = 'b'",
         ),
-    ])
-    .unwrap();
+    ]);
+    let Merged {
+        machine, origins, ..
+    } = merged;
+    assert_eq!(left_out, Vec::<String>::new());
     assert_eq!(machine.hostname.unwrap().as_str(), "a");
     assert_eq!(
         machine.network.dns,
@@ -153,24 +163,44 @@ fn later_layers_win_key_by_key_and_lists_replace() {
 }
 
 #[test]
-fn layers_that_are_right_alone_may_be_wrong_together() {
+fn layers_that_conflict_cost_the_conflicting_keys() {
+    let health = |text: &str| format!("[services.ssh.lifecycle]\nhealth = {{ {text} }}");
     let certificate = "[log.forward]\nto = 'tls://a'\nca = '-----BEGIN CERTIFICATE-----'";
-    for (weak, strong, want) in [
+    for (weak, strong, want, origins) in [
         (
-            certificate,
-            "[log.forward]\nto = 'udp://a'",
-            "fw_cfg does not go together with image and nocloud: log.forward.ca is for receivers at tls:// only, in `log.forward`",
+            certificate.to_owned(),
+            "[log.forward]\nto = 'udp://a'".to_owned(),
+            None,
+            vec!["log.forward.to: fw_cfg"],
         ),
         (
-            "[log]\ntotal = '4MiB'",
-            "[log]\nfile = '4MiB'",
-            "fw_cfg does not go together with image and nocloud: log.file is 4MiB: it must be half of log.total, 4MiB, at most, in `log`",
+            health("tcp = 22, interval = '7s'"),
+            health("exec = ['/a']"),
+            None,
+            vec!["services.ssh.lifecycle.health.exec: fw_cfg"],
+        ),
+        (
+            "[log]\ntotal = '4MiB'".to_owned(),
+            "hostname = 'b'\n[log]\nage = '1h'\nfile = '4MiB'".to_owned(),
+            Some(
+                "fw_cfg: `log.file` is left out, because it conflicts with image and nocloud: log.file is 4MiB: it \
+                 must be half of log.total, 4MiB, at most, in `log`",
+            ),
+            vec!["hostname: fw_cfg", "log.age: fw_cfg", "log.total: nocloud"],
+        ),
+        (
+            "[log]\ntotal = '4MiB'".to_owned(),
+            "[log]\ntotal = '8MiB'\nfile = '4MiB'".to_owned(),
+            None,
+            vec!["log.file: fw_cfg", "log.total: fw_cfg"],
         ),
     ] {
-        let layers = [("image", ""), ("nocloud", weak), ("fw_cfg", strong)];
-        let layers = layers.map(|(source, text)| layer(source, text));
-        assert_eq!(merge(&layers).unwrap_err(), want);
-        assert!(merge(&layers[..2]).is_ok());
+        let layers = [("image", ""), ("nocloud", &weak), ("fw_cfg", &strong)];
+        let (merged, left_out) = merge(&layers.map(|(source, text)| layer(source, text)));
+        assert_eq!(left_out, want.into_iter().collect::<Vec<_>>());
+        let of = merged.origins.iter();
+        let of: Vec<String> = of.map(|(key, source)| format!("{key}: {source}")).collect();
+        assert_eq!(of, origins);
     }
 }
 
@@ -203,6 +233,6 @@ fn the_examples_of_the_pages_are_user_data() {
 #[test]
 fn the_page_of_logs_shows_what_holds_where_nobody_says_otherwise() {
     let shown = layer("docs", examples(LOGS, "toml")[0]);
-    let (machine, _) = merge(&[shown]).unwrap();
-    assert_eq!(machine.log, Machine::default().log);
+    let (merged, _) = merge(&[shown]);
+    assert_eq!(merged.machine.log, Machine::default().log);
 }

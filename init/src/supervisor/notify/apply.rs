@@ -82,7 +82,7 @@ impl Supervisor {
         match unit.phase {
             Some(_) if deadline > unit.deadline => unit.arm(wait, what, &self.events),
             // The timeout starts when the launch is reported.
-            None if unit.launching => unit.deadline = unit.deadline.max(deadline),
+            None if unit.launch.is_some() => unit.deadline = unit.deadline.max(deadline),
             _ => {}
         }
     }
@@ -182,7 +182,7 @@ mod tests {
                 let mut supervisor = supervisor(&[slow]);
                 let unit = supervisor.units.get_mut("slow").unwrap();
                 unit.life.state = State::Starting;
-                unit.launching = true;
+                unit.launch = Some(crate::supervisor::unit::Launch::default());
                 supervisor.notified("slow", 0, &format!("EXTEND_TIMEOUT_USEC={wish}000000"));
                 supervisor.act("slow", Action::ArmStart);
                 let deadline = supervisor.units["slow"].deadline;

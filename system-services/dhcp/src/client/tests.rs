@@ -1,5 +1,4 @@
 use super::*;
-use crate::lease::Cidr;
 
 const SERVER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 const ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 15);
@@ -13,10 +12,8 @@ fn terms(lease_seconds: u32) -> Terms {
     let seconds = |count: u32| Duration::from_secs(count.into());
     Terms {
         lease: Lease {
-            address: Cidr {
-                address: ADDRESS,
-                prefix: 24,
-            },
+            address: ADDRESS,
+            prefix: 24,
             gateway: None,
             dns: Vec::new(),
             search: Vec::new(),

@@ -38,14 +38,14 @@ fn granted(bytes: &[u8]) -> Option<Terms> {
 }
 
 fn json(bytes: &[u8]) -> String {
-    granted(bytes).unwrap().lease.message("eth0").unwrap()
+    serde_json::to_string(&granted(bytes).unwrap().lease).unwrap()
 }
 
 #[test]
 fn the_least_a_server_says() {
     assert_eq!(
         json(&answer(|_| {})),
-        r#"{"interface":"eth0","address":"10.0.2.15/24","gateway":null,"dns":[],"search":[],"ntp":[],"hostname":null,"mtu":null,"lease-seconds":86400}"#
+        r#"{"address":"10.0.2.15","prefix":24,"gateway":null,"dns":[],"search":[],"ntp":[],"hostname":null,"mtu":null,"lease-seconds":86400}"#
     );
     let terms = granted(&answer(|_| {})).unwrap();
     assert_eq!(terms.server, SERVER);
@@ -65,7 +65,7 @@ fn all_a_server_says() {
     ]);
     assert_eq!(
         json(&bytes),
-        r#"{"interface":"eth0","address":"10.0.2.15/24","gateway":"10.0.2.2","dns":["10.0.2.3"],"search":["example.org"],"ntp":["10.0.2.2","10.0.2.2","10.0.2.2","10.0.2.2","10.0.2.2","10.0.2.2"],"hostname":"edge","mtu":1400,"lease-seconds":86400}"#
+        r#"{"address":"10.0.2.15","prefix":24,"gateway":"10.0.2.2","dns":["10.0.2.3"],"search":["example.org"],"ntp":["10.0.2.2","10.0.2.2","10.0.2.2","10.0.2.2","10.0.2.2","10.0.2.2"],"hostname":"edge","mtu":1400,"lease-seconds":86400}"#
     );
 }
 
@@ -112,7 +112,7 @@ fn masks() {
         ("224.0.0.1", None, None),
         ("127.0.0.1", None, None),
     ] {
-        let found = cidr(address(own), mask.map(address)).map(|cidr| cidr.prefix);
+        let found = prefix_of(address(own), mask.map(address));
         assert_eq!(found, want, "{own} {mask:?}");
     }
 }

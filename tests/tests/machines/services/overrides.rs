@@ -31,7 +31,10 @@ pub(crate) fn is_named_and_left_out(image: &Image) -> Result<()> {
         "service t-exec: tcp and http need the host's network namespace; override ignored, using the image's settings",
         "services wait for each other: log -> ssh -> log; override ignored, using the image's conditions",
     ] {
-        vm.wait_line(&format!("tare: user-data: {complaint}"), secs(30))?;
+        vm.wait_line(
+            &format!("tare: user-data is ignored: {complaint}"),
+            secs(30),
+        )?;
     }
     vm.wait_ready()?;
     vm.wait_ssh(secs(20))?;
