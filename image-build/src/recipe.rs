@@ -250,7 +250,7 @@ mod tests {
         for (name, want) in [
             (
                 "apps",
-                "user root, own users true, [], of the host [], devices [], /proc Processes, /sys None, \
+                "user apps, own users true, [], of the host [], devices [], /proc Processes, /sys None, \
                  writes [(Shared(\"engine\"), \"/run/engine\"), (Volume(\"apps\"), \"/var/lib/tare\")]",
             ),
             (
@@ -266,6 +266,26 @@ mod tests {
         ] {
             assert_eq!(rights(&services[name]), want);
         }
+    }
+
+    /// Root in a user namespace is the host's root to whoever owns files or namespaces.
+    #[test]
+    fn a_service_in_a_user_namespace_is_not_root() {
+        let services = our_own_services();
+        let own = services
+            .iter()
+            .filter(|(_, service)| service.has_own_users());
+        let users: Vec<(&str, &str)> = own
+            .map(|(name, service)| (name.as_str(), service.process.user.as_str()))
+            .collect();
+        assert_eq!(
+            users,
+            [
+                ("apps", "apps"),
+                ("forward", "forward"),
+                ("metrics", "metrics")
+            ]
+        );
     }
 
     #[test]

@@ -34,7 +34,7 @@ const UNWANTED: &[&str] = &[
     "usr/share/initramfs-tools",
     "var/lib/apt",
     "var/lib/dpkg",
-    // Run by the builder in its own way (see `finish`); its result is in the image.
+    // The builder runs it (`linker.rs`); its result is in the image.
     "usr/sbin/ldconfig",
     // For init systems that are not PID 1 here.
     "etc/apparmor.d",
@@ -83,8 +83,8 @@ fn is_other_locale(path: &str, _: &Node) -> bool {
     below.is_some_and(|name| !name.contains('/')) && path != LOCALE
 }
 
-/// Removes the bits with which a file runs with the rights of its owner or group. Services get no
-/// new privileges in any case (`no_new_privs`), but this way no file has to be trusted.
+/// Removes the bits with which a file runs with the rights of its owner or group. Most services have `no_new_privs`, but
+/// this way no file has to be trusted.
 pub(crate) fn disarm(tree: &mut Tree) {
     for node in tree.nodes_mut().filter(|node| !node.is_directory()) {
         node.mode &= !0o6000;

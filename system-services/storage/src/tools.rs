@@ -11,8 +11,8 @@ use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Instant;
 
-/// Exit status of `e2fsck(8)`, a sum of bits: nothing to do, corrected, corrected and must be remounted. Above this,
-/// errors remain or it could not run.
+/// Exit status of `e2fsck(8)`, a sum of bits: 1 for corrected errors, 2 if the system must be rebooted, which is for a
+/// mounted file system. Above this, errors remain or it could not run.
 const CORRECTED: i32 = 3;
 
 /// Makes an ext4 with our label.
@@ -55,7 +55,7 @@ fn reserved_percent(size: u64) -> f64 {
     (bytes as f64 * 100.0 / size.max(1) as f64).min(10.0)
 }
 
-/// Corrects what can be corrected safely, then, because there is no operator to ask, the rest.
+/// Corrects what can be corrected safely; if that fails, the rest too, because there is no operator to ask.
 ///
 /// # Errors
 /// When the file system is not clean afterwards.

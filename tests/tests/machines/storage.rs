@@ -1,6 +1,7 @@
 //! A state partition that is damaged, belongs to another system, or takes long to check.
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
+use std::ops::Range;
 use tare_image::Image;
 use tare_qemu::{Builder, Machine, Vm, secs};
 use tare_tests::guest::{mentions, power_off, run_container, says, until_state, wait_apps};
@@ -9,6 +10,8 @@ use tare_tests::{Checks, Scratch, disk, note, user_data};
 /// In bytes from its start: the superblock, and the table's header.
 const SUPERBLOCK: u64 = 1024;
 const HEADER: u64 = 512;
+/// Bytes in a block of the file system.
+const BLOCK: u64 = 4096;
 /// The first bytes of a LUKS volume.
 const LUKS: &[u8] = b"LUKS\xba\xbe\0\x02";
 
@@ -20,7 +23,8 @@ pub(crate) fn damage_is_repaired_and_strangers_are_left_alone(image: &Image) -> 
     };
     let mut checks = Checks::default();
     let off = first_run(machine(), &mut checks)?;
-    let state = disk::partition(&off.raw_disk()?, "state")?.start;
+    let partition = disk::partition(&off.raw_disk()?, "state")?;
+    let state = partition.start;
     checks.check("a zeroed superblock", || {
         disk::fill(&off, state + SUPERBLOCK, 1024, 0)?;
         keeps_note(
@@ -36,6 +40,18 @@ pub(crate) fn damage_is_repaired_and_strangers_are_left_alone(image: &Image) -> 
         )?;
         let header = disk::read(&off, HEADER, 8)?;
         ensure!(header == b"EFI PART", "the header begins with {header:?}");
+        Ok(())
+    });
+    checks.check("4 KiB of noise in 50 places", || {
+        damage(&off, &partition)?;
+        // What the kernel finds at the first boot, e2fsck repairs at the second. What nobody reads stays.
+        for boot in ["first", "second"] {
+            let vm = machine().boot()?;
+            vm.wait_ready()?;
+            forget_host_keys(vm.machine())?;
+            says(&vm, "echo in", "in\n").with_context(|| format!("{boot} boot"))?;
+            power_off(&vm)?;
+        }
         Ok(())
     });
     checks.check("somebody else's volume", || {
@@ -66,6 +82,20 @@ fn first_run(machine: Builder, checks: &mut Checks) -> Result<Machine> {
     let off = vm.machine().clone();
     checks.check("clean file system", || disk::require_clean_state(&off));
     Ok(off)
+}
+
+/// Half of the noise is where an ext4 has its first bitmaps, inodes and journal.
+fn damage(off: &Machine, partition: &Range<u64>) -> Result<()> {
+    let mut random = fastrand::Rng::with_seed(7);
+    let near = partition.start..partition.start + (64 << 20);
+    for range in [&near, partition] {
+        for _ in 0..25 {
+            let place = random.u64(range.clone()) / BLOCK * BLOCK;
+            let noise: Vec<u8> = (0..BLOCK).map(|_| random.u8(..)).collect();
+            disk::write(off, place, &noise)?;
+        }
+    }
+    Ok(())
 }
 
 /// The machine reports `line`, only once, and finds the note.
