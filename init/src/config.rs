@@ -72,7 +72,7 @@ pub(crate) fn load(
     }
 }
 
-/// What came of adding a layer.
+/// The result of adding a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Added {
     Whole,

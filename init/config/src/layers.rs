@@ -100,10 +100,10 @@ impl Merged {
     fn lay(&mut self, source: &str, path: &[String], over: &Table) -> Result<(), toml::de::Error> {
         let nested = |inner, key: &String| Table::from_iter([(key.clone(), Value::Table(inner))]);
         let over = path.iter().rev().fold(over.clone(), nested);
-        let mut merged = (self.table.clone(), self.origins.clone());
-        overlay(&mut merged, &over, source);
-        self.machine = merged.0.clone().try_into()?;
-        (self.table, self.origins) = merged;
+        let (mut table, mut origins) = (self.table.clone(), self.origins.clone());
+        overlay(&mut table, &mut origins, source, &mut Vec::new(), &over);
+        self.machine = table.clone().try_into()?;
+        (self.table, self.origins) = (table, origins);
         Ok(())
     }
 
@@ -125,45 +125,31 @@ fn is_replaced(path: &[String]) -> bool {
     })
 }
 
-fn overlay(merged: &mut (Table, Origins), over: &Table, source: &str) {
-    overlay_at(&mut merged.0, over, source, &mut Vec::new(), &mut merged.1);
-}
-
-fn overlay_at(
+/// Lays `over` over the table at `path`.
+fn overlay(
     under: &mut Table,
-    over: &Table,
+    origins: &mut Origins,
     source: &str,
     path: &mut Vec<String>,
-    origins: &mut Origins,
+    over: &Table,
 ) {
     for (key, value) in over {
         path.push(key.clone());
         let dotted = path.join(".");
-        let below = format!("{dotted}.");
-        if is_replaced(path) {
+        let are_tables = value.is_table() && under.get(key).is_some_and(Value::is_table);
+        if !are_tables || is_replaced(path) {
+            let below = format!("{dotted}.");
             under.remove(key);
-        }
-        if !matches!(
-            (under.get(key), value),
-            (Some(Value::Table(_)), Value::Table(_))
-        ) {
             origins.retain(|key, _| *key != dotted && !key.starts_with(&below));
         }
-        match value {
-            Value::Table(inner) => {
-                let slot = under.entry(key.clone());
-                let slot = slot.or_insert_with(|| Value::Table(Table::new()));
-                if !slot.is_table() {
-                    *slot = Value::Table(Table::new());
-                }
-                if let Value::Table(existing) = slot {
-                    overlay_at(existing, inner, source, path, origins);
-                }
+        if let Value::Table(inner) = value {
+            let slot = under.entry(key.clone());
+            if let Value::Table(slot) = slot.or_insert_with(|| Value::Table(Table::new())) {
+                overlay(slot, origins, source, path, inner);
             }
-            _ => {
-                under.insert(key.clone(), value.clone());
-                origins.insert(dotted, source.to_owned());
-            }
+        } else {
+            under.insert(key.clone(), value.clone());
+            origins.insert(dotted, source.to_owned());
         }
         path.pop();
     }
