@@ -8,17 +8,38 @@ impl Service {
     /// key is set.
     #[must_use]
     pub fn runs_on(&self, machine: &Machine) -> bool {
-        let configured = |key: &String| {
-            // Serializing a configuration cannot fail. If it did, the key would count as not set.
-            let whole = Value::try_from(machine).ok();
-            whole.is_some_and(|whole| {
-                key.split('.')
-                    .try_fold(&whole, |table, key| table.get(key))
-                    .is_some()
-            })
-        };
+        let configured = |key: &String| value(machine, key).is_some();
         self.enabled && self.enabled_with.as_ref().is_none_or(configured)
     }
+
+    /// The instances of the service called `name` on a machine with the configuration `machine`: itself under that
+    /// name, unless it is `for-each` key of a table.
+    #[must_use]
+    pub fn instances(&self, name: &str, machine: &Machine) -> Vec<(String, Self)> {
+        let Some(table) = &self.for_each else {
+            return vec![(name.to_owned(), self.clone())];
+        };
+        let table = value(machine, table);
+        let keys = table
+            .as_ref()
+            .and_then(Value::as_table)
+            .into_iter()
+            .flatten();
+        let instance = |(key, _): (&String, &Value)| {
+            let mut instance = self.clone();
+            instance.process.args.push(key.clone());
+            (format!("{name}.{key}"), instance)
+        };
+        keys.map(instance).collect()
+    }
+}
+
+/// What `machine` has at a dotted key, if that is set.
+fn value(machine: &Machine, key: &str) -> Option<Value> {
+    // Serializing a configuration cannot fail. If it did, the key would count as not set.
+    let whole = Value::try_from(machine).ok()?;
+    let value = key.split('.').try_fold(&whole, |table, key| table.get(key));
+    value.cloned()
 }
 
 #[cfg(test)]
@@ -44,6 +65,28 @@ mod tests {
             let service: Service = crate::parse("s", text.as_bytes()).unwrap();
             let machine: Machine = crate::parse("u", machine.as_bytes()).unwrap();
             assert_eq!(service.runs_on(&machine), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_service_for_each_key_has_instances() {
+        let machine = "[apps.shop.services]\n[apps.blog.services]";
+        let machine: Machine = crate::parse("t", machine.as_bytes()).unwrap();
+        for (text, want) in [
+            ("", vec!["a /a"]),
+            (
+                "for-each = 'apps'",
+                vec!["a.blog /a blog", "a.shop /a shop"],
+            ),
+            ("for-each = 'log.forward'", vec![]),
+        ] {
+            let text = format!("{text}\ndescription = 'x'\nprocess = {{ args = ['/a'] }}");
+            let service: Service = crate::parse("t", text.as_bytes()).unwrap();
+            let instances = service.instances("a", &machine);
+            let shown = instances
+                .iter()
+                .map(|(name, it)| format!("{name} {}", it.process.args.join(" ")));
+            assert_eq!(shown.collect::<Vec<_>>(), want);
         }
     }
 }

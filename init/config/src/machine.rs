@@ -1,19 +1,27 @@
 //! A machine's configuration: what user-data may set.
 
 mod access;
+mod apps;
 mod control;
+mod engine;
 mod keys;
 mod log;
 mod metrics;
+mod module;
 mod network;
+mod sysctl;
 mod watchdog;
 
 pub use access::Hostname;
+pub use apps::App;
 pub use control::{Control, Others};
+pub use engine::{Engine, Registries, Registry, RegistryName};
 pub use keys::AuthorizedKeys;
 pub use log::{Forward, Log, Receiver, Transport};
 pub use metrics::Metrics;
+pub use module::ModuleName;
 pub use network::{Cidr, Domain, Interface, Mtu, Network};
+pub use sysctl::Sysctl;
 pub use watchdog::{Watchdog, WatchdogTimeout};
 
 use crate::Override;
@@ -40,10 +48,18 @@ pub struct Machine {
     pub metrics: Metrics,
     /// What the log keeps and where it is forwarded.
     pub log: Log,
+    /// Settings of the kernel.
+    pub sysctl: Sysctl,
+    /// Modules of the kernel to load, besides those of devices and those that the kernel asks for.
+    pub modules: Vec<ModuleName>,
+    /// Options of the container engine.
+    pub engine: Engine,
+    /// Registries, by their host.
+    pub registries: Registries,
     /// Changes to the image's services, by name.
     pub services: BTreeMap<String, Override>,
-    /// Apps by name, each a Compose specification written in TOML.
-    pub apps: BTreeMap<String, toml::Table>,
+    /// Apps by name.
+    pub apps: BTreeMap<String, App>,
 }
 
 /// Where the time comes from.

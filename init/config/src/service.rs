@@ -41,6 +41,10 @@ pub struct Service {
     /// Dotted key of the machine's configuration. The service does not start unless it is set.
     #[serde(default)]
     pub enabled_with: Option<String>,
+    /// Dotted key of a table of the machine's configuration. There is an instance of the service for each key of that
+    /// table, called `NAME.KEY`, with `KEY` as its last argument.
+    #[serde(default)]
+    pub for_each: Option<String>,
     /// What its root filesystem is made of.
     #[serde(default)]
     pub image: Image,

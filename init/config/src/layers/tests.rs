@@ -91,7 +91,7 @@ fn a_bad_layer_says_where_and_what_instead() {
             "u:2:17: `A\\0` is not the name of a variable: it must not be empty or hold `=` or a NUL byte",
         ),
         (
-            "[apps.Shop]",
+            "[apps.Shop]\nservices = {}",
             "u:1:7: `Shop` is not a name: write a letter, then letters, digits or `-`, all lower case, 63 at most",
         ),
         (

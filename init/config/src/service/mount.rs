@@ -17,6 +17,9 @@ pub struct Mount {
     pub propagation: Propagation,
     /// A group that may also read the volume or shared directory where other services mount it.
     pub group: Option<u32>,
+    /// Permissions with which the volume or shared directory is created, written in octal. By default, a volume is for
+    /// its user only, and a shared directory may be read by all.
+    pub mode: Option<u32>,
 }
 
 /// Where the contents of a mount come from.
@@ -64,6 +67,8 @@ struct RawMount {
     propagation: Propagation,
     #[serde(skip_serializing_if = "Option::is_none")]
     group: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mode: Option<String>,
 }
 
 impl TryFrom<RawMount> for Mount {
@@ -82,17 +87,23 @@ impl TryFrom<RawMount> for Mount {
                 ));
             }
         };
-        if raw.group.is_some() && !matches!(source, Source::Volume(_) | Source::Shared(_)) {
+        let owned = matches!(source, Source::Volume(_) | Source::Shared(_));
+        if !owned && (raw.group.is_some() || raw.mode.is_some()) {
             return Err(format!(
-                "mount on {target}: only a volume or a shared directory has a group"
+                "mount on {target}: only a volume or a shared directory has a group or a mode"
             ));
         }
+        let mode = raw
+            .mode
+            .map(|mode| permissions(&mode, 0o1777))
+            .transpose()?;
         Ok(Self {
             source,
             target,
             read_only: raw.read_only,
             propagation: raw.propagation,
             group: raw.group,
+            mode,
         })
     }
 }
@@ -108,6 +119,7 @@ impl From<Mount> for RawMount {
             read_only: mount.read_only,
             propagation: mount.propagation,
             group: mount.group,
+            mode: mount.mode.map(|mode| format!("{mode:04o}")),
         };
         match mount.source {
             Source::Volume(name) => raw.volume = Some(name),
@@ -125,6 +137,13 @@ pub(super) fn absolute(path: String) -> Result<String, String> {
         return Ok(path);
     }
     Err(format!("`{path}` must be an absolute path without `..`"))
+}
+
+/// Permissions written in octal, `most` at most.
+pub(super) fn permissions(text: &str, most: u32) -> Result<u32, String> {
+    let mode = u32::from_str_radix(text, 8).ok();
+    mode.filter(|mode| mode & !most == 0)
+        .ok_or_else(|| format!("`{text}` are no permissions: write them as in `0660`"))
 }
 
 fn single_name(name: String) -> Result<String, String> {

@@ -99,14 +99,11 @@ impl TryFrom<RawSocket> for Socket {
         if let SocketAddress::Path(path) = &address {
             super::mount::absolute(path.clone())?;
         }
-        let mode = u32::from_str_radix(&raw.mode, 8).ok();
         Ok(Self {
             name: raw.name,
             typ,
             address,
-            mode: mode.filter(|mode| *mode <= 0o777).ok_or_else(|| {
-                format!("`{}` are no permissions: write them as in `0660`", raw.mode)
-            })?,
+            mode: super::mount::permissions(&raw.mode, 0o777)?,
             group: raw.group,
         })
     }

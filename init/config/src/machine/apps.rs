@@ -1,0 +1,111 @@
+//! Apps: Compose specifications.
+
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+/// An app: a Compose specification written in TOML, or `compose` with its YAML text, or `compose-file` with its path.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(try_from = "Table")]
+pub struct App(Table);
+
+impl TryFrom<Table> for App {
+    type Error = String;
+
+    fn try_from(mut table: Table) -> Result<Self, String> {
+        let forms = ["services", "compose", "compose-file"];
+        let named: Vec<&str> = forms
+            .into_iter()
+            .filter(|form| table.contains_key(*form))
+            .collect();
+        match (&named[..], table.len()) {
+            (["services"], _) => {}
+            (["compose"], 1) if table["compose"].is_str() => {}
+            (["compose-file"], 1) => check_path(&table["compose-file"])?,
+            _ => {
+                return Err(
+                    "an app has `services` as in a Compose specification, or only `compose` with its YAML text, or only \
+                     `compose-file` with its path"
+                        .to_owned(),
+                );
+            }
+        }
+        let mut values = table.iter_mut().map(|(_, value)| value);
+        values.try_for_each(without_dates)?;
+        Ok(Self(table))
+    }
+}
+
+/// Files of apps are where logins and the engine see them, too.
+fn check_path(path: &Value) -> Result<(), String> {
+    const FOLDERS: [&str; 5] = ["/data/", "/home/", "/mnt/", "/opt/", "/srv/"];
+    match path.as_str() {
+        Some(path) if FOLDERS.iter().any(|folder| path.starts_with(folder)) => Ok(()),
+        _ => Err(format!(
+            "compose-file is {path}: it must be a path below {}",
+            FOLDERS
+                .map(|folder| folder.trim_end_matches('/'))
+                .join(", ")
+        )),
+    }
+}
+
+/// Compose knows no dates: as in YAML files that people write for it, they are text.
+fn without_dates(value: &mut Value) -> Result<(), String> {
+    match value {
+        Value::Datetime(date) => *value = Value::String(date.to_string()),
+        Value::Float(number) if !number.is_finite() => {
+            return Err(format!(
+                "{number} is not a number of a Compose specification"
+            ));
+        }
+        Value::Array(values) => values.iter_mut().try_for_each(without_dates)?,
+        Value::Table(table) => {
+            let mut values = table.iter_mut().map(|(_, value)| value);
+            values.try_for_each(without_dates)?;
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Machine;
+
+    #[test]
+    fn an_app_has_one_form_and_no_dates() {
+        for (text, want) in [
+            (
+                "services.web = { image = 'x', labels = { since = 2026-01-01 } }",
+                None,
+            ),
+            ("compose = 'services: {}'", None),
+            ("compose-file = '/srv/shop/compose.yaml'", None),
+            (
+                "compose-file = '/root/compose.yaml'",
+                Some(
+                    "compose-file is \"/root/compose.yaml\": it must be a path below /data, /home, /mnt, /opt, /srv",
+                ),
+            ),
+            (
+                "image = 'x'",
+                Some(
+                    "an app has `services` as in a Compose specification, or only `compose` with its YAML text, or only \
+                     `compose-file` with its path",
+                ),
+            ),
+            (
+                "services.web.cpus = inf",
+                Some("inf is not a number of a Compose specification"),
+            ),
+        ] {
+            let read = toml::from_str::<Machine>(&format!("[apps.a]\n{text}"));
+            let error = read.as_ref().err().map(|error| error.message().to_owned());
+            assert_eq!(error.as_deref(), want, "{text}");
+            if let Ok(machine) = read {
+                let written = toml::to_string(&machine.apps).unwrap();
+                assert!(!written.contains("since = 2026"), "{written}");
+            }
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! Options of the container engine.
+
+use crate::error::unknown;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use toml::{Table, Value};
+
+/// The section `[engine]`: options of `daemon.json` (dockerd(8), "Daemon configuration file"), in TOML. The engine checks
+/// their values when it starts.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
+#[serde(try_from = "Table", into = "Table")]
+pub struct Engine(Table);
+
+/// The type of an option.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Boolean,
+    Number,
+    Text,
+    List,
+    Table,
+}
+
+use Kind::{Boolean, List, Number, Text};
+
+/// The options of dockerd 26.1 that a machine may set.
+const OPTIONS: [(&str, Kind); 52] = [
+    ("allow-direct-routing", Boolean), // of 28; `tare-engine` has it in 26
+    ("allow-nondistributable-artifacts", List),
+    ("authorization-plugins", List),
+    ("bip", Text),
+    ("bridge", Text),
+    ("builder", Kind::Table),
+    ("debug", Boolean),
+    ("default-address-pools", List),
+    ("default-cgroupns-mode", Text),
+    ("default-gateway", Text),
+    ("default-gateway-v6", Text),
+    ("default-network-opts", Kind::Table),
+    ("default-runtime", Text),
+    ("default-shm-size", Text),
+    ("default-ulimits", Kind::Table),
+    ("dns", List),
+    ("dns-opts", List),
+    ("dns-search", List),
+    ("experimental", Boolean),
+    ("features", Kind::Table),
+    ("fixed-cidr", Text),
+    ("fixed-cidr-v6", Text),
+    ("host-gateway-ip", Text),
+    ("hosts", List),
+    ("icc", Boolean),
+    ("init", Boolean),
+    ("insecure-registries", List),
+    ("ip", Text),
+    ("ip-forward", Boolean),
+    ("ip-masq", Boolean),
+    ("ip6tables", Boolean),
+    ("iptables", Boolean),
+    ("ipv6", Boolean),
+    ("labels", List),
+    ("live-restore", Boolean),
+    ("log-driver", Text),
+    ("log-level", Text),
+    ("log-opts", Kind::Table),
+    ("max-concurrent-downloads", Number),
+    ("max-concurrent-uploads", Number),
+    ("max-download-attempts", Number),
+    ("metrics-addr", Text),
+    ("mtu", Number),
+    ("no-new-privileges", Boolean),
+    ("node-generic-resources", List),
+    ("proxies", Kind::Table),
+    ("registry-mirrors", List),
+    ("runtimes", Kind::Table),
+    ("seccomp-profile", Text),
+    ("shutdown-timeout", Number),
+    ("swarm-default-advertise-addr", Text),
+    ("userland-proxy", Boolean),
+];
+
+/// Options whose values the image depends on.
+const FIXED: [&str; 11] = [
+    "cgroup-parent",
+    "containerd",
+    "data-root",
+    "exec-opts",
+    "exec-root",
+    "group",
+    "pidfile",
+    "storage-driver",
+    "tls",
+    "userland-proxy-path",
+    "userns-remap",
+];
+
+impl TryFrom<Table> for Engine {
+    type Error = String;
+
+    fn try_from(options: Table) -> Result<Self, String> {
+        for (name, value) in &options {
+            check(name, value)?;
+        }
+        Ok(Self(options))
+    }
+}
+
+impl From<Engine> for Table {
+    fn from(engine: Engine) -> Self {
+        engine.0
+    }
+}
+
+fn check(name: &str, value: &Value) -> Result<(), String> {
+    if FIXED.contains(&name) {
+        return Err(format!("engine.{name} is fixed: the image depends on it"));
+    }
+    let Some((_, kind)) = OPTIONS.iter().find(|(option, _)| *option == name) else {
+        let names: Vec<&str> = OPTIONS.iter().map(|(option, _)| *option).collect();
+        return Err(unknown("option of the engine", name, &names));
+    };
+    let fits = match kind {
+        Boolean => value.is_bool(),
+        Number => value.is_integer(),
+        Text => value.is_str(),
+        List => value.is_array(),
+        Kind::Table => value.is_table(),
+    };
+    if !fits {
+        return Err(format!("engine.{name} must be {}", words(*kind)));
+    }
+    match name {
+        "hosts" => check_hosts(value),
+        _ => Ok(()),
+    }
+}
+
+fn words(kind: Kind) -> &'static str {
+    match kind {
+        Boolean => "true or false",
+        Number => "a whole number",
+        Text => "a string",
+        List => "a list",
+        Kind::Table => "a table",
+    }
+}
+
+/// PID 1 holds the Unix socket; here, others are added.
+fn check_hosts(hosts: &Value) -> Result<(), String> {
+    let hosts = hosts.as_array().into_iter().flatten();
+    for host in hosts {
+        if !host.as_str().is_some_and(|host| host.starts_with("tcp://")) {
+            return Err(format!(
+                "engine.hosts: {host} is not of the form `tcp://ADDRESS:PORT`; the Unix socket is always there"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Registries by host name, with the port if it is not the usual one.
+pub type Registries = BTreeMap<RegistryName, Registry>;
+
+/// `registry.example` or `registry.example:5000`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct RegistryName(String);
+
+impl TryFrom<String> for RegistryName {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        // It becomes the name of a folder.
+        let fits = |c: char| c.is_ascii_alphanumeric() || ".-:[]".contains(c);
+        let is_path = name.is_empty() || name.starts_with('.');
+        match !is_path && name.len() <= 255 && name.chars().all(fits) {
+            true => Ok(Self(name)),
+            false => Err(format!(
+                "`{name}` is not a registry: write its host name, and its port if it has one, as in `registry.example:5000`"
+            )),
+        }
+    }
+}
+
+impl From<RegistryName> for String {
+    fn from(name: RegistryName) -> Self {
+        name.0
+    }
+}
+
+/// How a registry is reached.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(
+    deny_unknown_fields,
+    rename_all = "kebab-case",
+    try_from = "RawRegistry"
+)]
+pub struct Registry {
+    /// Certificates of those that may have signed the registry's, in PEM.
+    pub ca: Option<String>,
+    /// Whether it may be reached without TLS, or with a certificate that nobody signed.
+    pub insecure: bool,
+    /// The user that apps log in as.
+    pub username: Option<String>,
+    /// Their password or token.
+    pub password: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct RawRegistry {
+    ca: Option<String>,
+    #[serde(default)]
+    insecure: bool,
+    username: Option<String>,
+    password: Option<String>,
+}
+
+impl TryFrom<RawRegistry> for Registry {
+    type Error = String;
+
+    fn try_from(raw: RawRegistry) -> Result<Self, String> {
+        let RawRegistry {
+            ca,
+            insecure,
+            username,
+            password,
+        } = raw;
+        if ca
+            .as_ref()
+            .is_some_and(|ca| !ca.contains("-----BEGIN CERTIFICATE-----"))
+        {
+            return Err("a registry's ca holds no certificate in PEM".to_owned());
+        }
+        if username.is_some() != password.is_some() {
+            return Err("a registry's username and password need each other".to_owned());
+        }
+        Ok(Self {
+            ca,
+            insecure,
+            username,
+            password,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Machine;
+
+    #[test]
+    fn options_are_known_and_of_their_type() {
+        let sorted = OPTIONS.is_sorted_by_key(|(name, _)| *name) && FIXED.is_sorted();
+        assert!(sorted);
+        for (text, want) in [
+            ("bip = '10.9.0.1/16'", None),
+            (
+                "default-address-pools = [{ base = '10.8.0.0/16', size = 24 }]",
+                None,
+            ),
+            ("hosts = ['tcp://0.0.0.0:2376']", None),
+            (
+                "log-drivr = 'local'",
+                Some("unknown option of the engine `log-drivr`, did you mean `log-driver`?"),
+            ),
+            ("mtu = '1400'", Some("engine.mtu must be a whole number")),
+            (
+                "data-root = '/data'",
+                Some("engine.data-root is fixed: the image depends on it"),
+            ),
+            (
+                "hosts = ['unix:///a']",
+                Some(
+                    "engine.hosts: \"unix:///a\" is not of the form `tcp://ADDRESS:PORT`; the Unix socket is always there",
+                ),
+            ),
+        ] {
+            let read = toml::from_str::<Machine>(&format!("[engine]\n{text}"));
+            let error = read.err().map(|error| error.message().to_owned());
+            assert_eq!(error.as_deref(), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn registries() {
+        for (text, want) in [
+            ("'a:5000' = { insecure = true }", None),
+            ("'a' = { username = 'u', password = 'p' }", None),
+            (
+                "'a' = { username = 'u' }",
+                Some("a registry's username and password need each other"),
+            ),
+            (
+                "'a' = { ca = 'x' }",
+                Some("a registry's ca holds no certificate in PEM"),
+            ),
+            (
+                "'../a' = {}",
+                Some(
+                    "`../a` is not a registry: write its host name, and its port if it has one, as in `registry.example:5000`",
+                ),
+            ),
+        ] {
+            let read = toml::from_str::<Machine>(&format!("[registries]\n{text}"));
+            let error = read.err().map(|error| error.message().to_owned());
+            assert_eq!(error.as_deref(), want, "{text}");
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Settings of the kernel.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use toml::{Table, Value};
+
+/// The section `[sysctl]`: settings below `/proc/sys` by name, with their values as they are written there.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "Table")]
+pub struct Sysctl(pub BTreeMap<String, String>);
+
+/// Settings, or the beginnings of their names, that the machine sets itself: another value would make it less safe, or
+/// keep PID 1 or services from their work.
+const FIXED: [&str; 34] = [
+    "fs.epoll.",
+    "fs.file-max",
+    "fs.inotify.",
+    "fs.mount-max",
+    "fs.nr_open",
+    "fs.protected_",
+    "kernel.cap_last_cap",
+    "kernel.core_pattern",
+    "kernel.core_pipe_limit",
+    "kernel.ctrl-alt-del",
+    "kernel.dmesg_restrict",
+    "kernel.domainname",
+    "kernel.hostname",
+    "kernel.kexec_",
+    "kernel.kptr_restrict",
+    "kernel.modprobe",
+    "kernel.modules_disabled",
+    "kernel.ns_last_pid",
+    "kernel.panic",
+    "kernel.panic_",
+    "kernel.pid_max",
+    "kernel.printk",
+    "kernel.printk_",
+    "kernel.sysrq",
+    "kernel.threads-max",
+    "kernel.unprivileged_bpf_disabled",
+    "kernel.usermodehelper.",
+    "kernel.yama.",
+    "net.core.bpf_jit_",
+    "net.unix.max_dgram_qlen",
+    "user.",
+    "vm.min_free_kbytes",
+    "vm.overcommit_ratio",
+    "vm.panic_on_oom",
+];
+
+impl TryFrom<Table> for Sysctl {
+    type Error = String;
+
+    fn try_from(table: Table) -> Result<Self, String> {
+        let mut settings = BTreeMap::new();
+        collect(&table, "", &mut settings)?;
+        Ok(Self(settings))
+    }
+}
+
+/// `vm.overcommit_memory = 1` is a table in a table, `"vm.overcommit_memory" = 1` is not; both mean the same.
+fn collect(
+    table: &Table,
+    prefix: &str,
+    settings: &mut BTreeMap<String, String>,
+) -> Result<(), String> {
+    for (key, value) in table {
+        let name = format!("{prefix}{key}");
+        let text = match value {
+            Value::Table(inner) => {
+                collect(inner, &format!("{name}."), settings)?;
+                continue;
+            }
+            Value::Integer(number) => number.to_string(),
+            Value::Boolean(on) => u8::from(*on).to_string(),
+            Value::String(text) if !text.contains(['\n', '\0']) => text.clone(),
+            _ => {
+                return Err(format!(
+                    "sysctl {name} must be a number, true, false or one line of text"
+                ));
+            }
+        };
+        let name = check(name)?;
+        // With 2, as much as the machine's memory would be refused to all, PID 1 among them.
+        if name == "vm.overcommit_memory" && !["0", "1"].contains(&text.as_str()) {
+            return Err(format!("sysctl {name} must be 0 or 1, is {text}"));
+        }
+        if settings.insert(name.clone(), text).is_some() {
+            return Err(format!("sysctl {name} is set twice, in two spellings"));
+        }
+    }
+    Ok(())
+}
+
+/// Names are those of sysctl(8): `.` or `/` between the parts, the other one within them.
+fn check(name: String) -> Result<String, String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "._-/".contains(c);
+    let dotted = match name.find(['.', '/']) {
+        Some(first) if name[first..].starts_with('/') => swap(&name),
+        _ => name,
+    };
+    let is_name = dotted.contains('.') && dotted.chars().all(fits);
+    if !is_name
+        || dotted
+            .split('.')
+            .any(|part| part.is_empty() || part.starts_with('/'))
+    {
+        return Err(format!(
+            "`{dotted}` is not a sysctl: write its name as in `vm.overcommit_memory`"
+        ));
+    }
+    let is_fixed = |fixed: &&&str| match fixed.ends_with(['.', '_']) {
+        true => dotted.starts_with(**fixed),
+        false => dotted == **fixed,
+    };
+    match FIXED.iter().find(is_fixed) {
+        Some(_) => Err(format!(
+            "sysctl {dotted} is fixed: the machine sets it itself"
+        )),
+        None => Ok(dotted),
+    }
+}
+
+fn swap(name: &str) -> String {
+    let swapped = name.chars().map(|c| match c {
+        '.' => '/',
+        '/' => '.',
+        c => c,
+    });
+    swapped.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Machine;
+
+    #[test]
+    fn names_and_values() {
+        for (text, want) in [
+            (
+                "vm.overcommit_memory = 1",
+                Ok(vec!["vm.overcommit_memory=1"]),
+            ),
+            (
+                "\"net.ipv4.tcp_rmem\" = '4096 131072 6291456'\n\"net/ipv4/conf/eth0.1/forwarding\" = true",
+                Ok(vec![
+                    "net.ipv4.conf.eth0/1.forwarding=1",
+                    "net.ipv4.tcp_rmem=4096 131072 6291456",
+                ]),
+            ),
+            (
+                "vm.swappiness = 1.5",
+                Err("sysctl vm.swappiness must be a number, true, false or one line of text"),
+            ),
+            (
+                "overcommit = 1",
+                Err("`overcommit` is not a sysctl: write its name as in `vm.overcommit_memory`"),
+            ),
+            (
+                "\"vm..x\" = 1",
+                Err("`vm..x` is not a sysctl: write its name as in `vm.overcommit_memory`"),
+            ),
+            (
+                "\"../../etc.x\" = 1",
+                Err("`../../etc.x` is not a sysctl: write its name as in `vm.overcommit_memory`"),
+            ),
+            (
+                "vm.swappiness = 1\n\"vm/swappiness\" = 2",
+                Err("sysctl vm.swappiness is set twice, in two spellings"),
+            ),
+            (
+                "vm.overcommit_memory = 2",
+                Err("sysctl vm.overcommit_memory must be 0 or 1, is 2"),
+            ),
+            (
+                "user.max_pid_namespaces = 0",
+                Err("sysctl user.max_pid_namespaces is fixed: the machine sets it itself"),
+            ),
+            (
+                "kernel.modprobe = '/x'",
+                Err("sysctl kernel.modprobe is fixed: the machine sets it itself"),
+            ),
+            (
+                "fs.protected_regular = 0",
+                Err("sysctl fs.protected_regular is fixed: the machine sets it itself"),
+            ),
+        ] {
+            let read = toml::from_str::<Machine>(&format!("[sysctl]\n{text}"));
+            let read = read
+                .map_err(|error| error.message().to_owned())
+                .map(|machine| {
+                    let settings = machine.sysctl.0.iter();
+                    settings
+                        .map(|(name, value)| format!("{name}={value}"))
+                        .collect()
+                });
+            let want = want
+                .map(|settings| settings.into_iter().map(str::to_owned).collect::<Vec<_>>())
+                .map_err(str::to_owned);
+            assert_eq!(read, want, "{text}");
+        }
+    }
+}
