@@ -4,7 +4,9 @@ use crate::clock::since_boot;
 use crate::effect::power::{self, Ending};
 use crate::effect::readable::until_readable;
 use crate::effect::uevents::Uevents;
-use crate::effect::{button, cgroups, clock, limits, memory, modules, mounts, signals};
+use crate::effect::{
+    button, cgroups, clock, limits, memory, modules, mounts, nodes, signals, sysctl,
+};
 use crate::event::{Event, NetworkEvent, PowerEvent, UnitEvent};
 use crate::host::Host;
 use crate::timeline::Timeline;
@@ -43,6 +45,8 @@ pub(crate) fn boot() -> ! {
         Err(error) => give_up(&error.to_string()),
     }
     report("kernel log", kmsg::lift_limit());
+    report("sysctl", sysctl::apply_ours());
+    report("device nodes", nodes::make());
     report("faults", signals::leave_faults());
     report("limits", limits::lift());
     report("memory", memory::shrink_reserve());

@@ -232,6 +232,7 @@ impl Host {
         self.machine = loaded.machine;
         self.rejected = loaded.problems;
         self.disks.accept(loaded.accepted);
+        self.apply_settings();
         self.set_watchdogs();
         self.allow_others();
         self.add_services(with_state);

@@ -1,18 +1,20 @@
 //! Work on disks, in a separate process: any disk may take minutes to answer, or never answer, and PID 1 must not
 //! wait.
 
-use crate::effect::{state, userdata};
+use crate::effect::{modules, state, sysctl, userdata};
 use crate::event::{DiskEvent, Event};
 use crate::kmsg;
 use crate::task::Task;
+use nix::sys::socket::{Shutdown, shutdown};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 use std::io::{self, Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use tare_config::machine::ModuleName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc::UnboundedSender;
@@ -27,6 +29,11 @@ pub(crate) enum Job {
     ReadSource { source: String },
     /// Mounts a partition as the state, or memory if there is none or it cannot be mounted, and reads what is kept there.
     MountState { partition: Option<PathBuf> },
+    /// Loads kernel modules, then applies settings below `/proc/sys`, which may take seconds.
+    Settings {
+        modules: Vec<ModuleName>,
+        sysctl: BTreeMap<String, String>,
+    },
     /// Saves user-data as the last good version of its source.
     Remember { layers: BTreeMap<String, Vec<u8>> },
 }
@@ -40,6 +47,7 @@ impl Display for Job {
                 let partition = partition.as_deref().unwrap_or(Path::new("memory"));
                 write!(f, "mount {} as the state", partition.display())
             }
+            Self::Settings { .. } => f.write_str("apply the settings of the kernel"),
             Self::Remember { .. } => f.write_str("save user-data"),
         }
     }
@@ -54,6 +62,10 @@ pub(crate) enum Done {
         held: Option<Result<Vec<u8>, String>>,
     },
     State(State),
+    /// What the kernel has refused, in sentences.
+    Settings {
+        refused: Vec<String>,
+    },
     Remembered,
 }
 
@@ -125,10 +137,26 @@ fn work() -> io::Result<()> {
             source,
         },
         Job::MountState { partition } => Done::State(state::mount_and_read(partition.as_deref())),
+        Job::Settings {
+            modules,
+            sysctl: settings,
+        } => {
+            let mut refused = modules::load_named(&modules);
+            refused.extend(sysctl::apply(&settings));
+            Done::Settings { refused }
+        }
         Job::Remember { layers } => {
             userdata::remember_all(&layers);
             Done::Remembered
         }
     };
-    io::stdout().write_all(&serde_json::to_vec(&done)?)
+    let mut out = io::stdout().lock();
+    out.write_all(&serde_json::to_vec(&done)?)?;
+    out.flush()?;
+    // PID 1 reads until the end, and does not wait for the rest.
+    shutdown(out.as_raw_fd(), Shutdown::Write)?;
+    if matches!(done, Done::State(_)) {
+        state::empty_trash();
+    }
+    Ok(())
 }

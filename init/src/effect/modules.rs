@@ -18,12 +18,17 @@ use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use tare_config::machine::ModuleName;
 
 /// The name under which our executable loads modules.
 pub(crate) const MODPROBE: &str = "modprobe";
 
 /// The argument that asks for a cold plug instead of a module.
 const COLDPLUG: &str = "--coldplug";
+
+/// What containers use and the kernel does not ask for: `iptables-legacy` looks for `ip_tables`, then tries to load it
+/// itself.
+const ALWAYS: [&str; 2] = ["ip_tables", "ip6_tables"];
 
 /// Starts loading the modules for `alias` in a separate process, and returns its pidfd; an empty alias means every device
 /// that is present. The process is reaped with the orphans.
@@ -43,6 +48,17 @@ fn start(argument: &str) -> io::Result<OwnedFd> {
     Ok(pidfd::open(command.spawn()?.id() as i32)?)
 }
 
+/// Loads [`ALWAYS`] and the modules that a machine names. Returns a sentence for each that cannot be loaded.
+pub(crate) fn load_named(names: &[ModuleName]) -> Vec<String> {
+    let named = names.iter().map(ModuleName::as_str);
+    let names: BTreeSet<String> = ALWAYS.into_iter().chain(named).map(str::to_owned).collect();
+    let failures = load(&names).unwrap_or_else(|error| vec![format!("index: {error}")]);
+    let sentences = failures
+        .iter()
+        .map(|failure| format!("kernel module {failure}"));
+    sentences.collect()
+}
+
 /// `modprobe -q -- NAME`: the main function of that process.
 pub(crate) fn modprobe(arguments: impl Iterator<Item = String>) -> ExitCode {
     let Some(wanted) = arguments.last() else {
@@ -54,26 +70,42 @@ pub(crate) fn modprobe(arguments: impl Iterator<Item = String>) -> ExitCode {
         BTreeSet::from([wanted])
     };
     match load(&aliases) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) | Err(_) => ExitCode::FAILURE,
+        Ok(failures) if failures.is_empty() => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
     }
 }
 
-/// Loads the modules for `aliases`. Returns false if any could not be loaded; the others are.
-fn load(aliases: &BTreeSet<String>) -> io::Result<bool> {
+/// Loads the modules for `aliases`. Returns what could not be loaded and why; the others are.
+fn load(aliases: &BTreeSet<String>) -> io::Result<Vec<String>> {
     let folder = release_folder()?;
     let index = Index::load(&folder)?;
-    let modules: BTreeSet<&str> = aliases
-        .iter()
-        .flat_map(|alias| index.matching(alias))
-        .collect();
-    let loaded = modules
-        .iter()
-        .map(|module| insert_with_dependencies(&folder, &index, module).is_ok());
-    Ok(loaded.fold(true, |all, one| all & one))
+    let built_in = fs::read_to_string(folder.join("modules.builtin")).unwrap_or_default();
+    let mut failures = Vec::new();
+    let mut modules = BTreeSet::new();
+    for alias in aliases {
+        let found = index.matching(alias);
+        if found.is_empty() && !built_in.lines().any(|line| is_file_of(line, alias)) {
+            failures.push(format!("{alias}: this kernel has none of this name"));
+        }
+        modules.extend(found);
+    }
+    for module in modules {
+        if let Err(error) = insert_with_dependencies(&folder, &index, module) {
+            failures.push(format!("{module}: {error}"));
+        }
+    }
+    Ok(failures)
 }
 
-fn release_folder() -> io::Result<PathBuf> {
+/// Whether a line of `modules.builtin` names the module `name`, as in `kernel/net/bridge/bridge.ko`.
+fn is_file_of(line: &str, name: &str) -> bool {
+    let file = line.rsplit('/').next().unwrap_or_default();
+    let module = file.strip_suffix(".ko").unwrap_or_default();
+    module.replace('-', "_") == name.replace('-', "_")
+}
+
+/// Where the modules of this kernel are.
+pub(super) fn release_folder() -> io::Result<PathBuf> {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease")?;
     Ok(Path::new(MODULES).join(release.trim()))
 }

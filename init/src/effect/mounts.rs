@@ -81,6 +81,31 @@ fn make_target(target: &Path) -> Result<(), MountError> {
     })
 }
 
+/// Whether something is mounted at `path` itself. Does not look there: what is mounted may not answer.
+pub(crate) fn is_mount_point(path: &Path) -> io::Result<bool> {
+    let mountinfo = std::fs::read_to_string("/proc/self/mountinfo")?;
+    Ok(is_mounted(&mountinfo, path))
+}
+
+/// A mount may lie hidden below one that was mounted later on a folder above it: its parent is another mount then.
+fn is_mounted(mountinfo: &str, path: &Path) -> bool {
+    let fields = mountinfo.lines().filter_map(|line| {
+        let mut fields = line.split(' ');
+        let (id, parent) = (fields.next()?, fields.next()?);
+        Some((id, parent, Path::new(fields.nth(2)?)))
+    });
+    let above = fields
+        .clone()
+        .filter(|(_, _, point)| path != *point && path.starts_with(point));
+    let above = above.max_by_key(|(_, _, point)| point.as_os_str().len());
+    let Some((above, _, _)) = above else {
+        return false;
+    };
+    fields
+        .into_iter()
+        .any(|(_, parent, point)| point == path && parent == above)
+}
+
 /// Makes `folder` a shared mount: what is mounted below a copy of it is mounted here too (`mount_namespaces(7)`). It
 /// may be one already.
 pub(crate) fn share(folder: &Path) -> nix::Result<()> {
@@ -105,21 +130,45 @@ fn change(source: Option<&Path>, target: &Path, flags: MsFlags) -> nix::Result<(
 /// Of `top` itself. As a last resort, [`unmount`] detaches it with everything left below.
 pub(crate) fn unmount_all(top: &Path) -> Result<(), Errno> {
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    for target in below(&mounts, top).into_iter().rev() {
-        if let Err(error) = umount2(&target, MntFlags::empty()) {
+    for (target, file_system) in below(&mounts, top).into_iter().rev() {
+        // Others than those of Tare and of the engine may belong to a server that does not answer.
+        let flags = match OURS.contains(&file_system.as_str()) {
+            true => MntFlags::empty(),
+            false => MntFlags::MNT_DETACH,
+        };
+        if let Err(error) = umount2(&target, flags) {
             log::warn!("unmount {}: {error}", target.display());
         }
     }
     unmount(top)
 }
 
-/// The mount points of `mountinfo` (`proc_pid_mountinfo(5)`) below `top`, in their order.
-fn below(mountinfo: &str, top: &Path) -> Vec<PathBuf> {
-    let points = mountinfo.lines().filter_map(|line| line.split(' ').nth(4));
-    points
-        .map(PathBuf::from)
-        .filter(|point| point.starts_with(top) && point != top)
+const OURS: [&str; 3] = ["ext4", "overlay", "tmpfs"];
+
+/// The mount points of `mountinfo` (`proc_pid_mountinfo(5)`) below `top`, in their order, and their file systems.
+fn below(mountinfo: &str, top: &Path) -> Vec<(PathBuf, String)> {
+    let mounts = mountinfo.lines().filter_map(|line| {
+        let point = line.split(' ').nth(4)?;
+        let file_system = line.split_once(" - ")?.1.split(' ').next()?;
+        Some((unescaped(point), file_system.to_owned()))
+    });
+    mounts
+        .filter(|(point, _)| point.starts_with(top) && point != top)
         .collect()
+}
+
+/// The kernel writes blanks, tabs, newlines and backslashes in octal.
+fn unescaped(point: &str) -> PathBuf {
+    let mut point = point.to_owned();
+    for (escaped, character) in [
+        ("\\040", " "),
+        ("\\011", "\t"),
+        ("\\012", "\n"),
+        ("\\134", "\\"),
+    ] {
+        point = point.replace(escaped, character);
+    }
+    point.into()
 }
 
 /// Unmounts `target` now or, if it is busy, as soon as its last user is gone.
@@ -135,16 +184,45 @@ mod tests {
     use super::*;
 
     #[test]
+    fn mounts_that_lie_hidden_do_not_count() {
+        let memory = "\
+21 1 0:20 / /proc rw - proc proc rw
+22 1 8:1 / / rw - erofs erofs rw
+30 22 0:41 / /state rw - tmpfs tmpfs rw
+31 30 0:41 /volumes/mnt /state/volumes/mnt rw shared:1 - tmpfs tmpfs rw
+";
+        let disk = format!("{memory}40 30 254:4 / /state rw - ext4 /dev/vda4 rw\n");
+        let shared = format!(
+            "{disk}41 40 254:4 /volumes/mnt /state/volumes/mnt rw shared:2 - ext4 /dev/vda4 rw\n"
+        );
+        let nfs = format!("{shared}42 41 0:50 / /state/volumes/mnt rw shared:3 - nfs4 x:/ rw\n");
+        for (mountinfo, want) in [
+            (memory, true),
+            (&disk, false),
+            (&shared, true),
+            (&nfs, true),
+        ] {
+            let path = Path::new("/state/volumes/mnt");
+            assert_eq!(is_mounted(mountinfo, path), want, "{mountinfo}");
+        }
+        assert!(!is_mounted(&shared, Path::new("/state/volumes/srv")));
+    }
+
+    #[test]
     fn what_is_below_is_found_in_the_order_it_was_mounted() {
         let mountinfo = "\
 21 1 0:20 / /proc rw - proc proc rw
 30 1 254:4 / /state rw - ext4 /dev/vda4 rw
 31 30 254:4 /volumes/a /state/volumes/a rw shared:1 - ext4 /dev/vda4 rw
-32 31 0:40 / /state/volumes/a/b rw shared:2 - overlay overlay rw
+32 31 0:40 / /state/volumes/a/b\\040c rw shared:2 - overlay overlay rw
 33 1 0:41 / /stateless rw - tmpfs tmpfs rw
 ";
         let found = below(mountinfo, Path::new("/state"));
-        let want = ["/state/volumes/a", "/state/volumes/a/b"];
-        assert_eq!(found, want.map(PathBuf::from));
+        let want = [
+            ("/state/volumes/a", "ext4"),
+            ("/state/volumes/a/b c", "overlay"),
+        ];
+        let want = want.map(|(point, file_system)| (PathBuf::from(point), file_system.to_owned()));
+        assert_eq!(found, want);
     }
 }

@@ -159,6 +159,9 @@ impl Kernel {
                     }
                     self.set_mtu(*index, *mtu, &found.names()).await;
                 }
+                if let Some(name) = found.names().get(index) {
+                    accept_advertisements(name);
+                }
                 let up = LinkUnspec::new_with_index(*index).up().build();
                 self.handle.link().set(up).execute().await
             }
@@ -259,7 +262,11 @@ impl Found {
                 let mut links = self.links.iter();
                 let link = links.find(|link| link.header.index == *index);
                 let is_up = link.is_some_and(|link| link.header.flags.contains(LinkFlags::Up));
-                is_up && mtu.is_none_or(|mtu| self.mtu(*index) == Some(mtu))
+                let accepts = self
+                    .names()
+                    .get(index)
+                    .is_none_or(|name| accepts_advertisements(name));
+                is_up && accepts && mtu.is_none_or(|mtu| self.mtu(*index) == Some(mtu))
             }
             Step::Address {
                 index,
@@ -287,6 +294,26 @@ impl Found {
                 LinkAttribute::Mtu(mtu) => Some(*mtu),
                 _ => None,
             })
+    }
+}
+
+/// Router advertisements are followed even if the machine forwards IPv6, which it does as soon as a container has a
+/// network with it (`accept_ra`, Documentation/networking/ip-sysctl.rst).
+const EVEN_IF_FORWARDING: &str = "2";
+
+fn accept_ra(link: &str) -> String {
+    format!("/proc/sys/net/ipv6/conf/{link}/accept_ra")
+}
+
+/// True also on a kernel without IPv6.
+fn accepts_advertisements(link: &str) -> bool {
+    let value = std::fs::read_to_string(accept_ra(link));
+    value.map_or(true, |value| value.trim_end() == EVEN_IF_FORWARDING)
+}
+
+fn accept_advertisements(link: &str) {
+    if let Err(error) = std::fs::write(accept_ra(link), EVEN_IF_FORWARDING) {
+        log::debug!("network: {}: {error}", accept_ra(link));
     }
 }
 

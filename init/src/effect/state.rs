@@ -89,6 +89,9 @@ pub(crate) fn mount_and_read(partition: Option<&Path>) -> State {
         mount_memory();
     }
     prepare();
+    if let Err(error) = discard(Path::new(TMP)) {
+        log::warn!("state: {TMP} of the last boot stays: {error}");
+    }
     State {
         volatile,
         machine_id: machine_id().unwrap_or_else(|error| {
@@ -105,16 +108,22 @@ const RESERVE_OWNER: u32 = u32::MAX - 1;
 
 /// Mounts `partition` as the state.
 ///
+/// With `nodelalloc`, data is on the disk before the transaction that holds its size (`ext4_jbd2_inode_add_write`), so
+/// that whatever a program synced later proves that what it wrote before is whole. Otherwise an image that dockerd has
+/// just recorded could consist of empty files after a power cut: it syncs the records, but not the layers.
+///
 /// `commit=` is left at the kernel's 5 s; a damaged file system is remounted read-only instead of being written to.
+/// Device nodes and setuid programs work in the volumes of containers, as on any Docker host: services that cannot mount
+/// get their volumes without (`compile/mounts.rs`).
 fn mount_partition(partition: &Path) -> Result<(), MountError> {
-    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOATIME;
+    let flags = MsFlags::MS_NOATIME;
     let source = partition.to_string_lossy();
     mount(
         &source,
         "ext4",
         Path::new(STATE),
         flags,
-        &format!("errors=remount-ro,resuid={RESERVE_OWNER}"),
+        &format!("errors=remount-ro,nodelalloc,resuid={RESERVE_OWNER}"),
     )
 }
 
@@ -138,6 +147,31 @@ pub(crate) fn prepare() {
     for (path, mode) in folders {
         make_directory(Path::new(path), mode)
             .unwrap_or_else(|error| log::error!("state: make {path}: {error}"));
+    }
+}
+
+/// The files of `/tmp`, which are gone after a reboot.
+const TMP: &str = "/state/volumes/tmp";
+/// What [`empty_trash`] removes.
+const TRASH: &str = "/state/trash";
+
+/// Moves `folder` away at once, however much is in it.
+fn discard(folder: &Path) -> io::Result<()> {
+    if !folder.exists() {
+        return Ok(());
+    }
+    make_directory(Path::new(TRASH), 0o700)?;
+    let name = fs::read_to_string("/proc/sys/kernel/random/uuid")?;
+    fs::rename(folder, Path::new(TRASH).join(name.trim()))
+}
+
+/// Removes what was discarded, which may take long.
+pub(crate) fn empty_trash() {
+    // One that cannot be removed does not keep the others.
+    for entry in fs::read_dir(TRASH).into_iter().flatten().flatten() {
+        if let Err(error) = fs::remove_dir_all(entry.path()) {
+            log::warn!("remove {}: {error}", entry.path().display());
+        }
     }
 }
 

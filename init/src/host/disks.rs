@@ -22,6 +22,7 @@ pub(super) struct Disks {
     /// User-data to save once the machine is ready.
     accepted: BTreeMap<String, Vec<u8>>,
     remembering: Option<Task>,
+    setting: Option<Task>,
 }
 
 impl Disks {
@@ -93,6 +94,10 @@ impl Host {
                 }
                 self.disks.state = Some(state);
             }
+            Done::Settings { refused } => {
+                refused.iter().for_each(|refused| log::error!("{refused}"));
+                self.rejected.extend(refused);
+            }
             Done::Remembered => {}
         }
     }
@@ -110,7 +115,7 @@ impl Host {
                     ..State::default()
                 });
             }
-            Job::Remember { .. } => {}
+            Job::Settings { .. } | Job::Remember { .. } => {}
         }
     }
 
@@ -157,6 +162,15 @@ impl Host {
         if !layers.is_empty() {
             self.disks.remembering = Some(self.start_job(Job::Remember { layers }));
         }
+    }
+
+    /// Has the kernel's settings of the machine applied.
+    pub(super) fn apply_settings(&mut self) {
+        let job = Job::Settings {
+            modules: self.machine.modules.clone(),
+            sysctl: self.machine.sysctl.0.clone(),
+        };
+        self.disks.setting = Some(self.start_job(job));
     }
 
     fn start_job(&self, job: Job) -> Task {

@@ -66,7 +66,9 @@ impl Installed {
 /// The image also holds the spec as `config.json`, for other runtimes. We compile it again: one path for changed and
 /// unchanged services, and PID 1 needs no spec parser (a third of its size).
 pub(super) fn bundle(name: &str, service: &Service) -> Option<Bundle> {
-    Bundle::of(&folder(name), name, service)
+    // Instances share the folder of their service.
+    let installed = name.split('.').next().unwrap_or(name);
+    Bundle::of(&folder(installed), name, service)
         .map_err(|error| report(name, &error))
         .ok()
 }

@@ -29,7 +29,7 @@ pub(crate) fn resolve(installed: &Services, machine: &Machine) -> Resolved {
             service.lifecycle.clone_from(&original.lifecycle);
         }
         if service.runs_on(machine) {
-            services.insert(name.clone(), service);
+            services.extend(service.instances(name, machine));
         }
     }
     let names: BTreeSet<String> = services.keys().cloned().collect();
@@ -164,7 +164,7 @@ pub(crate) struct SourceDirectory {
     pub(crate) owned: bool,
     /// A group that may read it too.
     pub(crate) group: Option<u32>,
-    /// Whether mounts that the service makes there propagate to the host.
+    /// Whether mounts that services make there propagate.
     pub(crate) travels: bool,
 }
 
@@ -181,10 +181,10 @@ fn source_directory(mount: &Mount) -> Option<SourceDirectory> {
     };
     Some(SourceDirectory {
         path: path.into(),
-        mode,
+        mode: mount.mode.unwrap_or(mode),
         owned,
         group: mount.group,
-        travels: mount.propagation == Propagation::Shared,
+        travels: mount.propagation != Propagation::Private,
     })
 }
 

@@ -6,7 +6,7 @@ use super::sockets;
 use super::unit::Unit;
 use crate::effect::facts::write_sections;
 use crate::effect::files::make_directory;
-use crate::effect::mounts::share;
+use crate::effect::mounts::{self, share};
 use crate::effect::readable::readable;
 use crate::event::{Event, UnitEvent};
 use crate::plan::services::{SourceDirectory, source_directories};
@@ -160,8 +160,14 @@ impl Unit {
 
 /// Creates a directory behind a mount; an existing one keeps its owner, which the service may have set.
 fn make_source(directory: &SourceDirectory, (uid, gid): (u32, u32)) -> io::Result<()> {
+    // Once it is shared, a container may have mounted a file system there that never answers.
+    if directory.travels && mounts::is_mount_point(&directory.path)? {
+        return Ok(());
+    }
     if !directory.path.is_dir() {
         make_directory(&directory.path, directory.mode)?;
+        // What the umask has taken away.
+        fs::set_permissions(&directory.path, Permissions::from_mode(directory.mode))?;
         if directory.owned {
             chown(&directory.path, Some(uid), Some(gid))?;
         }

@@ -210,10 +210,10 @@ impl Setup<'_> {
         self.0.environment.push(variable);
     }
 
-    /// Sets the sections that it reads. If it finds nothing in them, it does not activate on-demand services.
+    /// Sets the sections that it reads. If there is nothing in the first, it does not activate on-demand services.
     pub(crate) fn sections(&mut self, sections: Vec<(String, String)>) {
         let empty = |(_, json): &(String, String)| matches!(&**json, "null" | "{}" | "[]");
-        self.0.patient = !sections.is_empty() && sections.iter().all(empty);
+        self.0.patient = sections.first().is_some_and(empty);
         self.0.sections = sections;
     }
 

@@ -149,8 +149,9 @@ const fn held_up_at(max: u64) -> u64 {
     max - max / 32
 }
 
+/// A service that shares a mount may share all, as on a host: containers may then ask for `rslave` and `rshared`.
 /// `runc` makes every mount of the container a slave unless the spec says otherwise; our launch takes the propagation
-/// from each mount.
+/// of the others from each mount.
 fn rootfs_propagation(service: &Service) -> Option<String> {
     let shared = |mount: &tare_config::service::Mount| mount.propagation == Propagation::Shared;
     service

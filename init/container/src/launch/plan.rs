@@ -26,6 +26,8 @@ pub(super) struct Plan {
     pub(super) user_namespace: bool,
     pub(super) rootfs: CString,
     pub(super) read_only_rootfs: bool,
+    /// Whether programs in the container may share what they mount, as on a host.
+    pub(super) shared_rootfs: bool,
     pub(super) mounts: Vec<PlannedMount>,
     /// The container has its own `/dev`, to be filled.
     pub(super) own_dev: bool,
@@ -86,6 +88,7 @@ impl Plan {
             user_namespace: has_namespace(linux, LinuxNamespaceType::User),
             rootfs: c_path(&bundle.path.join(root.path()))?,
             read_only_rootfs: root.readonly() == Some(true),
+            shared_rootfs: linux.rootfs_propagation().as_deref() == Some("shared"),
             own_dev: mounts.iter().any(PlannedMount::is_own_dev),
             mounts,
             masked_paths: c_strings(linux.masked_paths().iter().flatten())?,

@@ -25,6 +25,10 @@ pub(super) fn enter(plan: &Plan) -> Result<(), Failure> {
             None => mount_new(planned)?,
         }
     }
+    if plan.shared_rootfs {
+        // Only now: a mount made below a shared one would be shared, too.
+        mount(NONE, c"/", NONE, MsFlags::MS_SHARED, NONE).step("make / shared")?;
+    }
     Ok(())
 }
 
