@@ -29,9 +29,9 @@ impl Engine {
         }
     }
 
-    /// Whether the engine has the image with this id, the hex digest of its configuration.
-    pub(crate) fn has_image(&self, id: &str) -> Result<bool> {
-        let answer = self.request("GET", &format!("images/sha256:{id}/json"), None)?;
+    /// Whether the engine has the image of this name: an id, or a tag.
+    pub(crate) fn has_image(&self, name: &str) -> Result<bool> {
+        let answer = self.request("GET", &format!("images/{name}/json"), None)?;
         match answer.status {
             200 => Ok(true),
             404 => Ok(false),

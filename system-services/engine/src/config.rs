@@ -1,47 +1,200 @@
-//! dockerd's configuration, which dockerd reloads on shutdown of the machine.
+//! dockerd's configuration: the image's, with what user-data changes. dockerd reloads it on shutdown of the machine.
 
+use crate::direct;
+use anyhow::{Context, Result};
+use serde_json::{Map, Value};
 use std::fs;
-use std::io;
+use std::io::ErrorKind;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 /// The file in the image.
 const IMAGE: &str = "/etc/docker/daemon.json";
 /// The file that dockerd reads.
 pub(crate) const FILE: &str = "/run/tare-engine/daemon.json";
-const KEEP: &str = "\"live-restore\": true";
-const STOP: &str = "\"live-restore\": false";
+/// The sections of the machine's configuration, written by PID 1.
+const OPTIONS: &str = "/run/config/engine.json";
+const REGISTRIES: &str = "/run/config/registries.json";
+/// Where dockerd looks for a registry's certificates; in memory.
+const CERTIFICATES: &str = "/etc/docker/certs.d";
+
+type Options = Map<String, Value>;
 
 /// What happens to containers when dockerd is told to exit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Containers {
-    /// They keep running.
+    /// They keep running, unless user-data says otherwise.
     Keep,
     /// They are stopped first, each with its own signal and grace, and are restarted at the next
     /// boot if they are configured to.
     Stop,
 }
 
-/// Writes dockerd's configuration.
-pub(crate) fn write(containers: Containers) -> io::Result<()> {
-    let text = fs::read_to_string(IMAGE)?;
-    fs::write(FILE, with(&text, containers))
+/// dockerd's configuration.
+#[derive(Debug)]
+pub(crate) struct Config {
+    options: Options,
+    /// Where it listens besides the socket that it is given.
+    pub(crate) hosts: Vec<String>,
+    /// Whether others reach containers by their own addresses ([`direct`]).
+    pub(crate) allow_direct: bool,
+    /// Whether it is more than the image's.
+    of_user_data: bool,
 }
 
-fn with(text: &str, containers: Containers) -> String {
-    match containers {
-        Containers::Keep => text.to_owned(),
-        Containers::Stop => text.replace(KEEP, STOP),
+impl Config {
+    /// Reads the image's configuration and user-data's, and writes the certificates of registries. Options that dockerd
+    /// rejects are reported and left out, all of them: it names only the first.
+    ///
+    /// # Errors
+    /// The image's configuration cannot be read.
+    pub(crate) fn read() -> Result<Self> {
+        let image = image()?;
+        let registries = section(REGISTRIES)?;
+        for (registry, settings) in &registries {
+            let ca = settings["ca"].as_str();
+            if let Some(Err(error)) = ca.map(|ca| write_ca(registry, ca)) {
+                eprintln!("<3>{registry} of user-data is reached without its ca: {error:#}");
+            }
+        }
+        let options = section(OPTIONS)?;
+        if options.is_empty() && registries.is_empty() {
+            return Ok(Self::merged(image, options, &registries));
+        }
+        let config = Self::merged(image.clone(), options, &registries);
+        match config.validate() {
+            Ok(()) => Ok(config),
+            Err(error) => {
+                eprintln!("<3>[engine] of user-data is ignored: {error}");
+                Ok(Self::merged(image, Options::new(), &Options::new()))
+            }
+        }
     }
+
+    fn merged(image: Options, user: Options, registries: &Options) -> Self {
+        let of_user_data = !user.is_empty() || !registries.is_empty();
+        let mut options = image;
+        // Those of one driver are unknown to another.
+        if user.contains_key("log-driver") {
+            options.remove("log-opts");
+        }
+        options.extend(user);
+        let insecure = registries
+            .iter()
+            .filter(|(_, settings)| settings["insecure"] == true);
+        let insecure: Vec<Value> = insecure.map(|(name, _)| name.as_str().into()).collect();
+        if !insecure.is_empty() {
+            let all = options.entry("insecure-registries");
+            let all = all.or_insert_with(|| Value::Array(Vec::new()));
+            all.as_array_mut()
+                .into_iter()
+                .for_each(|all| all.extend(insecure.iter().cloned()));
+        }
+        // dockerd does not start with hosts both here and on its command line.
+        let hosts = options.remove("hosts");
+        let hosts = hosts.as_ref().and_then(Value::as_array);
+        let hosts = hosts.into_iter().flatten().filter_map(Value::as_str);
+        let allow_direct = options.remove(direct::OPTION);
+        // Without dockerd's rules, whoever sets others decides.
+        let has_rules = options.get("iptables") != Some(&Value::Bool(false));
+        Self {
+            hosts: hosts.map(str::to_owned).collect(),
+            allow_direct: allow_direct == Some(Value::Bool(true)) || !has_rules,
+            of_user_data,
+            options,
+        }
+    }
+
+    /// Replaces what dockerd does not start with by the image's configuration. Returns whether that is a change.
+    pub(crate) fn fall_back(&mut self) -> Result<bool> {
+        if !self.of_user_data {
+            return Ok(false);
+        }
+        *self = Self::merged(image()?, Options::new(), &Options::new());
+        self.write(Containers::Keep)
+            .with_context(|| FILE.to_owned())?;
+        Ok(true)
+    }
+
+    /// Asks dockerd.
+    fn validate(&self) -> Result<(), String> {
+        let output = self.write(Containers::Keep).and_then(|()| {
+            Command::new("/usr/sbin/dockerd")
+                .args(["--validate", "--config-file", FILE])
+                .stdin(Stdio::null())
+                .output()
+        });
+        let output = output.map_err(|error| format!("dockerd --validate: {error}"))?;
+        match output.status.success() {
+            true => Ok(()),
+            false => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+        }
+    }
+
+    /// Writes the file that dockerd reads.
+    pub(crate) fn write(&self, containers: Containers) -> std::io::Result<()> {
+        let mut options = self.options.clone();
+        if containers == Containers::Stop {
+            options.insert("live-restore".to_owned(), false.into());
+        }
+        fs::write(FILE, serde_json::to_vec_pretty(&options)?)
+    }
+}
+
+fn image() -> Result<Options> {
+    let text = fs::read_to_string(IMAGE).with_context(|| IMAGE.to_owned())?;
+    serde_json::from_str(&text).with_context(|| IMAGE.to_owned())
+}
+
+/// A section of the machine's configuration; empty if there is none.
+fn section(path: &str) -> Result<Options> {
+    match fs::read(path) {
+        Ok(bytes) => {
+            let section: Option<Options> =
+                serde_json::from_slice(&bytes).with_context(|| path.to_owned())?;
+            Ok(section.unwrap_or_default())
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Options::new()),
+        Err(error) => Err(error).with_context(|| path.to_owned()),
+    }
+}
+
+fn write_ca(registry: &str, ca: &str) -> Result<()> {
+    let folder = Path::new(CERTIFICATES).join(registry);
+    fs::create_dir_all(&folder)
+        .and_then(|()| fs::write(folder.join("ca.crt"), ca))
+        .with_context(|| format!("write {}", folder.display()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
+
+    fn options(value: Value) -> Options {
+        serde_json::from_value(value).unwrap()
+    }
 
     #[test]
-    fn containers_are_kept_until_they_are_to_be_stopped() {
-        let text = include_str!("../rootfs/etc/docker/daemon.json");
-        assert_eq!(with(text, Containers::Keep), text);
-        assert_eq!(text.matches(KEEP).count(), 1);
-        assert_eq!(with(text, Containers::Stop).matches(STOP).count(), 1);
+    fn user_data_replaces_what_the_image_says() {
+        let image: Options =
+            serde_json::from_str(include_str!("../rootfs/etc/docker/daemon.json")).unwrap();
+        let user = json!({"log-driver": "json-file", "hosts": ["tcp://127.0.0.1:2375"], "allow-direct-routing": true,
+            "insecure-registries": ["a"]});
+        let registries = json!({"b:5000": {"insecure": true}, "c": {"insecure": false}});
+        let merged = Config::merged(image.clone(), options(user), &options(registries));
+        assert_eq!(merged.hosts, ["tcp://127.0.0.1:2375"]);
+        assert_eq!(merged.options["log-driver"], "json-file");
+        assert!(!merged.options.contains_key("log-opts"));
+        assert_eq!(
+            merged.options["insecure-registries"],
+            json!(["a", "b:5000"])
+        );
+        assert_eq!(merged.options["exec-root"], image["exec-root"]);
+        assert!(merged.allow_direct);
+        for ours in ["hosts", "allow-direct-routing"] {
+            assert!(!merged.options.contains_key(ours), "{ours}");
+        }
+        assert_eq!(image["live-restore"], true);
     }
 }

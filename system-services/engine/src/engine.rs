@@ -1,11 +1,11 @@
 //! Supervises both daemons.
 
-use crate::config::{self, Containers};
+use crate::config::{self, Config, Containers};
 use crate::daemon::Daemon;
 use crate::notify::{self, Notify};
 use crate::said::{Said, Word};
 use crate::signals::{Signals, came};
-use crate::{hold, images, launch, shim, spare};
+use crate::{direct, hold, images, launch, shim, spare};
 use anyhow::{Context, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -13,7 +13,9 @@ use rustix::process::Signal;
 use sd_notify::NotifyState;
 use std::env;
 use std::fs;
+use std::io::ErrorKind;
 use std::mem;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -24,6 +26,9 @@ const RUN: &str = "/run/tare-engine";
 const PID_FILE: &str = "/run/docker.pid";
 /// The engine's API, if PID 1 does not hold the socket.
 const SOCKET: &str = "unix:///run/engine/docker.sock";
+/// The socket, and its usual name, which containers such as Portainer and Traefik mount.
+const SOCKET_PATH: &str = "/run/engine/docker.sock";
+const USUAL_SOCKET_PATH: &str = "/run/docker.sock";
 /// PID 1 writes this fact on shutdown of the machine, before it stops services.
 const MACHINE_ENDS: &str = "/run/host/ending";
 
@@ -42,6 +47,7 @@ enum End {
 
 /// The daemons and the channels on which they report.
 struct Engine {
+    config: Config,
     containerd: Daemon,
     dockerd: Daemon,
     signals: Signals,
@@ -78,11 +84,16 @@ pub(crate) fn run() -> Result<()> {
 impl Engine {
     fn new() -> Result<Self> {
         fs::create_dir_all(RUN).with_context(|| format!("make {RUN}"))?;
-        config::write(Containers::Keep).context("write dockerd's configuration")?;
+        link_socket()?;
+        let config = Config::read()?;
+        config
+            .write(Containers::Keep)
+            .context("write dockerd's configuration")?;
         if let Err(error) = shim::prepare() {
             eprintln!("containers end with this service: cgroup of their shims: {error}");
         }
         Ok(Self {
+            config,
             containerd: Daemon::new("containerd"),
             dockerd: Daemon::new("dockerd"),
             signals: Signals::handle().context("handle signals")?,
@@ -132,10 +143,14 @@ impl Engine {
             eprintln!("{error:#}");
         }
         let _ = fs::remove_file(PID_FILE);
-        let child = self.dockerd.start(&mut dockerd()?)?;
+        let child = self.dockerd.start(&mut dockerd(&self.config.hosts)?)?;
         let pipe = child.stderr.take().context("dockerd has no stderr")?;
         self.said = Some(Said::new(pipe)?);
         self.stale = false;
+        // It takes seconds to start, and then starts containers.
+        if let Err(error) = direct::allow(self.config.allow_direct) {
+            eprintln!("<3>others may reach containers by their own addresses: {error:#}");
+        }
         Ok(())
     }
 
@@ -219,8 +234,22 @@ impl Engine {
     fn reap(&mut self) -> Result<()> {
         if came(&self.signals.child) {
             self.containerd.reap()?;
+            let failed = self.dockerd.runs() && !self.dockerd.ready;
             self.dockerd.reap()?;
+            if failed && !self.dockerd.runs() && self.end == End::No {
+                self.start_failed()?;
+            }
             self.reap_loader();
+        }
+        Ok(())
+    }
+
+    /// dockerd checks many options only when it uses them.
+    fn start_failed(&mut self) -> Result<()> {
+        if self.config.fall_back()? {
+            eprintln!(
+                "<3>dockerd does not start with [engine] of user-data, which is ignored; its last lines say why"
+            );
         }
         Ok(())
     }
@@ -250,7 +279,8 @@ impl Engine {
             }
             // Before dockerd is ready, SIGHUP would kill it.
             End::Wanted if self.dockerd.ready => {
-                config::write(Containers::Stop).context("write dockerd's configuration")?;
+                let written = self.config.write(Containers::Stop);
+                written.context("write dockerd's configuration")?;
                 self.dockerd.signal(Signal::HUP);
                 End::Reload
             }
@@ -293,7 +323,7 @@ fn containerd() -> Result<Command> {
     Ok(command)
 }
 
-fn dockerd() -> Result<Command> {
+fn dockerd(hosts: &[String]) -> Result<Command> {
     let mut command = command("dockerd")?;
     let host = match launch::sockets() {
         0 => SOCKET,
@@ -301,7 +331,15 @@ fn dockerd() -> Result<Command> {
     };
     command
         .args(["--config-file", config::FILE, "--host", host])
+        .args(hosts.iter().flat_map(|host| ["--host", host]))
         .env("NOTIFY_SOCKET", notify::PATH)
         .stderr(Stdio::piped());
     Ok(command)
+}
+
+fn link_socket() -> Result<()> {
+    match symlink(SOCKET_PATH, USUAL_SOCKET_PATH) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        made => made.with_context(|| format!("make {USUAL_SOCKET_PATH}")),
+    }
 }

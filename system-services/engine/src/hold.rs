@@ -17,20 +17,19 @@ const CHAIN: &str = ":TARE-HOLD ";
 /// dockerd's rules, each of which maps a port of the host to one of a container.
 const RULES: &str = "-A DOCKER ";
 
-const JUMPS: [&str; 3] = [
-    "PREROUTING -m addrtype --dst-type LOCAL -j TARE-HOLD",
-    "OUTPUT -m addrtype --dst-type LOCAL -j TARE-HOLD",
-    // In the table `filter`: accepts connections that were translated to a container's address. Comes after dockerd's
-    // own rules and the users' in `DOCKER-USER`, which both stay.
-    "FORWARD -m conntrack --ctstate DNAT -j ACCEPT",
-];
+/// dockerd's jump to its rules, in the chains through which packets come from outside and from the machine itself.
+const JUMP: &str = " -j DOCKER";
+const COPY_JUMP: &str = " -j TARE-HOLD";
+/// In the table `filter`: accepts connections that were translated to a container's address. Comes after dockerd's own
+/// rules and the users' in `DOCKER-USER`, which both stay.
+const FORWARDED: &str = "FORWARD -m conntrack --ctstate DNAT -j ACCEPT";
 
 /// Copies dockerd's rules if any lead to containers. Copies that exist already are kept.
 pub(crate) fn take() -> Result<bool> {
     if !Path::new(CONTAINERS).exists() {
         return Ok(false);
     }
-    match copies(&saved()?) {
+    match copies(&saved("nat")?) {
         Copies::Held => Ok(true),
         Copies::None => Ok(false),
         Copies::Rules(rules) => restore(&rules).map(|()| true),
@@ -39,11 +38,13 @@ pub(crate) fn take() -> Result<bool> {
 
 /// Removes the copies.
 pub(crate) fn release() -> Result<()> {
-    let [from_outside, from_inside, forwarded] = JUMPS;
-    restore(&format!(
-        "*nat\n-D {from_outside}\n-D {from_inside}\n-F TARE-HOLD\n-X TARE-HOLD\nCOMMIT\n\
-         *filter\n-D {forwarded}\nCOMMIT\n"
-    ))
+    restore(&removal(&saved("nat")?))
+}
+
+fn removal(saved: &str) -> String {
+    let jumps = saved.lines().filter(|line| line.ends_with(COPY_JUMP));
+    let jumps: String = jumps.map(|line| format!("-D{}\n", &line[2..])).collect();
+    format!("*nat\n{jumps}-F TARE-HOLD\n-X TARE-HOLD\nCOMMIT\n*filter\n-D {FORWARDED}\nCOMMIT\n")
 }
 
 /// What there is to copy.
@@ -56,32 +57,34 @@ enum Copies {
     Rules(String),
 }
 
+/// The jumps are copied with their conditions: dockerd leaves out connections to 127.0.0.1, which a process of its own
+/// serves.
 fn copies(saved: &str) -> Copies {
     if saved.contains(CHAIN) {
         return Copies::Held;
     }
     let rules = saved.lines().filter_map(|line| line.strip_prefix(RULES));
-    let rules: String = rules.map(|rule| format!("-A TARE-HOLD {rule}\n")).collect();
-    if rules.is_empty() {
+    if !rules.clone().any(|rule| rule.contains(" -j DNAT ")) {
         return Copies::None;
     }
-    let [from_outside, from_inside, forwarded] = JUMPS;
+    let rules: String = rules.map(|rule| format!("-A TARE-HOLD {rule}\n")).collect();
+    let jumps = saved.lines().filter_map(|line| line.strip_suffix(JUMP));
+    let jumps: String = jumps.map(|jump| format!("{jump}{COPY_JUMP}\n")).collect();
     Copies::Rules(format!(
-        "*nat\n:TARE-HOLD - [0:0]\n{rules}-A {from_outside}\n-A {from_inside}\nCOMMIT\n\
-         *filter\n-A {forwarded}\nCOMMIT\n"
+        "*nat\n:TARE-HOLD - [0:0]\n{rules}{jumps}COMMIT\n*filter\n-A {FORWARDED}\nCOMMIT\n"
     ))
 }
 
-/// The table `nat`.
-fn saved() -> Result<String> {
-    let output = Command::new("iptables-save").args(["-t", "nat"]).output();
+/// The rules of `table`.
+pub(crate) fn saved(table: &str) -> Result<String> {
+    let output = Command::new("iptables-save").args(["-t", table]).output();
     let output = output.context("iptables-save")?;
     ensure!(output.status.success(), "iptables-save: {}", output.status);
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// Changes each table atomically (iptables-restore(8)); anything not named stays.
-fn restore(rules: &str) -> Result<()> {
+pub(crate) fn restore(rules: &str) -> Result<()> {
     let mut child = Command::new("iptables-restore")
         .args(["--noflush", "--wait"])
         .stdin(Stdio::piped())
@@ -102,20 +105,29 @@ mod tests {
 
     #[test]
     fn rules_to_containers_are_copied_once() {
-        let empty =
-            "*nat\n:DOCKER - [0:0]\n-A OUTPUT -m addrtype --dst-type LOCAL -j DOCKER\nCOMMIT\n";
-        let one = "*nat\n:DOCKER - [0:0]\n-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER\n\
-            -A DOCKER -p tcp -m tcp --dport 80 -j DNAT --to-destination 172.18.0.2:8080\nCOMMIT\n";
-        let copy = "*nat\n:TARE-HOLD - [0:0]\n\
-            -A TARE-HOLD -p tcp -m tcp --dport 80 -j DNAT --to-destination 172.18.0.2:8080\n\
+        let jumps = "-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER\n\
+            -A OUTPUT ! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL -j DOCKER\n";
+        let back = "-A DOCKER -i docker0 -j RETURN\n";
+        let empty = format!("*nat\n:DOCKER - [0:0]\n{jumps}{back}COMMIT\n");
+        let dnat = "! -i br-1 -p tcp -m tcp --dport 80 -j DNAT --to-destination 172.18.0.2:8080";
+        let one = format!("*nat\n:DOCKER - [0:0]\n{jumps}{back}-A DOCKER {dnat}\nCOMMIT\n");
+        let copy = format!(
+            "*nat\n:TARE-HOLD - [0:0]\n\
+            -A TARE-HOLD -i docker0 -j RETURN\n-A TARE-HOLD {dnat}\n\
             -A PREROUTING -m addrtype --dst-type LOCAL -j TARE-HOLD\n\
-            -A OUTPUT -m addrtype --dst-type LOCAL -j TARE-HOLD\nCOMMIT\n\
-            *filter\n-A FORWARD -m conntrack --ctstate DNAT -j ACCEPT\nCOMMIT\n";
+            -A OUTPUT ! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL -j TARE-HOLD\nCOMMIT\n\
+            *filter\n-A FORWARD -m conntrack --ctstate DNAT -j ACCEPT\nCOMMIT\n"
+        );
+        let removed = "*nat\n-D PREROUTING -m addrtype --dst-type LOCAL -j TARE-HOLD\n\
+            -D OUTPUT ! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL -j TARE-HOLD\n\
+            -F TARE-HOLD\n-X TARE-HOLD\nCOMMIT\n\
+            *filter\n-D FORWARD -m conntrack --ctstate DNAT -j ACCEPT\nCOMMIT\n";
+        assert_eq!(removal(&copy), removed);
         for (saved, want) in [
             ("", Copies::None),
-            (empty, Copies::None),
-            (one, Copies::Rules(copy.to_owned())),
-            (copy, Copies::Held),
+            (&*empty, Copies::None),
+            (&*one, Copies::Rules(copy.clone())),
+            (&*copy, Copies::Held),
         ] {
             assert_eq!(copies(saved), want, "{saved}");
         }

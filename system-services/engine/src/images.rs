@@ -13,6 +13,8 @@ pub(crate) const ARGUMENT: &str = "load-images";
 const FOLDER: &str = "/images";
 /// The engine's socket.
 const SOCKET: &str = "/run/engine/docker.sock";
+/// Where the engine keeps images.
+const STORE: &str = "/var/lib/docker";
 
 /// Loads every image of the disk image that the engine does not have yet.
 ///
@@ -20,15 +22,22 @@ const SOCKET: &str = "/run/engine/docker.sock";
 /// If some could not be loaded, each of which is reported.
 pub(crate) fn load_all() -> Result<()> {
     let engine = Engine::new(SOCKET);
-    let mut failures = 0;
+    let (mut failures, mut loaded) = (0, false);
     for path in archives(Path::new(FOLDER)).with_context(|| FOLDER.to_owned())? {
         match load(&engine, &path) {
-            Ok(what) => eprintln!("{}: {what}", path.display()),
+            Ok(Outcome::Present) => eprintln!("{}: the engine has it", path.display()),
+            Ok(Outcome::Loaded) => {
+                eprintln!("{}: loaded", path.display());
+                loaded = true;
+            }
             Err(error) => {
                 eprintln!("{}: {error:#}", path.display());
                 failures += 1;
             }
         }
+    }
+    if loaded {
+        sync(STORE)?;
     }
     ensure!(failures == 0, "{failures} images could not be loaded");
     Ok(())
@@ -44,47 +53,63 @@ fn archives(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-fn load(engine: &Engine, path: &Path) -> Result<&'static str> {
+/// What became of an archive.
+enum Outcome {
+    Present,
+    Loaded,
+}
+
+fn load(engine: &Engine, path: &Path) -> Result<Outcome> {
     let mut archive = File::open(path).context("open")?;
-    let ids = ids(&archive).context("read")?;
-    if !ids.is_empty() && all(&ids, |id| engine.has_image(id))? {
-        return Ok("the engine has it");
+    let names = names(&archive).context("read")?;
+    if !names.is_empty() && has_all(engine, &names)? {
+        return Ok(Outcome::Present);
     }
     archive.rewind().context("read")?;
     engine.load(&archive)?;
-    Ok("loaded")
+    Ok(Outcome::Loaded)
 }
 
-fn all(ids: &[String], mut has: impl FnMut(&str) -> Result<bool>) -> Result<bool> {
-    for id in ids {
-        if !has(id)? {
+/// After a power cut, the engine may have an image but have lost its tag.
+fn has_all(engine: &Engine, names: &[String]) -> Result<bool> {
+    for name in names {
+        if !engine.has_image(name)? {
             return Ok(false);
         }
     }
     Ok(true)
 }
 
-/// The ids of the images in an archive: the digests by which its manifest names configurations.
+/// Waits until all that was written below `folder` is on disk: the engine does not, and what it wrote last is what
+/// names an image.
+fn sync(folder: &str) -> Result<()> {
+    let folder = File::open(folder).with_context(|| format!("open {folder}"))?;
+    rustix::fs::syncfs(folder).context("write the images to disk")
+}
+
+/// The ids and tags of the images in an archive; ids are the digests by which its manifest names configurations.
 /// Empty if one has another kind of name; only loading it shows its id.
-fn ids(archive: impl Read + Seek) -> Result<Vec<String>> {
+fn names(archive: impl Read + Seek) -> Result<Vec<String>> {
     let mut archive = tar::Archive::new(archive);
     for entry in archive.entries_with_seek()? {
         let mut entry = entry?;
         if entry.path()?.as_os_str() == "manifest.json" {
             let mut manifest = Vec::new();
             entry.read_to_end(&mut manifest)?;
-            return Ok(manifest_ids(&serde_json::from_slice(&manifest)?).unwrap_or_default());
+            return Ok(manifest_names(&serde_json::from_slice(&manifest)?).unwrap_or_default());
         }
     }
     Ok(Vec::new())
 }
 
-fn manifest_ids(manifest: &Value) -> Option<Vec<String>> {
-    let images = manifest.as_array()?;
-    images
-        .iter()
-        .map(|image| digest(image["Config"].as_str()?))
-        .collect()
+fn manifest_names(manifest: &Value) -> Option<Vec<String>> {
+    let mut names = Vec::new();
+    for image in manifest.as_array()? {
+        names.push(format!("sha256:{}", digest(image["Config"].as_str()?)?));
+        let tags = image["RepoTags"].as_array().into_iter().flatten();
+        names.extend(tags.filter_map(Value::as_str).map(str::to_owned));
+    }
+    Some(names)
 }
 
 /// The digest in `HEX.json` (Docker) or `blobs/sha256/HEX` (OCI).
@@ -114,18 +139,22 @@ mod tests {
     }
 
     #[test]
-    fn ids_come_from_the_manifest() {
+    fn names_come_from_the_manifest() {
         let hex = "0123456789abcdef".repeat(4);
+        let id = format!("sha256:{hex}");
         for (manifest, want) in [
-            (format!(r#"[{{"Config":"{hex}.json"}}]"#), vec![hex.clone()]),
             (
-                format!(r#"[{{"Config":"blobs/sha256/{hex}"}}]"#),
-                vec![hex.clone()],
+                format!(r#"[{{"Config":"{hex}.json","RepoTags":["a/b:latest"]}}]"#),
+                vec![id.clone(), "a/b:latest".to_owned()],
+            ),
+            (
+                format!(r#"[{{"Config":"blobs/sha256/{hex}","RepoTags":null}}]"#),
+                vec![id],
             ),
             (r#"[{"Config":"config.json"}]"#.to_owned(), vec![]),
             (r#"{}"#.to_owned(), vec![]),
         ] {
-            assert_eq!(ids(archive(&manifest)).unwrap(), want, "{manifest}");
+            assert_eq!(names(archive(&manifest)).unwrap(), want, "{manifest}");
         }
     }
 }

@@ -13,6 +13,7 @@
 mod api;
 mod config;
 mod daemon;
+mod direct;
 mod engine;
 mod hold;
 mod images;
