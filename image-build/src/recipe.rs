@@ -281,6 +281,7 @@ mod tests {
         assert_eq!(
             users,
             [
+                ("app", "apps"),
                 ("apps", "apps"),
                 ("forward", "forward"),
                 ("metrics", "metrics")

@@ -84,7 +84,11 @@ pub fn require_no_failed_service(vm: &Vm) -> Result<()> {
 /// # Errors
 /// The apps are late.
 pub fn wait_apps(vm: &Vm) -> Result<()> {
-    wait_service(vm, "apps", "done", APPS)
+    wait_service(vm, "apps", "done", APPS)?;
+    let services = services(vm)?;
+    let apps = services.keys().filter(|name| name.starts_with("app."));
+    apps.into_iter()
+        .try_for_each(|name| wait_service(vm, name, "done", APPS))
 }
 
 /// `docker run` of the container image that came with the disk image.

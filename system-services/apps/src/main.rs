@@ -1,50 +1,64 @@
-//! Starts the apps of the machine's configuration, each a Compose specification, with
-//! `docker compose up`, and takes down those that are no longer configured.
+//! The apps of the machine's configuration, each a Compose specification.
 //!
-//! A failing app does not stop the others; the exit status is 0 only if everything succeeded.
+//! | called as | does |
+//! |---|---|
+//! | `tare-apps` | takes down those that are no longer configured |
+//! | `tare-apps NAME` | starts one, with `docker compose up` |
 
 mod compose;
-mod state;
+mod login;
+mod slots;
+mod started;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use compose::Specification;
 use serde_json::{Map, Value};
 use signal_hook::consts::SIGTERM;
-use state::State;
+use started::Started;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 /// The apps by name, written by PID 1; `null` if there are none.
 const APPS: &str = "/run/config/apps.json";
-/// The names of the apps that were started; on a volume.
-const STARTED: &str = "/var/lib/tare/started.json";
+/// How registries are reached, likewise.
+const REGISTRIES: &str = "/run/config/registries.json";
+/// Has a file for each app that was started; on a volume.
+const STARTED: &str = "/var/lib/tare";
+/// Holds [`slots`]; shared by the processes of all apps.
+const SLOTS: &str = "/run/apps";
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(0) => ExitCode::SUCCESS,
-        Ok(failures) => {
-            eprintln!("{failures} failed");
-            ExitCode::FAILURE
-        }
+    match run(std::env::args().nth(1).as_deref()) {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{error:#}");
+            eprintln!("<3>{error:#}");
             ExitCode::FAILURE
         }
     }
 }
 
-/// Returns the number of failures.
-fn run() -> Result<usize> {
+fn run(name: Option<&str>) -> Result<()> {
     end_at_sigterm()?;
-    let apps = read_apps(Path::new(APPS))?;
-    let mut state = State::read(Path::new(STARTED));
-    let taken_down = take_down(&apps, &mut state);
-    let started = apps
-        .iter()
-        .map(|(name, spec)| start(name, spec, &mut state));
-    let failures = taken_down.into_iter().chain(started).filter(Result::is_err);
-    Ok(failures.count())
+    let apps = read_section(Path::new(APPS))?;
+    let started = Started::at(Path::new(STARTED));
+    match name {
+        None => take_down(&apps, &started),
+        Some(name) => {
+            login::write(&read_section(Path::new(REGISTRIES))?)?;
+            let app = apps
+                .get(name)
+                .with_context(|| format!("there is no app {name}"))?;
+            // Before it starts: a half-started app must also be taken down some day.
+            started.add(name)?;
+            wait_for_removed(&apps, &started);
+            slots::take(Path::new(SLOTS));
+            compose::up(name, &Specification::of(app)?)
+        }
+    }
 }
 
 /// The kernel does not deliver a signal without a handler to the first process of a pid namespace.
@@ -55,40 +69,43 @@ fn end_at_sigterm() -> Result<()> {
     Ok(())
 }
 
-fn read_apps(path: &Path) -> Result<Map<String, Value>> {
+fn read_section(path: &Path) -> Result<Map<String, Value>> {
     let bytes = std::fs::read(path).with_context(|| format!("read {}", path.display()))?;
     match serde_json::from_slice(&bytes).with_context(|| format!("parse {}", path.display()))? {
-        Value::Object(apps) => Ok(apps),
+        Value::Object(section) => Ok(section),
         _ => Ok(Map::new()),
     }
 }
 
-/// Records the app before starting it: a half-started app must also be taken down some day.
-fn start(name: &str, spec: &Value, state: &mut State) -> Result<()> {
-    report(
-        name,
-        state
-            .add(name)
-            .and_then(|()| compose::up(name, spec))
-            .map(|()| "started"),
-    )
-}
+/// How long an app waits for ports and names of apps that are being taken down: it may be one of them, renamed.
+const PATIENCE: Duration = Duration::from_secs(60);
+const LOOK: Duration = Duration::from_millis(200);
 
-fn take_down(apps: &Map<String, Value>, state: &mut State) -> Vec<Result<()>> {
-    let gone = state.without(apps);
-    gone.iter()
-        .map(|name| {
-            let done = compose::down(name).and_then(|()| state.remove(name));
-            report(name, done.map(|()| "taken down: no longer configured"))
-        })
-        .collect()
-}
-
-/// Logs the outcome for `subject`.
-pub(crate) fn report(subject: &str, result: Result<&str>) -> Result<()> {
-    match &result {
-        Ok(what) => eprintln!("{subject}: {what}"),
-        Err(error) => eprintln!("{subject}: {error:#}"),
+fn wait_for_removed(apps: &Map<String, Value>, started: &Started) {
+    let late = Instant::now() + PATIENCE;
+    let any = |names: Vec<String>| names.iter().any(|name| !apps.contains_key(name));
+    while started.names().is_ok_and(any) && Instant::now() < late {
+        sleep(LOOK);
     }
-    result.map(drop)
+}
+
+/// One that cannot be taken down does not keep the others.
+fn take_down(apps: &Map<String, Value>, started: &Started) -> Result<()> {
+    let mut failures = 0;
+    for name in started.names()? {
+        if apps.contains_key(&name) {
+            continue;
+        }
+        match compose::down(&name).and_then(|()| started.remove(&name)) {
+            Ok(()) => eprintln!("{name}: taken down: no longer configured"),
+            Err(error) => {
+                eprintln!("<3>{name}: {error:#}");
+                failures += 1;
+            }
+        }
+    }
+    if failures > 0 {
+        bail!("{failures} apps could not be taken down");
+    }
+    Ok(())
 }

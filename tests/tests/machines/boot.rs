@@ -14,7 +14,7 @@ use tare_tests::{Checks, disk, note, user_data};
 const PID_1_RSS: u64 = 8 << 10;
 
 /// Services that end when their work is done.
-const JOBS: &[&str] = &["apps", "storage"];
+const JOBS: &[&str] = &["app.demo", "apps", "storage"];
 /// Services that run periodically.
 const PERIODIC: &[&str] = &["trim"];
 /// The others. `forward` and `metrics` only exist if the configuration asks for them.
