@@ -65,6 +65,9 @@ pub enum Command {
     /// Shows, starts, stops and enters services
     #[command(subcommand)]
     Service(ServiceCommand),
+    /// Shows and restarts the apps of user-data
+    #[command(subcommand)]
+    App(AppCommand),
     /// Shows the log of services and of the kernel
     Logs {
         /// Only this service; may be repeated. `kernel`, `tare` (PID 1) and the identifiers of syslog(3) count as services
@@ -148,10 +151,38 @@ pub enum ServiceCommand {
     },
 }
 
-/// A service to change.
-#[derive(Debug, Args)]
+/// What to do with apps.
+#[derive(Debug, Subcommand)]
+pub enum AppCommand {
+    /// Lists all apps
+    List,
+    /// Shows one app and its containers
+    Show {
+        /// The app's name
+        name: String,
+    },
+    /// Shows what the containers of one app have written
+    Logs {
+        /// The app's name
+        name: String,
+        /// Keep showing new lines
+        #[arg(short, long)]
+        follow: bool,
+        /// Only the last COUNT lines of each container
+        #[arg(short = 'n', long, value_name = "COUNT")]
+        lines: Option<usize>,
+        /// Only newer lines: a duration such as `10m`, or a time such as `2026-11-21T04:12:35Z`
+        #[arg(long, value_name = "WHEN")]
+        since: Option<String>,
+    },
+    /// Restarts the containers of one app, and starts it as configured
+    Restart(Change),
+}
+
+/// A service or an app to change.
+#[derive(Debug, Clone, Args)]
 pub struct Change {
-    /// The service's name
+    /// Its name
     pub name: String,
     /// Do not wait
     #[arg(long)]
@@ -162,7 +193,7 @@ pub struct Change {
 }
 
 /// Lines of the log.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct Lines {
     /// Keep showing new lines, after the last ten unless `-n` or `--since` is given
     #[arg(short, long)]

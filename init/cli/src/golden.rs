@@ -3,7 +3,7 @@
 //! `TARE_GOLDEN=write cargo test -p tare-cli` rewrites the files.
 
 use crate::style::Style;
-use crate::{audit, boot, events, list, show, status};
+use crate::{app, audit, boot, events, list, show, status};
 use serde::Serialize;
 use std::path::Path;
 use tare_control::{
@@ -218,11 +218,28 @@ fn happened() -> Vec<Event> {
     ]
 }
 
+fn apps() -> [app::App; 2] {
+    let app = |name: &str, state, containers, note: &str| app::App {
+        name: name.to_owned(),
+        state,
+        since: 93_000 * SECOND,
+        containers,
+        note: note.to_owned(),
+    };
+    let containers = app::Containers { running: 1, all: 2 };
+    [
+        app("blog", State::Done, Some(containers), ""),
+        app("shop", State::BackingOff, None, "start ended with status 1"),
+    ]
+}
+
 #[test]
 fn texts() {
     let (machine, services) = (machine(), services());
     let list = list::text(&services, machine.uptime, PLAIN);
     check("service-list.txt", &list);
+    let apps = app::text(&apps(), machine.uptime, PLAIN);
+    check("app-list.txt", &apps);
     let show = show::text(&shown(), machine.uptime, PLAIN);
     check("service-show.txt", &show);
     check("service-audit.txt", &audit::overview(&audits(), PLAIN));
@@ -248,6 +265,7 @@ fn texts() {
 fn json_is_the_answer_itself() {
     let (machine, services) = (machine(), services());
     check_json("service-list.json", &services);
+    check_json("app-list.json", &apps());
     check_json("service-show.json", &shown());
     check_json("service-audit.json", &audits());
     check_json("boot-analyze.json", &timeline());

@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod app;
 pub mod args;
 mod audit;
 mod boot;

@@ -3,7 +3,7 @@
 use crate::args::{Arguments, BootCommand, Command, ServiceCommand};
 use crate::change::Wish;
 use crate::style::Style;
-use crate::{Failed, audit, boot, change, events, exec, list, logs, show, status, top};
+use crate::{Failed, app, audit, boot, change, events, exec, list, logs, show, status, top};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::io::{self, Write};
@@ -62,6 +62,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failed> {
     match &arguments.command {
         Command::Status { check } => show_status(&context, *check),
         Command::Service(command) => service(&context, command),
+        Command::App(command) => app::app(&context, command),
         Command::Logs { services, lines } => logs::logs(&context, lines, services),
         Command::Boot(BootCommand::Analyze) => {
             let timeline: GetBootTimeline = context.call(&Method::GetBootTimeline {})?;
