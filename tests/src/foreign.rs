@@ -90,7 +90,9 @@ fn add_init(root: &Path) -> Result<()> {
         fs::create_dir_all(root.join(name))?;
     }
     // Bundles name files of the host's root.
-    symlink("/mnt/usr/share/tare", root.join("usr/share/tare"))?;
+    for path in ["usr/share/tare", "usr/lib/modules"] {
+        symlink(Path::new("/mnt").join(path), root.join(path))?;
+    }
     let init = root.join("init");
     fs::write(&init, INIT)?;
     Ok(fs::set_permissions(

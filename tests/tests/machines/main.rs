@@ -7,6 +7,7 @@ mod console;
 mod control;
 mod devices;
 mod disks;
+mod docker;
 mod engine;
 mod faults;
 mod idle;
@@ -72,6 +73,12 @@ const TESTS: &[Test] = &[
     test!(20, image, disks::virtio_scsi),
     test!(20, image, disks::usb),
     test!(20, image, disks::another_with_the_same_image),
+    test!(250, image, docker::paths_and_devices),
+    test!(180, image, docker::images_survive_power_cuts),
+    long!(1500, image, docker::images_survive_twenty_power_cuts),
+    test!(250, image, docker::apps_are_independent),
+    test!(250, image, docker::networks_builds_and_sessions),
+    long!(300, image, docker::thirty_sessions),
     test!(150, image, engine::restarts_without_its_containers),
     test!(
         60,

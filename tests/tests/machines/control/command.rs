@@ -45,7 +45,7 @@ const READY: [&str; 8] = [
     "console", "dhcp", "engine", "forward", "log", "metrics", "ssh", "time",
 ];
 /// Services that are done by then.
-const DONE: [&str; 2] = ["apps", "storage"];
+const DONE: [&str; 3] = ["app.demo", "apps", "storage"];
 
 /// A service that runs once a week.
 const WAITING: &str = "trim";

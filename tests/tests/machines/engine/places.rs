@@ -52,7 +52,7 @@ pub(crate) fn rules(vm: &Vm) -> Result<()> {
     let rules = vm.ssh_within(&save, secs(30))?;
     let count = |text: &str| rules.lines().filter(|rule| rule.contains(text)).count();
     let counts = (
-        count("-A DOCKER -p tcp -m tcp --dport 80 -j DNAT"),
+        count("-A DOCKER ! -i br-"),
         count("TARE-HOLD"),
         count("--ctstate DNAT -j ACCEPT"),
     );
