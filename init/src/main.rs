@@ -13,6 +13,7 @@ mod event;
 mod host;
 mod job;
 mod kmsg;
+mod mountinfo;
 mod network;
 mod paths;
 mod plan;

@@ -1,5 +1,6 @@
 //! Mounts and unmounts.
 
+use crate::mountinfo;
 use crate::plan::mounts::BaseMount;
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, umount2};
@@ -89,21 +90,15 @@ pub(crate) fn is_mount_point(path: &Path) -> io::Result<bool> {
 
 /// A mount may lie hidden below one that was mounted later on a folder above it: its parent is another mount then.
 fn is_mounted(mountinfo: &str, path: &Path) -> bool {
-    let fields = mountinfo.lines().filter_map(|line| {
-        let mut fields = line.split(' ');
-        let (id, parent) = (fields.next()?, fields.next()?);
-        Some((id, parent, Path::new(fields.nth(2)?)))
-    });
-    let above = fields
+    let target = |mount: &mountinfo::Mount<'_>| PathBuf::from(mountinfo::unescaped(mount.target));
+    let mounts = mountinfo::mounts(mountinfo);
+    let above = mounts
         .clone()
-        .filter(|(_, _, point)| path != *point && path.starts_with(point));
-    let above = above.max_by_key(|(_, _, point)| point.as_os_str().len());
-    let Some((above, _, _)) = above else {
-        return false;
-    };
-    fields
-        .into_iter()
-        .any(|(_, parent, point)| point == path && parent == above)
+        .filter(|mount| path != target(mount) && path.starts_with(target(mount)));
+    let above = above.max_by_key(|mount| target(mount).as_os_str().len());
+    let lies_on = |mount: &mountinfo::Mount<'_>| above.iter().any(|above| mount.parent == above.id);
+    let mut here = mounts.filter(|mount| path == target(mount));
+    here.any(|mount| lies_on(&mount))
 }
 
 /// Makes `folder` a shared mount: what is mounted below a copy of it is mounted here too (`mount_namespaces(7)`). It
@@ -147,28 +142,15 @@ const OURS: [&str; 3] = ["ext4", "overlay", "tmpfs"];
 
 /// The mount points of `mountinfo` (`proc_pid_mountinfo(5)`) below `top`, in their order, and their file systems.
 fn below(mountinfo: &str, top: &Path) -> Vec<(PathBuf, String)> {
-    let mounts = mountinfo.lines().filter_map(|line| {
-        let point = line.split(' ').nth(4)?;
-        let file_system = line.split_once(" - ")?.1.split(' ').next()?;
-        Some((unescaped(point), file_system.to_owned()))
-    });
-    mounts
-        .filter(|(point, _)| point.starts_with(top) && point != top)
+    mountinfo::mounts(mountinfo)
+        .map(|mount| {
+            (
+                mountinfo::unescaped(mount.target).into(),
+                mount.fstype.to_owned(),
+            )
+        })
+        .filter(|(point, _): &(PathBuf, String)| point.starts_with(top) && point != top)
         .collect()
-}
-
-/// The kernel writes blanks, tabs, newlines and backslashes in octal.
-fn unescaped(point: &str) -> PathBuf {
-    let mut point = point.to_owned();
-    for (escaped, character) in [
-        ("\\040", " "),
-        ("\\011", "\t"),
-        ("\\012", "\n"),
-        ("\\134", "\\"),
-    ] {
-        point = point.replace(escaped, character);
-    }
-    point.into()
 }
 
 /// Unmounts `target` now or, if it is busy, as soon as its last user is gone.

@@ -1,5 +1,6 @@
-//! `/proc/PID/mountinfo`.
+//! Where a process can write to.
 
+use crate::mountinfo::{self, Mount};
 use tare_control::WritableMount;
 
 /// Where a process can write to.
@@ -9,25 +10,15 @@ pub(super) struct Writable {
     pub(super) others: Vec<WritableMount>,
 }
 
-/// One line: what is mounted where.
-struct Mount<'a> {
-    root: &'a str,
-    target: &'a str,
-    fstype: &'a str,
-    writable: bool,
-    /// Of the file system as a whole.
-    options: &'a str,
-}
-
 /// The mounts of `mountinfo` that can be written to. A mount that another covers cannot be reached.
 pub(super) fn writable(mountinfo: &str) -> Writable {
-    let mounts: Vec<Mount<'_>> = mountinfo.lines().filter_map(parse).collect();
+    let mounts: Vec<Mount<'_>> = mountinfo::mounts(mountinfo).collect();
     let mut writable = Writable::default();
     for (n, mount) in mounts.iter().enumerate() {
         let covered = mounts[n + 1..]
             .iter()
             .any(|later| later.target == mount.target);
-        if covered || !mount.writable || is_harmless(mount) {
+        if covered || !is_writable(mount) || is_harmless(mount) {
             continue;
         }
         match mount.target {
@@ -39,21 +30,10 @@ pub(super) fn writable(mountinfo: &str) -> Writable {
     writable
 }
 
-/// The fields of a line (`proc_pid_mountinfo(5)`): id, parent, device, root, target, options, any
-/// number of tags, `-`, type, source, options of the file system.
-fn parse(line: &str) -> Option<Mount<'_>> {
-    let (mount, filesystem) = line.split_once(" - ")?;
-    let mount: Vec<&str> = mount.split(' ').collect();
-    let filesystem: Vec<&str> = filesystem.split(' ').collect();
-    let (options, of_filesystem) = (*mount.get(5)?, *filesystem.get(2)?);
-    let is_writable = |options: &str| options.split(',').any(|option| option == "rw");
-    Some(Mount {
-        root: mount.get(3)?,
-        target: mount.get(4)?,
-        fstype: filesystem.first()?,
-        writable: is_writable(options) && is_writable(of_filesystem),
-        options: of_filesystem,
-    })
+fn is_writable(mount: &Mount<'_>) -> bool {
+    [mount.options, mount.super_options]
+        .iter()
+        .all(|options| options.split(',').any(|option| option == "rw"))
 }
 
 /// Nothing written there outlives the service or belongs to another: its own terminals and queues, processes,
@@ -64,7 +44,7 @@ fn is_harmless(mount: &Mount<'_>) -> bool {
         "devpts" | "mqueue" | "nsfs" | "overlay" => true,
         "tmpfs" | "devtmpfs" => mount.root == "/null",
         "proc" => mount
-            .options
+            .super_options
             .split(',')
             .any(|option| option == "subset=pid"),
         _ => false,
