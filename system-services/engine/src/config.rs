@@ -1,5 +1,7 @@
 //! dockerd's configuration: the image's, with what user-data changes. dockerd reloads it on shutdown of the machine.
 
+use crate::choice::Choice;
+use crate::daemon::is_failure;
 use crate::direct;
 use anyhow::{Context, Result};
 use serde_json::{Map, Value};
@@ -30,19 +32,16 @@ pub(crate) enum Containers {
     Stop,
 }
 
-/// dockerd's configuration.
+/// The configurations that dockerd may start with.
 #[derive(Debug)]
-pub(crate) struct Config {
-    options: Options,
-    /// Where it listens besides the socket that it is given.
-    pub(crate) hosts: Vec<String>,
-    /// Whether others reach containers by their own addresses ([`direct`]).
-    pub(crate) allow_direct: bool,
-    /// Whether it is more than the image's.
-    of_user_data: bool,
+pub(crate) struct Configs {
+    image: Config,
+    /// The image's with user-data's options; `None` if there are none, or dockerd rejects them.
+    user_data: Option<Config>,
+    choice: Choice,
 }
 
-impl Config {
+impl Configs {
     /// Reads the image's configuration and user-data's, and writes the certificates of registries. Options that dockerd
     /// rejects are reported and left out, all of them: it names only the first.
     ///
@@ -58,21 +57,65 @@ impl Config {
             }
         }
         let options = section(OPTIONS)?;
-        if options.is_empty() && registries.is_empty() {
-            return Ok(Self::merged(image, options, &registries));
-        }
-        let config = Self::merged(image.clone(), options, &registries);
-        match config.validate() {
-            Ok(()) => Ok(config),
-            Err(error) => {
-                eprintln!("<3>[engine] of user-data is ignored: {error}");
-                Ok(Self::merged(image, Options::new(), &Options::new()))
-            }
+        let is_more = !options.is_empty() || !registries.is_empty();
+        let user_data = is_more.then(|| Config::merged(image.clone(), options, &registries));
+        let accepted = user_data.map(|config| config.validate().map(|()| config));
+        let user_data = accepted.transpose().unwrap_or_else(|error| {
+            eprintln!("<3>[engine] of user-data is ignored: {error}");
+            None
+        });
+        Ok(Self {
+            image: Config::merged(image, Options::new(), &Options::new()),
+            user_data,
+            choice: Choice::UserData { failed: 0 },
+        })
+    }
+
+    /// The one for the next start of dockerd, or of the run that goes on.
+    pub(crate) fn chosen(&self) -> &Config {
+        match (&self.user_data, self.choice) {
+            (Some(config), Choice::UserData { .. }) => config,
+            _ => &self.image,
         }
     }
 
+    /// dockerd became ready with the chosen one.
+    pub(crate) fn start_succeeded(&mut self) {
+        self.choice = self.choice.after_success();
+    }
+
+    /// dockerd exited before it was ready, and was not told to.
+    pub(crate) fn start_failed(&mut self) {
+        let before = self.choice;
+        self.choice = before.after_failure();
+        if self.user_data.is_none() {
+            return;
+        }
+        match (before, self.choice) {
+            (Choice::UserData { .. }, Choice::Image) => eprintln!(
+                "<3>dockerd does not start with [engine] of user-data, which is ignored until this service restarts; \
+                its last lines say why"
+            ),
+            (Choice::Image, Choice::UserData { .. }) => eprintln!(
+                "<3>dockerd does not start with the image's options either: [engine] of user-data is tried again"
+            ),
+            _ => {}
+        }
+    }
+}
+
+/// dockerd's configuration.
+#[derive(Debug)]
+pub(crate) struct Config {
+    options: Options,
+    /// Where it listens besides the socket that it is given.
+    pub(crate) hosts: Vec<String>,
+    /// Whether others reach containers by their own addresses ([`direct`]).
+    pub(crate) allow_direct: bool,
+}
+
+impl Config {
     fn merged(image: Options, user: Options, registries: &Options) -> Self {
-        let of_user_data = !user.is_empty() || !registries.is_empty();
         let mut options = image;
         // Those of one driver are unknown to another.
         if user.contains_key("log-driver") {
@@ -100,23 +143,11 @@ impl Config {
         Self {
             hosts: hosts.map(str::to_owned).collect(),
             allow_direct: allow_direct == Some(Value::Bool(true)) || !has_rules,
-            of_user_data,
             options,
         }
     }
 
-    /// Replaces what dockerd does not start with by the image's configuration. Returns whether that is a change.
-    pub(crate) fn fall_back(&mut self) -> Result<bool> {
-        if !self.of_user_data {
-            return Ok(false);
-        }
-        *self = Self::merged(image()?, Options::new(), &Options::new());
-        self.write(Containers::Keep)
-            .with_context(|| FILE.to_owned())?;
-        Ok(true)
-    }
-
-    /// Asks dockerd.
+    /// Asks dockerd. What it cannot be asked is not rejected.
     fn validate(&self) -> Result<(), String> {
         let output = self.write(Containers::Keep).and_then(|()| {
             Command::new("/usr/sbin/dockerd")
@@ -124,10 +155,16 @@ impl Config {
                 .stdin(Stdio::null())
                 .output()
         });
-        let output = output.map_err(|error| format!("dockerd --validate: {error}"))?;
-        match output.status.success() {
-            true => Ok(()),
-            false => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+        match output {
+            Ok(output) if is_failure(output.status) => {
+                Err(String::from_utf8_lossy(&output.stderr).trim().to_owned())
+            }
+            Ok(_) => Ok(()),
+            // Its start will show.
+            Err(error) => {
+                eprintln!("dockerd --validate: {error}");
+                Ok(())
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 use crate::restarts::Restarts;
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
-use std::process::{Child, Command};
+use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 /// A daemon that is kept running.
@@ -70,28 +70,73 @@ impl Daemon {
         }
     }
 
-    /// Reaps it, if it has exited, and schedules its next start.
+    /// Reaps it, if it has exited, and schedules its next start. Returns whether it has given up its start.
     ///
     /// # Errors
     /// If it keeps exiting without having been told to.
-    pub(crate) fn reap(&mut self) -> Result<()> {
+    pub(crate) fn reap(&mut self) -> Result<bool> {
         let Some(child) = &mut self.child else {
-            return Ok(());
+            return Ok(false);
         };
         let waited = child.try_wait();
         let Some(status) = waited.with_context(|| format!("wait for {}", self.name))? else {
-            return Ok(());
+            return Ok(false);
         };
         self.child = None;
         self.due = Instant::now();
         if self.told {
-            return Ok(());
+            return Ok(false);
         }
         let Some(wait) = self.restarts.after(self.ready, self.started.elapsed()) else {
             bail!("{}: {status}: crash loop", self.name);
         };
         eprintln!("{}: {status}; starting it again", self.name);
         self.due += wait;
-        Ok(())
+        Ok(!self.ready && is_failure(status))
+    }
+}
+
+/// Whether a program that ended with `status` has failed by itself. A signal comes from elsewhere, such as the OOM
+/// killer; the daemons exit with 0 after SIGTERM.
+pub(crate) fn is_failure(status: ExitStatus) -> bool {
+    status.code().is_some_and(|code| code != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::thread::sleep;
+
+    /// Waits until `daemon` has ended; returns whether it has given up its start.
+    fn ended(daemon: &mut Daemon) -> bool {
+        loop {
+            let given_up = daemon.reap().unwrap();
+            if !daemon.runs() {
+                return given_up;
+            }
+            sleep(Duration::from_millis(5));
+        }
+    }
+
+    #[test]
+    fn a_start_is_given_up_only_by_the_daemon_itself() {
+        let alone: fn(&mut Daemon) = |_| ();
+        let outside: fn(&mut Daemon) = |daemon| daemon.signal(Signal::TERM);
+        let told: fn(&mut Daemon) = |daemon| daemon.told = true;
+        let ready: fn(&mut Daemon) = |daemon| daemon.ready = true;
+        for (script, meanwhile, want) in [
+            ("exit 1", alone, true),
+            ("exit 0", alone, false),
+            ("kill -KILL $$", alone, false),
+            ("exit 1", told, false),
+            ("exec sleep 60", outside, false),
+            ("exit 1", ready, false),
+        ] {
+            let mut daemon = Daemon::new("sh");
+            let mut command = Command::new("sh");
+            daemon.start(command.args(["-c", script])).unwrap();
+            meanwhile(&mut daemon);
+            assert_eq!(ended(&mut daemon), want, "{script}");
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Supervises both daemons.
 
-use crate::config::{self, Config, Containers};
+use crate::config::{self, Configs, Containers};
 use crate::daemon::Daemon;
 use crate::notify::{self, Notify};
 use crate::said::{Said, Word};
@@ -47,7 +47,7 @@ enum End {
 
 /// The daemons and the channels on which they report.
 struct Engine {
-    config: Config,
+    configs: Configs,
     containerd: Daemon,
     dockerd: Daemon,
     signals: Signals,
@@ -85,15 +85,12 @@ impl Engine {
     fn new() -> Result<Self> {
         fs::create_dir_all(RUN).with_context(|| format!("make {RUN}"))?;
         link_socket()?;
-        let config = Config::read()?;
-        config
-            .write(Containers::Keep)
-            .context("write dockerd's configuration")?;
+        let configs = Configs::read()?;
         if let Err(error) = shim::prepare() {
             eprintln!("containers end with this service: cgroup of their shims: {error}");
         }
         Ok(Self {
-            config,
+            configs,
             containerd: Daemon::new("containerd"),
             dockerd: Daemon::new("dockerd"),
             signals: Signals::handle().context("handle signals")?,
@@ -143,12 +140,15 @@ impl Engine {
             eprintln!("{error:#}");
         }
         let _ = fs::remove_file(PID_FILE);
-        let child = self.dockerd.start(&mut dockerd(&self.config.hosts)?)?;
+        let config = self.configs.chosen();
+        let written = config.write(Containers::Keep);
+        written.context("write dockerd's configuration")?;
+        let child = self.dockerd.start(&mut dockerd(&config.hosts)?)?;
         let pipe = child.stderr.take().context("dockerd has no stderr")?;
         self.said = Some(Said::new(pipe)?);
         self.stale = false;
         // It takes seconds to start, and then starts containers.
-        if let Err(error) = direct::allow(self.config.allow_direct) {
+        if let Err(error) = direct::allow(config.allow_direct) {
             eprintln!("<3>others may reach containers by their own addresses: {error:#}");
         }
         Ok(())
@@ -211,6 +211,7 @@ impl Engine {
         }
         self.fresh = false;
         self.dockerd.ready = true;
+        self.configs.start_succeeded();
         if mem::take(&mut self.held) {
             if let Err(error) = hold::release() {
                 eprintln!("{error:#}");
@@ -234,22 +235,11 @@ impl Engine {
     fn reap(&mut self) -> Result<()> {
         if came(&self.signals.child) {
             self.containerd.reap()?;
-            let failed = self.dockerd.runs() && !self.dockerd.ready;
-            self.dockerd.reap()?;
-            if failed && !self.dockerd.runs() && self.end == End::No {
-                self.start_failed()?;
+            let gave_up = self.dockerd.reap()?;
+            if gave_up && self.end == End::No {
+                self.configs.start_failed();
             }
             self.reap_loader();
-        }
-        Ok(())
-    }
-
-    /// dockerd checks many options only when it uses them.
-    fn start_failed(&mut self) -> Result<()> {
-        if self.config.fall_back()? {
-            eprintln!(
-                "<3>dockerd does not start with [engine] of user-data, which is ignored; its last lines say why"
-            );
         }
         Ok(())
     }
@@ -279,7 +269,7 @@ impl Engine {
             }
             // Before dockerd is ready, SIGHUP would kill it.
             End::Wanted if self.dockerd.ready => {
-                let written = self.config.write(Containers::Stop);
+                let written = self.configs.chosen().write(Containers::Stop);
                 written.context("write dockerd's configuration")?;
                 self.dockerd.signal(Signal::HUP);
                 End::Reload

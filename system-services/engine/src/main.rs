@@ -11,6 +11,7 @@
 //! stopped on shutdown of the machine.
 
 mod api;
+mod choice;
 mod config;
 mod daemon;
 mod direct;

@@ -100,6 +100,22 @@ configs:
 compose-file = "/srv/elsewhere/compose.yaml"
 "#;
 
+/// Kills dockerd, and the next one before it is ready.
+const INTERRUPT: &str = "old=$(pgrep -x dockerd); kill -KILL $old; \
+    until new=$(pgrep -x dockerd) && [ $new != $old ]; do sleep 0.1; done; kill -KILL $new; \
+    until third=$(pgrep -x dockerd) && [ $third != $new ]; do sleep 0.1; done";
+
+/// Those of [`APPS`] are in force.
+fn options(vm: &Vm) -> Result<()> {
+    let options = "docker info -f '{{.LoggingDriver}} {{.DefaultAddressPools}} {{.RegistryConfig.InsecureRegistryCIDRs}}'; \
+        docker info -f '{{json .RegistryConfig.IndexConfigs}}' | grep -c '10.0.2.2:5000.*\"Secure\":false'";
+    says(
+        vm,
+        options,
+        "json-file [{10.200.0.0/16 24}] [127.0.0.0/8]\n1\n",
+    )
+}
+
 /// One that cannot start delays no other, and each has a state of its own.
 pub(crate) fn apps_are_independent(image: &Image) -> Result<()> {
     let vm = Vm::of(image).direct().user_data(APPS).boot()?;
@@ -114,10 +130,11 @@ pub(crate) fn apps_are_independent(image: &Image) -> Result<()> {
             "sysctl net.none.such = 1: No such file or directory",
         )
     });
-    checks.check("options of the engine", || {
-        let options = "docker info -f '{{.LoggingDriver}} {{.DefaultAddressPools}} {{.RegistryConfig.InsecureRegistryCIDRs}}'; \
-            docker info -f '{{json .RegistryConfig.IndexConfigs}}' | grep -c '10.0.2.2:5000.*\"Secure\":false'";
-        says(&vm, options, "json-file [{10.200.0.0/16 24}] [127.0.0.0/8]\n1\n")
+    checks.check("options of the engine", || options(&vm));
+    checks.check("and after a start that was interrupted", || {
+        vm.ssh_within(INTERRUPT, secs(60))?;
+        wait_service(&vm, "engine", "ready", secs(120))?;
+        options(&vm)
     });
     checks.check("files of the machine", || {
         vm.ssh("mkdir -p /srv/written/files && echo GREETING=hi > /srv/written/words.env")?;
