@@ -2,6 +2,7 @@
 
 use crate::config::{self, Configs, Containers};
 use crate::daemon::Daemon;
+use crate::end::{Action, End, Seen};
 use crate::notify::{self, Notify};
 use crate::said::{Said, Word};
 use crate::signals::{Signals, came};
@@ -18,7 +19,7 @@ use std::mem;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Where this program keeps what dockerd reads; in memory.
 const RUN: &str = "/run/tare-engine";
@@ -31,19 +32,6 @@ const SOCKET_PATH: &str = "/run/engine/docker.sock";
 const USUAL_SOCKET_PATH: &str = "/run/docker.sock";
 /// PID 1 writes this fact on shutdown of the machine, before it stops services.
 const MACHINE_ENDS: &str = "/run/host/ending";
-
-/// How far the shutdown of the service has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
-    No,
-    Wanted,
-    /// dockerd was told to reload a configuration that makes it stop containers.
-    Reload,
-    /// dockerd was told to exit.
-    Dockerd,
-    /// dockerd has exited, containerd was told to.
-    Containerd,
-}
 
 /// The daemons and the channels on which they report.
 struct Engine {
@@ -63,6 +51,8 @@ struct Engine {
     /// This run of dockerd replaces such a run; it is kept whatever it finds.
     fresh: bool,
     end: End,
+    /// dockerd has reloaded the configuration that makes it stop containers.
+    reloaded: bool,
 }
 
 /// Runs the daemons until SIGTERM.
@@ -101,6 +91,7 @@ impl Engine {
             stale: false,
             fresh: false,
             end: End::No,
+            reloaded: false,
         })
     }
 
@@ -170,7 +161,11 @@ impl Engine {
     }
 
     fn patience(&self) -> Option<Timespec> {
-        let due = [self.containerd_due_in(), self.dockerd_due_in()];
+        let due = [
+            self.containerd_due_in(),
+            self.dockerd_due_in(),
+            self.end.patience(Instant::now()),
+        ];
         let next = due.into_iter().flatten().min();
         next.and_then(|wait| Timespec::try_from(wait).ok())
     }
@@ -194,11 +189,7 @@ impl Engine {
     fn heed(&mut self, word: Word) {
         match word {
             Word::StaleEndpoint => self.stale = true,
-            Word::Reloaded if self.end == End::Reload => {
-                self.dockerd.end();
-                self.end = End::Dockerd;
-            }
-            Word::Reloaded => {}
+            Word::Reloaded => self.reloaded = matches!(self.end, End::Reload(_)),
         }
     }
 
@@ -258,24 +249,28 @@ impl Engine {
 
     /// Takes the next step of the shutdown, if it is due.
     fn advance_end(&mut self) -> Result<()> {
-        self.end = match self.end {
-            End::Wanted | End::Reload | End::Dockerd if !self.dockerd.runs() => {
-                self.containerd.end();
-                End::Containerd
-            }
-            End::Wanted if !Path::new(MACHINE_ENDS).exists() => {
-                self.dockerd.end();
-                End::Dockerd
-            }
-            // Before dockerd is ready, SIGHUP would kill it.
-            End::Wanted if self.dockerd.ready => {
+        if self.end == End::No {
+            return Ok(());
+        }
+        let seen = Seen {
+            now: Instant::now(),
+            machine_ends: Path::new(MACHINE_ENDS).exists(),
+            dockerd_runs: self.dockerd.runs(),
+            dockerd_is_ready: self.dockerd.ready,
+            reloaded: self.reloaded,
+        };
+        let (end, action) = self.end.step(&seen);
+        self.end = end;
+        match action {
+            Some(Action::Reload) => {
                 let written = self.configs.chosen().write(Containers::Stop);
                 written.context("write dockerd's configuration")?;
                 self.dockerd.signal(Signal::HUP);
-                End::Reload
             }
-            end => end,
-        };
+            Some(Action::EndDockerd) => self.dockerd.end(),
+            Some(Action::EndContainerd) => self.containerd.end(),
+            None => {}
+        }
         Ok(())
     }
 }

@@ -15,6 +15,7 @@ mod choice;
 mod config;
 mod daemon;
 mod direct;
+mod end;
 mod engine;
 mod hold;
 mod images;

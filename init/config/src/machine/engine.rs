@@ -131,6 +131,7 @@ fn check(name: &str, value: &Value) -> Result<(), String> {
     }
     match name {
         "hosts" => check_hosts(value),
+        "log-level" => check_log_level(value),
         _ => Ok(()),
     }
 }
@@ -156,6 +157,16 @@ fn check_hosts(hosts: &Value) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// `tare-engine` acts on messages that dockerd writes at level `info`.
+fn check_log_level(level: &Value) -> Result<(), String> {
+    match level.as_str() {
+        Some("debug" | "info") => Ok(()),
+        _ => Err(format!(
+            "engine.log-level must be `debug` or `info`, is {level}: the machine needs dockerd's messages"
+        )),
+    }
 }
 
 /// Registries by host name, with the port if it is not the usual one.
@@ -260,6 +271,13 @@ mod tests {
                 None,
             ),
             ("hosts = ['tcp://0.0.0.0:2376']", None),
+            ("log-level = 'debug'", None),
+            (
+                "log-level = 'warn'",
+                Some(
+                    "engine.log-level must be `debug` or `info`, is \"warn\": the machine needs dockerd's messages",
+                ),
+            ),
             (
                 "log-drivr = 'local'",
                 Some("unknown option of the engine `log-drivr`, did you mean `log-driver`?"),
