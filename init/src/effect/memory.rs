@@ -34,14 +34,34 @@ pub(crate) fn lock() -> io::Result<()> {
     Ok(mlockall(MlockAllFlags::MCL_FUTURE | when_touched)?)
 }
 
-/// The machine's memory in bytes, from the first line of `/proc/meminfo`.
+/// The machine's memory in bytes.
 ///
 /// # Errors
-/// The file is not as expected, or cannot be read.
+/// `/proc/meminfo` is not as expected, or cannot be read.
 pub(crate) fn total() -> io::Result<u64> {
+    amount("MemTotal:")
+}
+
+/// How many huge pages leave enough memory for everything else.
+///
+/// # Errors
+/// `/proc/meminfo` is not as expected, or cannot be read.
+pub(crate) fn most_huge_pages() -> io::Result<u64> {
+    let page = amount("Hugepagesize:")?;
+    Ok(besides(total()?) / page.max(1))
+}
+
+/// How much of `total` bytes may be reserved: the machine keeps half, or 2 GiB if that is less.
+fn besides(total: u64) -> u64 {
+    total - (total / 2).min(2 << 30)
+}
+
+/// The amount that the line of `/proc/meminfo` with this label has, in bytes.
+fn amount(label: &str) -> io::Result<u64> {
     let text = fs::read_to_string("/proc/meminfo")?;
-    let kibibytes = number(text.strip_prefix("MemTotal:").unwrap_or_default())?;
-    Ok(kibibytes * 1024)
+    let mut lines = text.lines();
+    let amount = lines.find_map(|line| line.strip_prefix(label));
+    Ok(number(amount.unwrap_or_default())? * 1024)
 }
 
 /// The first number in `text`.
@@ -65,6 +85,13 @@ mod tests {
     fn reserves_of_small_and_large_machines() {
         for (mebibytes, want) in [(256, 2048), (1024, 4096), (65_536, 167_772)] {
             assert_eq!(reserve(mebibytes << 10), want);
+        }
+    }
+
+    #[test]
+    fn what_may_be_reserved() {
+        for (mebibytes, want) in [(512, 256), (2048, 1024), (65_536, 63_488)] {
+            assert_eq!(besides(mebibytes << 20), want << 20);
         }
     }
 

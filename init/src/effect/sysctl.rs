@@ -1,5 +1,6 @@
 //! Settings of the kernel below `/proc/sys`.
 
+use crate::effect::memory;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
@@ -43,13 +44,42 @@ pub(crate) fn apply_ours() -> io::Result<()> {
     applied.into_iter().collect()
 }
 
-/// Applies `settings`. Returns a sentence for each that the kernel refuses.
+/// Huge pages: reserved, by two names, and those that programs may add. Nothing else can use their memory, and
+/// `memory.max` does not count it, so too many would keep the machine from starting.
+const HUGE: [&str; 3] = [
+    "vm.nr_hugepages",
+    "vm.nr_hugepages_mempolicy",
+    "vm.nr_overcommit_hugepages",
+];
+
+/// Applies `settings`. Returns a sentence for each that is refused.
 pub(crate) fn apply(settings: &BTreeMap<String, String>) -> Vec<String> {
+    let no_huge_pages = refuse_huge_pages(settings, memory::most_huge_pages);
     let refused = settings.iter().filter_map(|(name, value)| {
-        let error = write(name, value).err()?;
-        Some(format!("sysctl {name} = {value}: {error}"))
+        let reason = match &no_huge_pages {
+            Some(reason) if HUGE.contains(&name.as_str()) => reason.clone(),
+            _ => write(name, value).err()?.to_string(),
+        };
+        Some(format!("sysctl {name} = {value}: {reason}"))
     });
     refused.collect()
+}
+
+/// Why the huge pages of `settings`, if they have any, are too many; there may be `most` in all.
+fn refuse_huge_pages(
+    settings: &BTreeMap<String, String>,
+    most: impl FnOnce() -> io::Result<u64>,
+) -> Option<String> {
+    let counts = HUGE.iter().filter_map(|name| settings.get(*name));
+    let counts = counts.map(|count| count.parse().unwrap_or(u64::MAX));
+    let wanted = counts.reduce(u64::saturating_add)?;
+    match most() {
+        Ok(most) if wanted <= most => None,
+        Ok(most) => Some(format!(
+            "at most {most} huge pages leave enough memory for the machine"
+        )),
+        Err(error) => Some(error.to_string()),
+    }
 }
 
 fn write(name: &str, value: &str) -> io::Result<()> {
@@ -66,6 +96,39 @@ fn path(name: &str) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn huge_pages_leave_memory() {
+        let too_many = Some("at most 512 huge pages leave enough memory for the machine");
+        for (settings, want) in [
+            (&[("vm.swappiness", "9999")][..], None),
+            (&[("vm.nr_hugepages", "512")], None),
+            (&[("vm.nr_hugepages", "513")], too_many),
+            (&[("vm.nr_overcommit_hugepages", "999999")], too_many),
+            (
+                &[
+                    ("vm.nr_hugepages", "0"),
+                    ("vm.nr_overcommit_hugepages", "512"),
+                ],
+                None,
+            ),
+            (
+                &[
+                    ("vm.nr_hugepages", "1"),
+                    ("vm.nr_overcommit_hugepages", "512"),
+                ],
+                too_many,
+            ),
+            (&[("vm.nr_hugepages_mempolicy", "0xfffff")], too_many),
+            (&[("vm.nr_hugepages", "18446744073709551615")], too_many),
+        ] {
+            let owned = settings
+                .iter()
+                .map(|(name, value)| (name.to_string(), value.to_string()));
+            let found = refuse_huge_pages(&owned.collect(), || Ok(512));
+            assert_eq!(found.as_deref(), want, "{settings:?}");
+        }
+    }
 
     #[test]
     fn names_are_paths() {

@@ -56,6 +56,7 @@ pub(crate) fn paths_and_devices(image: &Image) -> Result<()> {
 const APPS: &str = r#"
 [sysctl]
 vm.overcommit_memory = 1
+vm.nr_hugepages = 1000000
 net.none.such = 1
 
 [engine]
@@ -123,7 +124,16 @@ pub(crate) fn apps_are_independent(image: &Image) -> Result<()> {
     wait_service(&vm, "app.yaml", "done", secs(120))?;
     let mut checks = Checks::default();
     checks.check("settings of the kernel", || {
-        says(&vm, "cat /proc/sys/vm/overcommit_memory", "1\n")?;
+        says(
+            &vm,
+            "cat /proc/sys/vm/overcommit_memory /proc/sys/vm/nr_hugepages",
+            "1\n0\n",
+        )?;
+        mentions(
+            &vm,
+            "tare status",
+            "huge pages leave enough memory for the machine",
+        )?;
         mentions(
             &vm,
             "tare status",

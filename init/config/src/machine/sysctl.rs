@@ -11,12 +11,13 @@ pub struct Sysctl(pub BTreeMap<String, String>);
 
 /// Settings, or the beginnings of their names, that the machine sets itself: another value would make it less safe, or
 /// keep PID 1 or services from their work.
-const FIXED: [&str; 34] = [
+const FIXED: [&str; 38] = [
     "fs.epoll.",
     "fs.file-max",
     "fs.inotify.",
     "fs.mount-max",
     "fs.nr_open",
+    "fs.pipe-user-pages-hard",
     "fs.protected_",
     "kernel.cap_last_cap",
     "kernel.core_pattern",
@@ -30,6 +31,7 @@ const FIXED: [&str; 34] = [
     "kernel.modprobe",
     "kernel.modules_disabled",
     "kernel.ns_last_pid",
+    "kernel.oops_limit",
     "kernel.panic",
     "kernel.panic_",
     "kernel.pid_max",
@@ -39,11 +41,13 @@ const FIXED: [&str; 34] = [
     "kernel.threads-max",
     "kernel.unprivileged_bpf_disabled",
     "kernel.usermodehelper.",
+    "kernel.warn_limit",
     "kernel.yama.",
     "net.core.bpf_jit_",
     "net.unix.max_dgram_qlen",
     "user.",
     "vm.min_free_kbytes",
+    "vm.mmap_min_addr",
     "vm.overcommit_ratio",
     "vm.panic_on_oom",
 ];
@@ -81,15 +85,34 @@ fn collect(
             }
         };
         let name = check(name)?;
-        // With 2, as much as the machine's memory would be refused to all, PID 1 among them.
-        if name == "vm.overcommit_memory" && !["0", "1"].contains(&text.as_str()) {
-            return Err(format!("sysctl {name} must be 0 or 1, is {text}"));
-        }
+        check_value(&name, &text)?;
         if settings.insert(name.clone(), text).is_some() {
             return Err(format!("sysctl {name} is set twice, in two spellings"));
         }
     }
     Ok(())
+}
+
+/// The kernel's default; no program starts with much fewer.
+const LEAST_MAPS: u32 = 65530;
+
+/// Values with which programs would not start.
+fn check_value(name: &str, text: &str) -> Result<(), String> {
+    match name {
+        // With 2, as much as the machine's memory would be refused to all, PID 1 among them. Without that,
+        // `vm.admin_reserve_kbytes` and `vm.user_reserve_kbytes` have no effect.
+        "vm.overcommit_memory"
+        // With 2, runc could not copy itself into memory, from where it starts containers.
+        | "vm.memfd_noexec" => match text {
+            "0" | "1" => Ok(()),
+            _ => Err(format!("sysctl {name} must be 0 or 1, is {text}")),
+        },
+        "vm.max_map_count" => match text.parse::<u32>() {
+            Ok(LEAST_MAPS..) => Ok(()),
+            _ => Err(format!("sysctl {name} must be at least {LEAST_MAPS}, is {text}")),
+        },
+        _ => Ok(()),
+    }
 }
 
 /// Names are those of sysctl(8): `.` or `/` between the parts, the other one within them.
@@ -171,6 +194,26 @@ mod tests {
             (
                 "vm.overcommit_memory = 2",
                 Err("sysctl vm.overcommit_memory must be 0 or 1, is 2"),
+            ),
+            (
+                "vm.memfd_noexec = 2",
+                Err("sysctl vm.memfd_noexec must be 0 or 1, is 2"),
+            ),
+            (
+                "vm.max_map_count = 100",
+                Err("sysctl vm.max_map_count must be at least 65530, is 100"),
+            ),
+            (
+                "vm.max_map_count = '0x100000'",
+                Err("sysctl vm.max_map_count must be at least 65530, is 0x100000"),
+            ),
+            (
+                "vm.max_map_count = 262144",
+                Ok(vec!["vm.max_map_count=262144"]),
+            ),
+            (
+                "vm.mmap_min_addr = 9999999",
+                Err("sysctl vm.mmap_min_addr is fixed: the machine sets it itself"),
             ),
             (
                 "user.max_pid_namespaces = 0",
