@@ -1,12 +1,16 @@
 //! `docker compose`, whose output goes to the log.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
-use std::io::Write;
-use std::process::{Command, Stdio};
+use std::io::{self, Write};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 /// The plugin itself; the `docker` command would only find and run it.
 const COMPOSE: &str = "/usr/libexec/docker/cli-plugins/docker-compose";
+
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Where a specification comes from.
 #[derive(Debug, PartialEq, Eq)]
@@ -45,15 +49,18 @@ pub(crate) fn up(name: &str, specification: &Specification) -> Result<()> {
     };
     let rest = ["up", "--detach", "--remove-orphans", "--quiet-pull"];
     let arguments = [&["-f", file], &folder[..], &rest].concat();
-    run(name, &arguments, text)
+    run(name, &arguments, text, None)
 }
 
 /// Removes the containers and networks of app `name`; its volumes stay.
-pub(crate) fn down(name: &str) -> Result<()> {
-    run(name, &["down", "--remove-orphans"], b"")
+///
+/// # Errors
+/// If they are not gone within `limit`.
+pub(crate) fn down(name: &str, limit: Duration) -> Result<()> {
+    run(name, &["down", "--remove-orphans"], b"", Some(limit))
 }
 
-fn run(name: &str, arguments: &[&str], input: &[u8]) -> Result<()> {
+fn run(name: &str, arguments: &[&str], input: &[u8], limit: Option<Duration>) -> Result<()> {
     let mut child = Command::new(COMPOSE)
         .args(["--ansi", "never", "--progress", "plain", "-p", name])
         .args(arguments)
@@ -65,13 +72,44 @@ fn run(name: &str, arguments: &[&str], input: &[u8]) -> Result<()> {
     if let Some(mut stdin) = child.stdin.take() {
         let _ = stdin.write_all(input);
     }
-    let status = child
-        .wait()
-        .with_context(|| format!("wait for {COMPOSE}"))?;
-    ensure!(
-        status.success(),
-        "docker compose {}: {status}",
-        arguments.join(" ")
-    );
+    let status = match limit {
+        None => child.wait().map(Some),
+        Some(limit) => wait(&mut child, limit),
+    };
+    let arguments = arguments.join(" ");
+    match status.with_context(|| format!("wait for {COMPOSE}"))? {
+        Some(status) => ensure!(status.success(), "docker compose {arguments}: {status}"),
+        None => bail!("docker compose {arguments}: no end within {limit:?}"),
+    }
     Ok(())
+}
+
+/// The status of `child`; `None` if it had to be killed after `limit`.
+fn wait(child: &mut Child, limit: Duration) -> io::Result<Option<ExitStatus>> {
+    let end = Instant::now() + limit;
+    while Instant::now() < end {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        sleep(LOOK);
+    }
+    child.kill()?;
+    child.wait()?;
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_does_not_end_is_killed() {
+        let ended = |script: &str| {
+            let mut child = Command::new("sh").args(["-c", script]).spawn().unwrap();
+            let status = wait(&mut child, 2 * LOOK).unwrap();
+            status.and_then(|status| status.code())
+        };
+        assert_eq!(ended("exit 3"), Some(3));
+        assert_eq!(ended("exec sleep 60"), None);
+    }
 }

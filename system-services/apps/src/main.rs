@@ -7,10 +7,11 @@
 
 mod compose;
 mod login;
+mod removed;
 mod slots;
 mod started;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use compose::Specification;
 use serde_json::{Map, Value};
 use signal_hook::consts::SIGTERM;
@@ -19,8 +20,6 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
 
 /// The apps by name, written by PID 1; `null` if there are none.
 const APPS: &str = "/run/config/apps.json";
@@ -46,7 +45,7 @@ fn run(name: Option<&str>) -> Result<()> {
     let apps = read_section(Path::new(APPS))?;
     let started = Started::at(Path::new(STARTED));
     match name {
-        None => take_down(&apps, &started),
+        None => removed::take_down(&apps, &started),
         Some(name) => {
             login::write(&read_section(Path::new(REGISTRIES))?)?;
             let app = apps
@@ -54,7 +53,9 @@ fn run(name: Option<&str>) -> Result<()> {
                 .with_context(|| format!("there is no app {name}"))?;
             // Before it starts: a half-started app must also be taken down some day.
             started.add(name)?;
-            wait_for_removed(&apps, &started);
+            if let Err(error) = removed::wait_for(&apps, &started) {
+                eprintln!("<4>removed apps are not waited for: {error:#}");
+            }
             slots::take(Path::new(SLOTS));
             compose::up(name, &Specification::of(app)?)
         }
@@ -75,37 +76,4 @@ fn read_section(path: &Path) -> Result<Map<String, Value>> {
         Value::Object(section) => Ok(section),
         _ => Ok(Map::new()),
     }
-}
-
-/// How long an app waits for ports and names of apps that are being taken down: it may be one of them, renamed.
-const PATIENCE: Duration = Duration::from_secs(60);
-const LOOK: Duration = Duration::from_millis(200);
-
-fn wait_for_removed(apps: &Map<String, Value>, started: &Started) {
-    let late = Instant::now() + PATIENCE;
-    let any = |names: Vec<String>| names.iter().any(|name| !apps.contains_key(name));
-    while started.names().is_ok_and(any) && Instant::now() < late {
-        sleep(LOOK);
-    }
-}
-
-/// One that cannot be taken down does not keep the others.
-fn take_down(apps: &Map<String, Value>, started: &Started) -> Result<()> {
-    let mut failures = 0;
-    for name in started.names()? {
-        if apps.contains_key(&name) {
-            continue;
-        }
-        match compose::down(&name).and_then(|()| started.remove(&name)) {
-            Ok(()) => eprintln!("{name}: taken down: no longer configured"),
-            Err(error) => {
-                eprintln!("<3>{name}: {error:#}");
-                failures += 1;
-            }
-        }
-    }
-    if failures > 0 {
-        bail!("{failures} apps could not be taken down");
-    }
-    Ok(())
 }

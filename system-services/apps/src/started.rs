@@ -6,7 +6,8 @@ use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-/// A folder with an empty file for each. Processes of several apps may change it at a time.
+/// A folder with an empty file for each, and another one, `NAME.late`, for each removed one that has held up others.
+/// Processes of several apps may change it at a time.
 #[derive(Debug)]
 pub(crate) struct Started(PathBuf);
 
@@ -16,14 +17,33 @@ impl Started {
     }
 
     pub(crate) fn add(&self, name: &str) -> Result<()> {
-        let path = self.0.join(name);
+        self.make(name)?;
+        self.delete(&late(name))
+    }
+
+    pub(crate) fn remove(&self, name: &str) -> Result<()> {
+        self.delete(name)?;
+        self.delete(&late(name))
+    }
+
+    /// Whether it has held up others for long enough.
+    pub(crate) fn is_late(&self, name: &str) -> bool {
+        self.0.join(late(name)).exists()
+    }
+
+    pub(crate) fn mark_late(&self, name: &str) -> Result<()> {
+        self.make(&late(name))
+    }
+
+    fn make(&self, file: &str) -> Result<()> {
+        let path = self.0.join(file);
         File::create(&path)
             .and_then(|file| file.sync_all())
             .with_context(|| format!("make {}", path.display()))
     }
 
-    pub(crate) fn remove(&self, name: &str) -> Result<()> {
-        let path = self.0.join(name);
+    fn delete(&self, file: &str) -> Result<()> {
+        let path = self.0.join(file);
         match fs::remove_file(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
             removed => removed.with_context(|| format!("remove {}", path.display())),
@@ -38,7 +58,7 @@ impl Started {
         };
         let names: BTreeSet<String> = serde_json::from_slice(&bytes).unwrap_or_default();
         names.iter().try_for_each(|name| self.add(name))?;
-        self.remove("started.json")
+        self.delete("started.json")
     }
 
     /// All of them, sorted.
@@ -56,23 +76,60 @@ impl Started {
     }
 }
 
+/// The names of apps have no dot.
+fn late(name: &str) -> String {
+    format!("{name}.late")
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use std::env;
+    use std::fs;
+    use std::path::{Path, PathBuf};
+    use std::process;
+
+    /// An empty folder, while this exists.
+    pub(crate) struct Folder(PathBuf);
+
+    impl Folder {
+        pub(crate) fn new(name: &str) -> Self {
+            let path = env::temp_dir().join(format!("tare-apps-{name}-{}", process::id()));
+            fs::create_dir_all(&path).unwrap();
+            Self(path)
+        }
+
+        pub(crate) fn path(&self) -> &Path {
+            &self.0
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use super::testing::Folder;
     use super::*;
 
     #[test]
     fn names_are_kept() {
-        let folder = std::env::temp_dir().join(format!("tare-apps-{}", std::process::id()));
-        fs::create_dir_all(&folder).unwrap();
-        let started = Started::at(&folder);
+        let folder = Folder::new("started");
+        let folder = folder.path();
+        let started = Started::at(folder);
         fs::write(folder.join("started.json"), r#"["blog"]"#).unwrap();
         for name in ["shop", "shop"] {
             started.add(name).unwrap();
         }
         assert_eq!(started.names().unwrap(), ["blog", "shop"]);
+        started.mark_late("shop").unwrap();
+        assert_eq!(started.names().unwrap(), ["blog", "shop"]);
         started.remove("shop").unwrap();
         started.remove("shop").unwrap();
-        assert_eq!(Started::at(&folder).names().unwrap(), ["blog"]);
-        fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(Started::at(folder).names().unwrap(), ["blog"]);
+        assert!(!started.is_late("shop"));
     }
 }
