@@ -523,6 +523,14 @@ fn what_people_type(vm: &Vm) -> Result<()> {
             "journalctl -u docker -f 2>&1 || true",
             "journalctl: there is no journal on this machine. Try: tare logs --service engine -f\n",
         ),
+        (
+            "halt --when 2>&1 || true",
+            "halt: `--when` is not known here: type `tare poweroff`\n",
+        ),
+        (
+            "reboot --help 2>&1 || true",
+            "reboot: `--help` is not known here: type `tare reboot`\n",
+        ),
         ("dmesg | grep -c 'Linux version'", "1\n"),
         (
             "TERM=xterm-kitty bash --login -c 'echo $TERM' 2>/dev/null",
