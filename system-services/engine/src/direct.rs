@@ -4,28 +4,23 @@
 //! and a port published at 127.0.0.1 is as open as any other. Docker 28 closes this, too, unless its option
 //! `allow-direct-routing` is set; that is the name of the option here.
 
-use crate::hold::{restore, saved};
-use anyhow::Result;
-
 /// The option of user-data; unknown to dockerd.
 pub(crate) const OPTION: &str = "allow-direct-routing";
 
-const TABLE: &str = "mangle"; // dockerd's and the users' chains are in other tables
+pub(crate) const TABLE: &str = "mangle"; // dockerd's and the users' chains are in other tables
 const CHAIN: &str = "TARE-DIRECT";
 const JUMP: &str = "FORWARD -j TARE-DIRECT";
 /// Links of containers: of the default network, and of those made later unless they were given another name.
 const BRIDGES: [&str; 2] = ["docker0", "br-+"];
 
-/// Makes the kernel refuse new connections to the addresses of containers, or allow them.
-///
-/// # Errors
-/// If iptables fails; nothing has changed then.
-pub(crate) fn allow(allowed: bool) -> Result<()> {
-    match (saved(TABLE)?.contains(&format!("-A {JUMP}\n")), allowed) {
-        (false, false) => restore(&closed()),
+/// What makes the kernel refuse new connections to the addresses of containers, or allow them, given the rules of
+/// [`TABLE`]; input of iptables-restore(8), empty if nothing is to change.
+pub(crate) fn change(saved: &str, allowed: bool) -> String {
+    match (saved.contains(&format!("-A {JUMP}\n")), allowed) {
+        (false, false) => closed(),
         // The chain stays, without effect.
-        (true, true) => restore(&format!("*{TABLE}\n-D {JUMP}\nCOMMIT\n")),
-        _ => Ok(()),
+        (true, true) => format!("*{TABLE}\n-D {JUMP}\nCOMMIT\n"),
+        _ => String::new(),
     }
 }
 
@@ -40,4 +35,26 @@ fn closed() -> String {
         "*{TABLE}\n:{CHAIN} - [0:0]\n{}-A {JUMP}\nCOMMIT\n",
         rules.concat()
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_closed_and_opened_once() {
+        let closed = "*mangle\n:TARE-DIRECT - [0:0]\n\
+            -A TARE-DIRECT ! -i docker0 -o docker0 -m conntrack --ctstate NEW -m conntrack ! --ctstate DNAT -j DROP\n\
+            -A TARE-DIRECT ! -i br-+ -o br-+ -m conntrack --ctstate NEW -m conntrack ! --ctstate DNAT -j DROP\n\
+            -A FORWARD -j TARE-DIRECT\nCOMMIT\n";
+        let open = "*mangle\n-D FORWARD -j TARE-DIRECT\nCOMMIT\n";
+        for (saved, allowed, want) in [
+            ("", false, closed),
+            ("", true, ""),
+            (closed, false, ""),
+            (closed, true, open),
+        ] {
+            assert_eq!(change(saved, allowed), want, "{allowed} {saved}");
+        }
+    }
 }

@@ -3,10 +3,11 @@
 use crate::config::{self, Configs, Containers};
 use crate::daemon::Daemon;
 use crate::end::{Action, End, Seen};
+use crate::firewall::{self, Held};
 use crate::notify::{self, Notify};
 use crate::said::{Said, Word};
 use crate::signals::{Signals, came};
-use crate::{direct, hold, images, launch, shim, spare};
+use crate::{hold, images, launch, shim, spare};
 use anyhow::{Context, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -15,7 +16,6 @@ use sd_notify::NotifyState;
 use std::env;
 use std::fs;
 use std::io::ErrorKind;
-use std::mem;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -44,8 +44,8 @@ struct Engine {
     /// Loads images before the service is ready, so that `docker run` of one of them works from
     /// then on.
     loader: Option<Child>,
-    /// Whether [`hold`] has something to release.
-    held: bool,
+    /// What stands in for dockerd's rules until it is ready.
+    held: Option<Held>,
     /// This run of dockerd holds ports of a container that is gone.
     stale: bool,
     /// This run of dockerd replaces such a run; it is kept whatever it finds.
@@ -87,7 +87,7 @@ impl Engine {
             notify: Notify::open().with_context(|| format!("listen on {}", notify::PATH))?,
             said: None,
             loader: None,
-            held: false,
+            held: None,
             stale: false,
             fresh: false,
             end: End::No,
@@ -123,9 +123,9 @@ impl Engine {
     }
 
     fn start_dockerd(&mut self) -> Result<()> {
-        match hold::take() {
-            Ok(held) => self.held = held,
-            Err(error) => eprintln!("published ports are closed until dockerd is ready: {error:#}"),
+        let has_run = hold::is_needed();
+        if has_run {
+            self.prepare_firewall(true);
         }
         if let Err(error) = spare::release(Path::new(spare::FOLDER)) {
             eprintln!("{error:#}");
@@ -138,11 +138,20 @@ impl Engine {
         let pipe = child.stderr.take().context("dockerd has no stderr")?;
         self.said = Some(Said::new(pipe)?);
         self.stale = false;
-        // It takes seconds to start, and then starts containers.
-        if let Err(error) = direct::allow(config.allow_direct) {
-            eprintln!("<3>others may reach containers by their own addresses: {error:#}");
+        if !has_run {
+            // It takes seconds to start, and then starts containers.
+            self.prepare_firewall(false);
         }
         Ok(())
+    }
+
+    fn prepare_firewall(&mut self, hold: bool) {
+        match firewall::prepare(hold, self.configs.chosen().allow_direct) {
+            Ok(held) => self.held = held,
+            Err(error) => eprintln!(
+                "<3>published ports may be closed until dockerd is ready, and containers' own addresses open: {error:#}"
+            ),
+        }
     }
 
     /// Waits for a signal, a message of dockerd, or the time of a start.
@@ -203,10 +212,8 @@ impl Engine {
         self.fresh = false;
         self.dockerd.ready = true;
         self.configs.start_succeeded();
-        if mem::take(&mut self.held) {
-            if let Err(error) = hold::release() {
-                eprintln!("{error:#}");
-            }
+        if let Some(Err(error)) = self.held.take().map(|held| held.release()) {
+            eprintln!("{error:#}");
         }
         // One that an earlier dockerd has left goes on with this one.
         if self.loader.is_none() {

@@ -5,10 +5,7 @@
 //! missing. The kernel translates only the first packet of a connection, by the first rule that matches. The copies
 //! come last, so they have no effect once dockerd's own rules are back.
 
-use anyhow::{Context, Result, ensure};
-use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 /// dockerd creates it for the first container of a boot; before that there is nothing to hold.
 const CONTAINERS: &str = "/run/docker/netns";
@@ -24,24 +21,13 @@ const COPY_JUMP: &str = " -j TARE-HOLD";
 /// rules and the users' in `DOCKER-USER`, which both stay.
 const FORWARDED: &str = "FORWARD -m conntrack --ctstate DNAT -j ACCEPT";
 
-/// Copies dockerd's rules if any lead to containers. Copies that exist already are kept.
-pub(crate) fn take() -> Result<bool> {
-    if !Path::new(CONTAINERS).exists() {
-        return Ok(false);
-    }
-    match copies(&saved("nat")?) {
-        Copies::Held => Ok(true),
-        Copies::None => Ok(false),
-        Copies::Rules(rules) => restore(&rules).map(|()| true),
-    }
+/// Whether there may be rules to copy.
+pub(crate) fn is_needed() -> bool {
+    Path::new(CONTAINERS).exists()
 }
 
-/// Removes the copies.
-pub(crate) fn release() -> Result<()> {
-    restore(&removal(&saved("nat")?))
-}
-
-fn removal(saved: &str) -> String {
+/// What removes the copies, given the rules of the table `nat` with them.
+pub(crate) fn removal(saved: &str) -> String {
     let jumps = saved.lines().filter(|line| line.ends_with(COPY_JUMP));
     let jumps: String = jumps.map(|line| format!("-D{}\n", &line[2..])).collect();
     format!("*nat\n{jumps}-F TARE-HOLD\n-X TARE-HOLD\nCOMMIT\n*filter\n-D {FORWARDED}\nCOMMIT\n")
@@ -49,17 +35,17 @@ fn removal(saved: &str) -> String {
 
 /// What there is to copy.
 #[derive(Debug, PartialEq, Eq)]
-enum Copies {
+pub(crate) enum Copies {
     None,
     /// There are copies already: an earlier start did not complete.
     Held,
-    /// As input of iptables-restore(8).
+    /// They are not there yet: input of iptables-restore(8).
     Rules(String),
 }
 
-/// The jumps are copied with their conditions: dockerd leaves out connections to 127.0.0.1, which a process of its own
+/// What to copy, given the rules of the table `nat`. The jumps are copied with their conditions: dockerd leaves out connections to 127.0.0.1, which a process of its own
 /// serves.
-fn copies(saved: &str) -> Copies {
+pub(crate) fn copies(saved: &str) -> Copies {
     if saved.contains(CHAIN) {
         return Copies::Held;
     }
@@ -73,30 +59,6 @@ fn copies(saved: &str) -> Copies {
     Copies::Rules(format!(
         "*nat\n:TARE-HOLD - [0:0]\n{rules}{jumps}COMMIT\n*filter\n-A {FORWARDED}\nCOMMIT\n"
     ))
-}
-
-/// The rules of `table`.
-pub(crate) fn saved(table: &str) -> Result<String> {
-    let output = Command::new("iptables-save").args(["-t", table]).output();
-    let output = output.context("iptables-save")?;
-    ensure!(output.status.success(), "iptables-save: {}", output.status);
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-}
-
-/// Changes each table atomically (iptables-restore(8)); anything not named stays.
-pub(crate) fn restore(rules: &str) -> Result<()> {
-    let mut child = Command::new("iptables-restore")
-        .args(["--noflush", "--wait"])
-        .stdin(Stdio::piped())
-        .spawn()
-        .context("iptables-restore")?;
-    let written = child
-        .stdin
-        .take()
-        .map(|mut pipe| pipe.write_all(rules.as_bytes()));
-    let status = child.wait().context("iptables-restore")?;
-    ensure!(status.success(), "iptables-restore: {status}");
-    written.transpose().context("iptables-restore").map(drop)
 }
 
 #[cfg(test)]

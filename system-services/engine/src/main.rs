@@ -17,6 +17,7 @@ mod daemon;
 mod direct;
 mod end;
 mod engine;
+mod firewall;
 mod hold;
 mod images;
 mod launch;
