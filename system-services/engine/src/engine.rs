@@ -7,7 +7,7 @@ use crate::firewall::{self, Held};
 use crate::notify::{self, Notify};
 use crate::said::{Said, Word};
 use crate::signals::{Signals, came};
-use crate::{hold, images, launch, shim, spare};
+use crate::{hold, images, launch, shim, spare, syslog};
 use anyhow::{Context, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -75,6 +75,9 @@ impl Engine {
     fn new() -> Result<Self> {
         fs::create_dir_all(RUN).with_context(|| format!("make {RUN}"))?;
         link_socket()?;
+        if let Err(error) = syslog::link() {
+            eprintln!("containers cannot log by syslog: link the log's socket: {error}");
+        }
         let configs = Configs::read()?;
         if let Err(error) = shim::prepare() {
             eprintln!("containers end with this service: cgroup of their shims: {error}");

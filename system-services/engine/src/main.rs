@@ -27,6 +27,7 @@ mod said;
 mod shim;
 mod signals;
 mod spare;
+mod syslog;
 
 use anyhow::{Result, anyhow};
 use std::env;

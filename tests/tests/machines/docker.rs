@@ -1,5 +1,7 @@
 //! What works with Docker on Debian works here; `docs/docker.md` lists it.
 
+mod helpers;
+
 use std::thread;
 
 use anyhow::{Context, Result, anyhow, ensure};
@@ -211,6 +213,7 @@ pub(crate) fn networks_builds_and_sessions(image: &Image) -> Result<()> {
         address_that_comes_later(&vm)
     });
     checks.check("a container's own address", || own_address(&vm));
+    checks.check("containers that log by syslog", || helpers::syslog(&vm));
     checks.check("a build", || a_build(&vm));
     checks.check("many sessions", || sessions(&vm, 12));
     checks.check("power off", || power_off(&vm));

@@ -77,7 +77,7 @@ const TESTS: &[Test] = &[
     test!(180, image, docker::images_survive_power_cuts),
     long!(1500, image, docker::images_survive_twenty_power_cuts),
     test!(250, image, docker::apps_are_independent),
-    test!(250, image, docker::networks_builds_and_sessions),
+    test!(280, image, docker::networks_builds_and_sessions),
     long!(300, image, docker::thirty_sessions),
     test!(150, image, engine::restarts_without_its_containers),
     test!(
