@@ -5,6 +5,7 @@
 //! | `tare-engine` | runs containerd and dockerd until SIGTERM ([`engine`]) |
 //! | `tare-engine load-images` | gives dockerd the images that came with the disk image ([`images`]) |
 //! | `tare-engine DAEMON ARGUMENTS…` | becomes one of them ([`launch`]) |
+//! | `tare-engine libnetwork-setkey …` | gives dockerd a container's network namespace ([`setkey`]) |
 //! | `containerd-shim-runc-v2 …` | becomes the shim of a container, outside the engine's cgroup ([`shim`]) |
 //!
 //! Containers keep running while a daemon, or this whole service, restarts (dockerd's `live-restore`). They are
@@ -19,11 +20,13 @@ mod end;
 mod engine;
 mod firewall;
 mod hold;
+mod hook;
 mod images;
 mod launch;
 mod notify;
 mod restarts;
 mod said;
+mod setkey;
 mod shim;
 mod signals;
 mod spare;
@@ -58,6 +61,7 @@ fn run(program: &OsString, arguments: Vec<OsString>) -> Result<()> {
     match arguments.split_first() {
         None => engine::run(),
         Some((argument, _)) if argument == images::ARGUMENT => images::load_all(),
+        Some((argument, arguments)) if argument == setkey::NAME => setkey::run(arguments),
         Some((daemon, arguments)) => {
             let error = launch::become_daemon(daemon, arguments);
             Err(anyhow!("{}: {error}", Path::new(daemon).display()))

@@ -213,6 +213,9 @@ pub(crate) fn networks_builds_and_sessions(image: &Image) -> Result<()> {
         address_that_comes_later(&vm)
     });
     checks.check("a container's own address", || own_address(&vm));
+    checks.check("the hook of a container's network", || {
+        helpers::network_hook(&vm)
+    });
     checks.check("containers that log by syslog", || helpers::syslog(&vm));
     checks.check("a build", || a_build(&vm));
     checks.check("many sessions", || sessions(&vm, 12));

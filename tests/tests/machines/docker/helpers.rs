@@ -1,8 +1,58 @@
 //! Small programs and links that stand in for what dockerd and `docker` look for.
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
 use tare_qemu::{Vm, secs};
-use tare_tests::guest::wait_says;
+use tare_tests::guest::{mentions, says, wait_says};
+
+use super::{ENGINE, FETCH, prints};
+
+/// Where containerd keeps the bundles of dockerd's containers.
+const BUNDLES: &str = "/run/docker/containerd/daemon/io.containerd.runtime.v2.task/moby";
+
+/// The container `served` of the network `b` got its network from `tare-engine`, and dockerd's answer was understood:
+/// no hook since the boot was left to dockerd.
+pub(super) fn network_hook(vm: &Vm) -> Result<()> {
+    let id = vm.ssh("docker inspect -f '{{.Id}}' served")?;
+    let id = id.trim_end();
+    let hooks = hooks(vm, id)?;
+    let controller = hooks[0]["args"][4].as_str().context("no controller")?;
+    let dockerd = vm.ssh("pgrep -x dockerd")?;
+    let dockerd = format!("/proc/{}/exe", dockerd.trim_end());
+    let program = "/usr/bin/tare-engine";
+    let root = "-exec-root=/run/docker";
+    let args = [program, "libnetwork-setkey", root, id, controller, &dockerd];
+    let want = json!([{"path": program, "args": args}]);
+    ensure!(hooks == want, "{hooks} instead of {want}");
+
+    let fetch = format!("{FETCH} http://served:8080/");
+    prints(vm, "--network b", &fetch, "fetched\n")?;
+    says(vm, LEFT, "0\n")?;
+    without_a_container(vm, controller)
+}
+
+/// How many hooks were left to dockerd.
+const LEFT: &str = "tare logs --boot 0 --service engine --grep 'leaving it to dockerd' | wc -l";
+
+/// Those of the runtime's configuration of container `id`.
+fn hooks(vm: &Vm, id: &str) -> Result<Value> {
+    let read =
+        format!("docker run --rm -v {BUNDLES}/{id}:/bundle:ro tare/demo cat /bundle/config.json");
+    let config = vm.ssh_within(&read, secs(60))?;
+    let config: Value = serde_json::from_str(&config)?;
+    Ok(config["hooks"]["prestart"].clone())
+}
+
+/// dockerd reads the container's name in the message; its error is passed on, and the hook left to dockerd.
+fn without_a_container(vm: &Vm, controller: &str) -> Result<()> {
+    let engine = ENGINE.replace("--rm", "--rm -i");
+    let hook = format!(
+        "echo '{{\"pid\":1}}' | {engine} /usr/bin/tare-engine libnetwork-setkey -exec-root=/run/docker nobody \
+         {controller} /no/dockerd 2>&1 || true"
+    );
+    mentions(vm, &hook, "failed to get sandbox for nobody")?;
+    wait_says(vm, LEFT, "1\n", secs(10))
+}
 
 /// The log driver's default address is the machine's log.
 pub(super) fn syslog(vm: &Vm) -> Result<()> {
