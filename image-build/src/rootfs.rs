@@ -5,6 +5,7 @@ mod finish;
 mod layer;
 mod linker;
 mod manual;
+mod plugins;
 pub(crate) mod tree;
 mod trim;
 mod users;
@@ -55,6 +56,7 @@ impl Workshop<'_> {
             tree.remove(path);
         }
         finish::link_host_facts(&mut tree);
+        plugins::add_scripts(&mut tree, self.tools, self.cache, self.stage)?;
         trim::disarm(&mut tree);
         linker::add_cache(&mut tree, self.tools, self.cache, self.stage)?;
         Ok(Rootfs { tree, newest })

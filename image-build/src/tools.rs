@@ -59,13 +59,18 @@ impl Tools {
 
     /// A command that runs `program` (such as `usr/bin/mkfs.erofs`) with trixie's libraries.
     pub(crate) fn command(&self, program: &str) -> Command {
+        self.run(&self.file(program))
+    }
+
+    /// A command that runs the program at `path`, which may be of another package of trixie, with these libraries.
+    pub(crate) fn run(&self, path: &Path) -> Command {
         let mut command = Command::new(self.file("usr/lib64/ld-linux-x86-64.so.2"));
         command
             .env("LC_ALL", "C.UTF-8")
             .env("TZ", "UTC")
             .arg("--library-path")
             .arg(self.file("usr/lib/x86_64-linux-gnu"))
-            .arg(self.file(program));
+            .arg(path);
         command
     }
 }

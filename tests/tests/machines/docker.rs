@@ -216,6 +216,7 @@ pub(crate) fn networks_builds_and_sessions(image: &Image) -> Result<()> {
     checks.check("the hook of a container's network", || {
         helpers::network_hook(&vm)
     });
+    checks.check("plugins say what they are", || helpers::plugins(&vm));
     checks.check("containers that log by syslog", || helpers::syslog(&vm));
     checks.check("a build", || a_build(&vm));
     checks.check("many sessions", || sessions(&vm, 12));

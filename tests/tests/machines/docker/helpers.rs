@@ -54,6 +54,26 @@ fn without_a_container(vm: &Vm, controller: &str) -> Result<()> {
     wait_says(vm, LEFT, "1\n", secs(10))
 }
 
+/// The scripts in front of plugins give the plugins' own answers, and become the plugins.
+pub(super) fn plugins(vm: &Vm) -> Result<()> {
+    for plugin in ["docker-buildx", "docker-compose"] {
+        let ask = |folder: &str| {
+            let ask = format!("{folder}/docker/cli-plugins/{plugin} docker-cli-plugin-metadata");
+            vm.ssh_within(&ask, secs(60))
+        };
+        let (script, own) = (ask("/usr/local/libexec")?, ask("/usr/libexec")?);
+        ensure!(script == own, "{plugin}: {script} instead of {own}");
+    }
+    let listed =
+        "docker info -f '{{range .ClientInfo.Plugins}}{{.Name}} {{.Path}} {{.Err}}\n{{end}}'";
+    let folder = "/usr/local/libexec/docker/cli-plugins";
+    let want =
+        format!("buildx {folder}/docker-buildx <nil>\ncompose {folder}/docker-compose <nil>\n\n");
+    says(vm, listed, &want)?;
+    mentions(vm, "docker compose version", "Docker Compose version 2.")?;
+    mentions(vm, "docker buildx version", "github.com/docker/buildx")
+}
+
 /// The log driver's default address is the machine's log.
 pub(super) fn syslog(vm: &Vm) -> Result<()> {
     let run = "docker run --rm --log-driver syslog --log-opt tag=spoken tare/demo sh -c 'echo out; echo err >&2'";
