@@ -206,7 +206,8 @@ impl Parts {
 
     /// The host's root file system, and the newest time among its packages.
     fn root(&self, options: &BuildOptions, stage: &Stage) -> Result<(Tree, u64)> {
-        packages::unpack(&self.packages.all(), &self.cache, options.threads(), stage)?;
+        let packages = self.packages.all();
+        let saved = packages::unpack(&packages, &self.cache, options.threads(), stage)?;
         let workshop = Workshop {
             cache: &self.cache,
             tools: &self.tools,
@@ -224,7 +225,11 @@ impl Parts {
         root.put_text("usr/share/tare/defaults.toml", 0o644, &defaults);
         self.add_images(&mut root, &options.workspace, &workshop)?;
         check::check(&root, &self.services)?;
-        stage.message(&format!("{} services", self.services.len()));
+        stage.message(&format!(
+            "{} services, Go programs of packages {} MB smaller",
+            self.services.len(),
+            saved / 1_000_000
+        ));
         let time = rootfs.values().map(|rootfs| rootfs.newest).max();
         Ok((root, time.unwrap_or_default()))
     }

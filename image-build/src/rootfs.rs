@@ -6,6 +6,7 @@ mod layer;
 mod linker;
 mod manual;
 mod plugins;
+mod slim;
 pub(crate) mod tree;
 mod trim;
 mod users;

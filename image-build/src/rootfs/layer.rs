@@ -1,28 +1,31 @@
 //! A Debian package as a layer of a root filesystem: its files, without its maintainer scripts.
 //!
-//! Each package is unpacked once into the cache: its `data.tar`, uncompressed, and an index with the position and
-//! hash of each file's bytes. Assembling a tree from layers then reads indexes only.
+//! Each package is unpacked once into the cache: the bytes of its files, one after another, and an index with the
+//! position and hash of each file. Assembling a tree from layers then reads indexes only. Go programs are slim there.
 
 use std::fs::{self, File};
-use std::io::{BufReader, Read};
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
+use super::slim;
 use super::tree::{Content, Kind, Node, Slice, Tree};
 use crate::apt::Deb;
 use crate::cache;
 use crate::digest;
 use crate::progress::Stage;
 
+/// The bytes of all files of a package.
+const FILES: &str = "files";
+
 /// The files of one package.
 #[derive(Debug)]
 pub(crate) struct Layer {
-    archive: Arc<Path>,
+    files: Arc<Path>,
     index: Index,
 }
 
@@ -30,6 +33,8 @@ pub(crate) struct Layer {
 struct Index {
     /// The newest modification time in the package, in seconds since 1970.
     newest: u64,
+    /// How many bytes its Go programs became smaller.
+    saved: u64,
     entries: Vec<Entry>,
 }
 
@@ -57,7 +62,8 @@ impl Layer {
     /// # Errors
     /// If the `.deb` does not match the package lists, or cannot be unpacked.
     pub(crate) fn open(cache: &Path, deb: &Deb, stage: &Stage) -> Result<Self> {
-        let folder = cache.join("layers").join(&deb.sha256);
+        let folder = format!("{}-{}", deb.sha256, slim::version());
+        let folder = cache.join("layers").join(folder);
         let index = folder.join("index.json");
         if !index.exists() {
             unpack(deb, &folder, stage)
@@ -66,7 +72,7 @@ impl Layer {
         let read = || anyhow::Ok(serde_json::from_slice(&fs::read(&index)?)?);
         Ok(Self {
             index: read().with_context(|| format!("read {}", index.display()))?,
-            archive: Arc::from(folder.join("data.tar")),
+            files: Arc::from(folder.join(FILES)),
         })
     }
 
@@ -75,12 +81,17 @@ impl Layer {
         self.index.newest
     }
 
+    /// How many bytes the package's Go programs became smaller.
+    pub(crate) fn saved(&self) -> u64 {
+        self.index.saved
+    }
+
     /// Puts the package's files into `tree`.
     pub(crate) fn apply(&self, tree: &mut Tree) {
         for entry in &self.index.entries {
             let kind = match &entry.kind {
                 EntryKind::Directory => Kind::Directory,
-                EntryKind::File(slice) => Kind::File(Content::of_slice(&self.archive, slice)),
+                EntryKind::File(slice) => Kind::File(Content::of_slice(&self.files, slice)),
                 EntryKind::Symlink(target) => Kind::Symlink(target.clone()),
             };
             let node = Node {
@@ -99,11 +110,11 @@ fn unpack(deb: &Deb, folder: &Path, stage: &Stage) -> Result<()> {
     deb.verify()?;
     let partial = PathBuf::from(format!("{}.{}", folder.display(), std::process::id()));
     fs::create_dir_all(&partial)?;
-    let archive = partial.join("data.tar");
     let mut command = Command::new("dpkg-deb");
     command.arg("--fsys-tarfile").arg(&deb.path);
-    fs::write(&archive, stage.output(&mut command)?)?;
-    let index = serde_json::to_vec(&index(&archive)?)?;
+    let archive = stage.output(&mut command)?;
+    let mut files = Files::create(&partial.join(FILES))?;
+    let index = serde_json::to_vec(&Index::of(&archive, &mut files)?)?;
     cache::write_atomic(&partial.join("index.json"), &index)?;
     // Another build may have been faster; its layer has the same content.
     if fs::rename(&partial, folder).is_err() {
@@ -112,39 +123,80 @@ fn unpack(deb: &Deb, folder: &Path, stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-fn index(archive: &Path) -> Result<Index> {
-    let mut tar = tar::Archive::new(BufReader::new(File::open(archive)?));
-    let mut index = Index::default();
-    for entry in tar.entries()? {
-        let mut entry = entry?;
-        index.newest = index.newest.max(entry.header().mtime()?);
-        if let Some(entry) = index_entry(&mut entry, &index.entries)? {
-            index.entries.push(entry);
-        }
-    }
-    Ok(index)
+/// The bytes of files, one after another in one file.
+struct Files {
+    file: File,
+    end: u64,
 }
 
-/// `None` for devices and pipes, which no package of ours needs: a service's `/dev` is made at run
-/// time.
-fn index_entry<R: Read>(entry: &mut tar::Entry<'_, R>, before: &[Entry]) -> Result<Option<Entry>> {
-    let path = entry.path()?.to_string_lossy().into_owned();
+impl Files {
+    fn create(path: &Path) -> Result<Self> {
+        let file = File::create(path)?;
+        Ok(Self { file, end: 0 })
+    }
+
+    fn add(&mut self, bytes: &[u8]) -> Result<Slice> {
+        self.file.write_all(bytes)?;
+        let slice = Slice {
+            offset: self.end,
+            size: bytes.len() as u64,
+            sha256: digest::hex(bytes),
+        };
+        self.end += slice.size;
+        Ok(slice)
+    }
+}
+
+impl Index {
+    /// The index of `archive`, a tar archive, whose files' bytes go to `files`.
+    fn of(archive: &[u8], files: &mut Files) -> Result<Self> {
+        let mut tar = tar::Archive::new(archive);
+        let mut index = Self::default();
+        for entry in tar.entries()? {
+            let mut entry = entry?;
+            index.newest = index.newest.max(entry.header().mtime()?);
+            let kind = match entry.header().entry_type() {
+                tar::EntryType::Directory => EntryKind::Directory,
+                tar::EntryType::Regular => EntryKind::File(files.add(&index.content(&mut entry)?)?),
+                tar::EntryType::Symlink => EntryKind::Symlink(link(&entry)?),
+                tar::EntryType::Link => linked(&link(&entry)?, &index.entries)?,
+                // Devices and pipes, which no package of ours needs: a service's `/dev` is made at run time.
+                _ => continue,
+            };
+            index.entries.push(Entry::new(&entry, kind)?);
+        }
+        Ok(index)
+    }
+
+    /// The bytes of a file; a Go program's are fewer than in the archive.
+    fn content<R: Read>(&mut self, entry: &mut tar::Entry<'_, R>) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        entry.read_to_end(&mut bytes)?;
+        if entry.header().mode()? & 0o111 == 0 {
+            return Ok(bytes);
+        }
+        let slim = slim::slim(&bytes).unwrap_or(bytes);
+        self.saved += entry.size() - slim.len() as u64;
+        Ok(slim)
+    }
+}
+
+impl Entry {
+    fn new<R: Read>(entry: &tar::Entry<'_, R>, kind: EntryKind) -> Result<Self> {
+        let header = entry.header();
+        Ok(Self {
+            path: entry.path()?.to_string_lossy().into_owned(),
+            mode: header.mode()? & 0o7777,
+            uid: u32::try_from(header.uid()?)?,
+            gid: u32::try_from(header.gid()?)?,
+            kind,
+        })
+    }
+}
+
+fn link<R: Read>(entry: &tar::Entry<'_, R>) -> Result<String> {
     let link = entry.link_name()?.unwrap_or_default();
-    let kind = match entry.header().entry_type() {
-        tar::EntryType::Directory => EntryKind::Directory,
-        tar::EntryType::Regular => EntryKind::File(slice(entry)?),
-        tar::EntryType::Symlink => EntryKind::Symlink(link.to_string_lossy().into_owned()),
-        tar::EntryType::Link => linked(&link.to_string_lossy(), before)?,
-        _ => return Ok(None),
-    };
-    let header = entry.header();
-    Ok(Some(Entry {
-        path,
-        mode: header.mode()? & 0o7777,
-        uid: u32::try_from(header.uid()?)?,
-        gid: u32::try_from(header.gid()?)?,
-        kind,
-    }))
+    Ok(link.to_string_lossy().into_owned())
 }
 
 /// A hard link is the file it names, which comes before it in the archive.
@@ -155,17 +207,6 @@ fn linked(target: &str, before: &[Entry]) -> Result<EntryKind> {
         .with_context(|| format!("hard link to {target}, which is not there"))?
         .kind
         .clone())
-}
-
-fn slice<R: Read>(entry: &mut tar::Entry<'_, R>) -> Result<Slice> {
-    let offset = entry.raw_file_position();
-    let mut hasher = Sha256::new();
-    let size = std::io::copy(entry, &mut hasher)?;
-    Ok(Slice {
-        offset,
-        size,
-        sha256: digest::to_hex(&hasher.finalize()),
-    })
 }
 
 #[cfg(test)]
@@ -194,24 +235,51 @@ mod tests {
     #[test]
     fn an_index_says_where_the_bytes_are() {
         let path = std::env::temp_dir().join(format!("tare-layer-{}", std::process::id()));
-        let mut tar = tar::Builder::new(File::create(&path).unwrap());
+        let mut tar = tar::Builder::new(Vec::new());
+        let mut other = header(tar::EntryType::Regular, 0o644, 5, 3);
+        tar.append_data(&mut other, "./etc/x", &b"abc"[..]).unwrap();
         let mut file = header(tar::EntryType::Regular, 0o2755, 7, 2);
         tar.append_data(&mut file, "./usr/bin/x", &b"hi"[..])
             .unwrap();
         let mut link = header(tar::EntryType::Link, 0o2755, 9, 0);
         tar.append_link(&mut link, "./usr/bin/y", "./usr/bin/x")
             .unwrap();
-        tar.into_inner().unwrap();
+        let archive = tar.into_inner().unwrap();
 
-        let index = index(&path).unwrap();
-        let archive: Arc<Path> = Arc::from(path.as_path());
-        let layer = Layer { archive, index };
+        let index = Index::of(&archive, &mut Files::create(&path).unwrap()).unwrap();
+        let files: Arc<Path> = Arc::from(path.as_path());
+        let layer = Layer { files, index };
         let mut tree = Tree::default();
         layer.apply(&mut tree);
         assert_eq!(layer.newest(), 9);
+        assert_eq!(tree.read("etc/x").unwrap().unwrap(), b"abc");
         assert_eq!(tree.read("usr/bin/y").unwrap().unwrap(), b"hi");
         let node = tree.get("usr/bin/x").unwrap();
         assert_eq!((node.mode, node.gid), (0o2755, 42));
+        fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn go_programs_are_slim() {
+        let program = slim::tests::go_program();
+        let want = slim::slim(&program).unwrap();
+        let path = std::env::temp_dir().join(format!("tare-layer-go-{}", std::process::id()));
+        let mut tar = tar::Builder::new(Vec::new());
+        for (name, mode) in [("./usr/bin/x", 0o755), ("./usr/share/x", 0o644)] {
+            let size = program.len() as u64;
+            let mut file = header(tar::EntryType::Regular, mode, 7, size);
+            tar.append_data(&mut file, name, &program[..]).unwrap();
+        }
+        let archive = tar.into_inner().unwrap();
+
+        let index = Index::of(&archive, &mut Files::create(&path).unwrap()).unwrap();
+        let files: Arc<Path> = Arc::from(path.as_path());
+        let layer = Layer { files, index };
+        let mut tree = Tree::default();
+        layer.apply(&mut tree);
+        assert_eq!(layer.saved(), (program.len() - want.len()) as u64);
+        assert!(tree.read("usr/bin/x").unwrap().unwrap() == want);
+        assert!(tree.read("usr/share/x").unwrap().unwrap() == program);
         fs::remove_file(path).unwrap();
     }
 }
