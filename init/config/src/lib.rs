@@ -12,6 +12,7 @@ pub mod layers;
 mod lease;
 pub mod machine;
 mod override_;
+mod resolver;
 pub mod service;
 mod size;
 #[cfg(test)]
@@ -24,6 +25,7 @@ pub use layers::{Layer, Merged};
 pub use lease::{Lease, LeaseReport};
 pub use machine::Machine;
 pub use override_::Override;
+pub use resolver::RESOLVER_ADDRESSES;
 pub use service::Service;
 pub use size::Bytes;
 pub use text::{MAX_BYTES, parse};

@@ -7,7 +7,7 @@ use futures_util::TryStreamExt;
 use nix::libc;
 use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
 use rtnetlink::packet_route::RouteNetlinkMessage;
-use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage};
+use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage, AddressScope};
 use rtnetlink::packet_route::link::{
     LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage,
 };
@@ -18,6 +18,7 @@ use rtnetlink::{Error, Handle, LinkUnspec, MulticastGroup, RouteMessageBuilder};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use tare_config::RESOLVER_ADDRESSES;
 use tokio::sync::mpsc::UnboundedSender;
 
 /// The loopback link's index: the first link of every network namespace.
@@ -75,13 +76,21 @@ impl Kernel {
         })
     }
 
-    /// Brings the loopback link up; the kernel gives it 127.0.0.1 and ::1.
+    /// Brings the loopback link up; the kernel gives it 127.0.0.1 and ::1. Adds the resolvers of containers.
     pub(crate) async fn loopback_up(&self) -> Result<(), Error> {
         self.handle
             .link()
             .set(LinkUnspec::new_with_index(LOOPBACK).up().build())
             .execute()
-            .await
+            .await?;
+        for address in RESOLVER_ADDRESSES {
+            let addresses = self.handle.address();
+            let mut add = addresses.add(LOOPBACK, address.into(), 32).replace();
+            // With a wider scope, the kernel would use it as source address on links that have none.
+            add.message_mut().header.scope = AddressScope::Host;
+            add.execute().await?;
+        }
+        Ok(())
     }
 
     /// Reports the kernel's current network.

@@ -79,7 +79,7 @@ fn run(name: &str, arguments: &[&str], input: &[u8], limit: Option<Duration>) ->
     let arguments = arguments.join(" ");
     match status.with_context(|| format!("wait for {COMPOSE}"))? {
         Some(status) => ensure!(status.success(), "docker compose {arguments}: {status}"),
-        None => bail!("docker compose {arguments}: no end within {limit:?}"),
+        None => bail!("docker compose {arguments}: did not finish within {limit:?}"),
     }
     Ok(())
 }

@@ -54,7 +54,7 @@ fn run(name: Option<&str>) -> Result<()> {
             // Before it starts: a half-started app must also be taken down some day.
             started.add(name)?;
             if let Err(error) = removed::wait_for(&apps, &started) {
-                eprintln!("<4>removed apps are not waited for: {error:#}");
+                eprintln!("<4>not waiting for removed apps: {error:#}");
             }
             slots::take(Path::new(SLOTS));
             compose::up(name, &Specification::of(app)?)

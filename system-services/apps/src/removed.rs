@@ -1,6 +1,6 @@
 //! Apps that were started and are no longer configured.
 //!
-//! One whose containers do not go holds up others at most once: it is marked as late then, and stays so until it is gone
+//! One whose containers cannot be removed holds up others at most once: it is marked as late then, and stays so until it is gone
 //! or is configured again.
 
 use crate::compose;

@@ -2,7 +2,7 @@
 
 use crate::choice::Choice;
 use crate::daemon::is_failure;
-use crate::direct;
+use crate::{direct, names, overlaps};
 use anyhow::{Context, Result};
 use serde_json::{Map, Value};
 use std::fs;
@@ -86,6 +86,7 @@ impl Configs {
 
     /// dockerd exited before it was ready, and was not told to.
     pub(crate) fn start_failed(&mut self) {
+        overlaps::forget();
         let before = self.choice;
         self.choice = before.after_failure();
         if self.user_data.is_none() {
@@ -93,7 +94,7 @@ impl Configs {
         }
         match (before, self.choice) {
             (Choice::UserData { .. }, Choice::Image) => eprintln!(
-                "<3>dockerd does not start with [engine] of user-data, which is ignored until this service restarts; \
+                "<3>dockerd failed twice with [engine] of user-data, which is ignored until this service restarts; \
                 its last lines say why"
             ),
             (Choice::Image, Choice::UserData { .. }) => eprintln!(
@@ -180,7 +181,10 @@ impl Config {
 
 fn image() -> Result<Options> {
     let text = fs::read_to_string(IMAGE).with_context(|| IMAGE.to_owned())?;
-    serde_json::from_str(&text).with_context(|| IMAGE.to_owned())
+    let mut image = serde_json::from_str(&text).with_context(|| IMAGE.to_owned())?;
+    names::adapt(&mut image);
+    overlaps::adapt(&mut image);
+    Ok(image)
 }
 
 /// A section of the machine's configuration; empty if there is none.

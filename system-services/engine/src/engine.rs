@@ -3,8 +3,10 @@
 use crate::config::{self, Configs, Containers};
 use crate::daemon::Daemon;
 use crate::end::{Action, End, Seen};
-use crate::firewall::{self, Held};
+use crate::firewall::{Held, Saved};
+use crate::names::{self, Names};
 use crate::notify::{self, Notify};
+use crate::overlaps::Overlaps;
 use crate::said::{Said, Word};
 use crate::signals::{Signals, came};
 use crate::{hold, images, launch, shim, spare, syslog};
@@ -41,6 +43,8 @@ struct Engine {
     signals: Signals,
     notify: Notify,
     said: Option<Said>,
+    names: Names,
+    overlaps: Overlaps,
     /// Loads images before the service is ready, so that `docker run` of one of them works from
     /// then on.
     loader: Option<Child>,
@@ -89,6 +93,8 @@ impl Engine {
             signals: Signals::handle().context("handle signals")?,
             notify: Notify::open().with_context(|| format!("listen on {}", notify::PATH))?,
             said: None,
+            names: Names::new(),
+            overlaps: Overlaps::new(),
             loader: None,
             held: None,
             stale: false,
@@ -149,12 +155,23 @@ impl Engine {
     }
 
     fn prepare_firewall(&mut self, hold: bool) {
-        match firewall::prepare(hold, self.configs.chosen().allow_direct) {
-            Ok(held) => self.held = held,
-            Err(error) => eprintln!(
+        let saved = match Saved::now() {
+            Ok(saved) => saved,
+            Err(error) => {
+                eprintln!("<3>the firewall stays as it is: {error:#}");
+                return;
+            }
+        };
+        let (held, made) = saved.prepare(hold, self.configs.chosen().allow_direct);
+        self.held = held;
+        if let Err(error) = made {
+            eprintln!(
                 "<3>published ports may be closed until dockerd is ready, and containers' own addresses open: {error:#}"
-            ),
+            );
         }
+        let resolvers = names::current();
+        let made = saved.translate(&resolvers);
+        self.names.note(resolvers, made);
     }
 
     /// Waits for a signal, a message of dockerd, or the time of a start.
@@ -164,6 +181,8 @@ impl Engine {
             PollFd::new(&self.signals.child, PollFlags::IN),
             PollFd::new(&self.notify.0, PollFlags::IN),
         ];
+        polled.extend(self.names.watch.polled());
+        polled.extend(self.overlaps.watch.polled());
         let pipe = self.said.iter().map(|said| &said.pipe);
         polled.extend(pipe.map(|pipe| PollFd::new(pipe, PollFlags::IN)));
         match poll(&mut polled, self.patience().as_ref()) {
@@ -196,6 +215,8 @@ impl Engine {
         if came(&self.signals.end) && self.end == End::No {
             self.end = End::Wanted;
         }
+        self.names.follow();
+        self.overlaps.follow();
     }
 
     fn heed(&mut self, word: Word) {
@@ -207,7 +228,7 @@ impl Engine {
 
     fn dockerd_is_ready(&mut self) {
         if self.stale && !self.fresh && self.end == End::No {
-            eprintln!("dockerd starts once more: it holds ports of a container that is gone");
+            eprintln!("restarting dockerd: it still holds ports of a removed container");
             self.fresh = true;
             self.dockerd.end();
             return;
@@ -231,6 +252,7 @@ impl Engine {
         if let Err(error) = spare::keep(Path::new(spare::FOLDER)) {
             eprintln!("{error:#}");
         }
+        self.overlaps.look();
     }
 
     fn reap(&mut self) -> Result<()> {

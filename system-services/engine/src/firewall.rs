@@ -1,9 +1,10 @@
-//! The rules that stand beside dockerd's in the kernel: read once and changed once for a start of dockerd.
+//! The rules that stand beside dockerd's in the kernel: read once for a start of dockerd.
 
 use crate::hold::Copies;
-use crate::{direct, hold};
+use crate::{direct, hold, names};
 use anyhow::{Context, Result, ensure};
 use std::io::Write;
+use std::net::Ipv4Addr;
 use std::process::{Command, Stdio};
 
 /// What is to be removed once dockerd is ready, as input of iptables-restore(8).
@@ -17,17 +18,43 @@ impl Held {
     }
 }
 
-/// Makes the rules for the next run of dockerd: copies of those for published ports ([`hold`]) if `hold`, and those that
-/// close or open containers' own addresses ([`direct`]).
-///
-/// # Errors
-/// If iptables fails; nothing has changed then.
-pub(crate) fn prepare(hold: bool, allow_direct: bool) -> Result<Option<Held>> {
-    let (rules, held) = rules(&saved()?, hold, allow_direct);
-    if !rules.is_empty() {
-        restore(&rules)?;
+/// The rules of all tables, as they were.
+pub(crate) struct Saved(String);
+
+impl Saved {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// If iptables-save(8) fails.
+    pub(crate) fn now() -> Result<Self> {
+        let output = Command::new("iptables-save")
+            .stderr(Stdio::inherit())
+            .output()
+            .context("iptables-save")?;
+        ensure!(output.status.success(), "iptables-save: {}", output.status);
+        Ok(Self(String::from_utf8_lossy(&output.stdout).into_owned()))
     }
-    Ok(held.map(Held))
+
+    /// Makes the rules for the next run of dockerd: copies of those for published ports ([`hold`]) if `hold`, and those
+    /// that close or open containers' own addresses ([`direct`]). What is to be removed later may be there even if this
+    /// fails.
+    pub(crate) fn prepare(&self, hold: bool, allow_direct: bool) -> (Option<Held>, Result<()>) {
+        let (rules, held) = rules(&self.0, hold, allow_direct);
+        let made = match rules.is_empty() {
+            true => Ok(()),
+            false => restore(&rules),
+        };
+        (held.map(Held), made)
+    }
+
+    /// Makes the rules by which containers reach `resolvers` ([`names`]), in place of those that there are.
+    ///
+    /// # Errors
+    /// If iptables-restore(8) fails; one of two tables may be changed then.
+    pub(crate) fn translate(&self, resolvers: &[Ipv4Addr]) -> Result<()> {
+        let (nat, raw) = (table(&self.0, "nat"), table(&self.0, "raw"));
+        restore(&names::rules(resolvers, nat, raw))
+    }
 }
 
 /// What to add to the `saved` rules, and what to remove once dockerd is ready.
@@ -59,15 +86,7 @@ fn table<'a>(saved: &'a str, table: &str) -> &'a str {
     found.unwrap_or_default()
 }
 
-/// The rules of all tables.
-fn saved() -> Result<String> {
-    let output = Command::new("iptables-save").output();
-    let output = output.context("iptables-save")?;
-    ensure!(output.status.success(), "iptables-save: {}", output.status);
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-}
-
-/// Changes the tables atomically (iptables-restore(8)); anything not named stays.
+/// Changes one table after the other, each at once (iptables-restore(8)); anything not named stays.
 fn restore(rules: &str) -> Result<()> {
     let mut child = Command::new("iptables-restore")
         .args(["--noflush", "--wait"])

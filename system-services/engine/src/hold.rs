@@ -43,8 +43,8 @@ pub(crate) enum Copies {
     Rules(String),
 }
 
-/// What to copy, given the rules of the table `nat`. The jumps are copied with their conditions: dockerd leaves out connections to 127.0.0.1, which a process of its own
-/// serves.
+/// What to copy, given the rules of the table `nat`. The jumps are copied with their conditions: dockerd leaves out
+/// connections to 127.0.0.1, which a process of its own serves.
 pub(crate) fn copies(saved: &str) -> Copies {
     if saved.contains(CHAIN) {
         return Copies::Held;

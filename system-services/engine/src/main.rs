@@ -23,7 +23,9 @@ mod hold;
 mod hook;
 mod images;
 mod launch;
+mod names;
 mod notify;
+mod overlaps;
 mod restarts;
 mod said;
 mod setkey;
@@ -31,6 +33,7 @@ mod shim;
 mod signals;
 mod spare;
 mod syslog;
+mod watch;
 
 use anyhow::{Result, anyhow};
 use std::env;

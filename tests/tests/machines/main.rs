@@ -78,6 +78,7 @@ const TESTS: &[Test] = &[
     long!(1500, image, docker::images_survive_twenty_power_cuts),
     test!(250, image, docker::apps_are_independent),
     test!(280, image, docker::networks_builds_and_sessions),
+    test!(200, image, docker::networks::late_ones),
     long!(300, image, docker::thirty_sessions),
     test!(150, image, engine::restarts_without_its_containers),
     test!(

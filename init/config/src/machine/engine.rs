@@ -164,7 +164,7 @@ fn check_log_level(level: &Value) -> Result<(), String> {
     match level.as_str() {
         Some("debug" | "info") => Ok(()),
         _ => Err(format!(
-            "engine.log-level must be `debug` or `info`, is {level}: the machine needs dockerd's messages"
+            "engine.log-level must be `debug` or `info`, is {level}: tare-engine acts on messages of the level `info`"
         )),
     }
 }
@@ -275,7 +275,7 @@ mod tests {
             (
                 "log-level = 'warn'",
                 Some(
-                    "engine.log-level must be `debug` or `info`, is \"warn\": the machine needs dockerd's messages",
+                    "engine.log-level must be `debug` or `info`, is \"warn\": tare-engine acts on messages of the level `info`",
                 ),
             ),
             (

@@ -194,7 +194,7 @@ pub(crate) fn a_power_cut_while_a_container_starts_leaves_its_port_free(
         mentions(
             &vm,
             "cat /var/log/tare/current.log",
-            "dockerd starts once more",
+            "restarting dockerd: it still holds ports",
         )
     });
     checks.check("no failed service", || require_no_failed_service(&vm));
