@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use tare_image::apt::{Apt, Deb};
+use tare_image::Image;
 use tare_image::host::find_command;
 use tare_image::progress::Progress;
-use tare_image::{Image, cache};
 use tare_qemu::{Base, Builder, Disk, DiskBus, DiskFormat, Firmware, Vm, target};
+
+use crate::debian;
 
 /// The runtimes, and a shell with tools in one static file.
 const PACKAGES: [&str; 3] = ["busybox-static", "crun", "runc"];
@@ -55,18 +56,9 @@ pub fn guest(image: &Image, folder: &Path) -> Result<Builder> {
 
 fn root_disk(folder: &Path) -> Result<PathBuf> {
     let (root, disk) = (folder.join("root"), folder.join("root.ext4"));
-    fs::create_dir_all(&root)?;
-    // Debian's packages expect these links (https://wiki.debian.org/UsrMerge).
-    for name in ["bin", "sbin", "lib", "lib64"] {
-        fs::create_dir_all(root.join("usr").join(name))?;
-        symlink(format!("usr/{name}"), root.join(name))?;
-    }
     let progress = Progress::new(&target().join("log"));
     progress.stage("OCI runtimes", |stage| {
-        let debs = Apt::open(&cache::root()?, stage)?
-            .download(&PACKAGES.map(String::from), &ASSUMED.map(String::from))?;
-        debs.iter()
-            .try_for_each(|deb| stage.run(&mut extract(deb, &root)))?;
+        debian::unpack(&root, &PACKAGES, &ASSUMED, stage)?;
         add_init(&root)?;
         let mut mkfs = Command::new(find_command("mke2fs").context("mke2fs is not installed")?);
         stage.run(
@@ -77,12 +69,6 @@ fn root_disk(folder: &Path) -> Result<PathBuf> {
         )
     })?;
     Ok(disk)
-}
-
-fn extract(deb: &Deb, root: &Path) -> Command {
-    let mut command = Command::new("dpkg-deb");
-    command.arg("--extract").arg(&deb.path).arg(root);
-    command
 }
 
 fn add_init(root: &Path) -> Result<()> {

@@ -5,6 +5,7 @@
 //! hiding the next.
 
 mod checks;
+pub mod debian;
 pub mod disk;
 pub mod examples;
 pub mod foreign;

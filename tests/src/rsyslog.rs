@@ -1,17 +1,16 @@
 //! A real syslog receiver: Debian's rsyslog, run from its unpacked packages.
 
 use std::fs;
-use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use tare_image::apt::Apt;
-use tare_image::cache;
 use tare_image::progress::Progress;
 use tare_qemu::target;
+
+use crate::debian;
 
 const PACKAGES: [&str; 2] = ["rsyslog", "rsyslog-openssl"];
 /// Needed only where rsyslog is installed.
@@ -192,18 +191,9 @@ impl Drop for Rsyslog {
 /// The packages cannot be downloaded or unpacked.
 pub fn unpack(folder: &Path) -> Result<PathBuf> {
     let root = folder.join("root");
-    for name in ["bin", "sbin", "lib", "lib64"] {
-        fs::create_dir_all(root.join("usr").join(name))?;
-        symlink(format!("usr/{name}"), root.join(name))?;
-    }
     let progress = Progress::new(&target().join("log"));
     progress.stage("rsyslog", |stage| {
-        let debs = Apt::open(&cache::root()?, stage)?
-            .download(&PACKAGES.map(String::from), &ASSUMED.map(String::from))?;
-        debs.iter().try_for_each(|deb| {
-            let mut command = Command::new("dpkg-deb");
-            stage.run(command.arg("--extract").arg(&deb.path).arg(&root))
-        })
+        debian::unpack(&root, &PACKAGES, &ASSUMED, stage)
     })?;
     Ok(root)
 }

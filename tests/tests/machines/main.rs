@@ -13,6 +13,7 @@ mod faults;
 mod idle;
 mod image;
 mod isolation;
+mod kernel;
 mod leaks;
 mod logs;
 mod network;
@@ -101,6 +102,7 @@ const TESTS: &[Test] = &[
         image_with_test_services,
         isolation::services::a_greedy_service_harms_only_itself
     ),
+    test!(200, image, kernel::has_what_containers_ask_for),
     test!(60, image, leaks::nothing_is_left_of_containers),
     test!(50, image, leaks::nothing_is_left_of_restarts),
     long!(4800, image, leaks::nothing_is_left_of_a_thousand_containers),
