@@ -88,12 +88,12 @@ async fn run(timeline: Timeline) -> ! {
     let (events, mut inbox) = unbounded_channel();
     watch_signals(&events);
     watch_uevents();
-    watch_buttons(&events);
+    let buttons = watch_buttons(&events, &[]);
     let mut host = match Host::new(events.clone(), timeline) {
         Ok(host) => host,
         Err(error) => give_up(&error.to_string()),
     };
-    start_coldplug(events);
+    start_coldplug(events, buttons);
     host.begin();
     let mut batch = Vec::new();
     while inbox.recv_many(&mut batch, BATCH).await > 0 {
@@ -104,14 +104,16 @@ async fn run(timeline: Timeline) -> ! {
     give_up("nobody can send events any more")
 }
 
-/// Loads the modules of devices that are already present, in parallel with everything else.
-fn start_coldplug(events: UnboundedSender<Event>) {
+/// Loads the modules of devices that are already present, in parallel with everything else. Some may be power buttons,
+/// besides those that are `watched` already.
+fn start_coldplug(events: UnboundedSender<Event>, watched: Vec<PathBuf>) {
     let plugging = modules::start_coldplug();
     spawn_local(async move {
         match plugging {
             Ok(plugging) => until_readable(plugging).await,
             Err(error) => log::error!("cold plug: {error}"),
         }
+        watch_buttons(&events, &watched);
         let _ = events.send(NetworkEvent::ColdPlugged.into());
     });
 }
@@ -178,10 +180,13 @@ async fn load_for_ever(uevents: Uevents) {
     }
 }
 
-fn watch_buttons(events: &UnboundedSender<Event>) {
-    for device in button::find() {
-        spawn_local(watch_button(device, events.clone()));
+/// Watches the power buttons that are not `watched`. Returns all.
+fn watch_buttons(events: &UnboundedSender<Event>, watched: &[PathBuf]) -> Vec<PathBuf> {
+    let found = button::find();
+    for device in found.iter().filter(|device| !watched.contains(device)) {
+        spawn_local(watch_button(device.clone(), events.clone()));
     }
+    found
 }
 
 async fn watch_button(device: PathBuf, events: UnboundedSender<Event>) {

@@ -11,7 +11,7 @@ use crate::plan::lease;
 use crate::plan::network::Link;
 use process::Process;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tare_config::Machine;
 use tokio::sync::mpsc::UnboundedSender;
@@ -42,6 +42,8 @@ pub(crate) struct Network {
     process: Process,
     report: Report,
     pub(crate) leases: Leases,
+    /// What was wrong with the last lease of each link.
+    complaints: BTreeMap<String, Vec<String>>,
     /// Whether all links present at boot are known; some have a driver that is a module.
     cold_plugged: bool,
 }
@@ -53,6 +55,7 @@ impl Network {
             process: Process::start(events),
             report: Report::default(),
             leases: Leases::new(),
+            complaints: BTreeMap::new(),
             cold_plugged: false,
         }
     }
@@ -88,11 +91,18 @@ impl Network {
                 log::debug!("network: a lease for {:?} is of no use", lease.interface);
             }
             Ok((lease, complaints)) => {
-                for complaint in complaints {
-                    log::warn!("network: the lease of {}: {complaint}", lease.interface);
+                let interface = lease.interface.clone();
+                let before = self.complaints.insert(interface.clone(), complaints);
+                let complaints = &self.complaints[&interface];
+                if before.as_ref() != Some(complaints) {
+                    for complaint in complaints {
+                        log::warn!("network: the lease of {interface}: {complaint}");
+                    }
                 }
-                log::info!("network: {} has {} by DHCP", lease.interface, lease.address);
-                self.leases.insert(lease.interface.clone(), lease);
+                if !lease.renews(self.leases.get(&interface)) {
+                    log::info!("network: {interface} has {} by DHCP", lease.address);
+                }
+                self.leases.insert(interface, lease);
             }
             Err(error) => log::warn!("network: lease refused: {error}"),
         }

@@ -8,6 +8,7 @@ use crate::paths::STATE;
 use crate::timeline::micros;
 use nix::sys::statvfs::statvfs;
 use std::path::Path;
+use std::sync::OnceLock;
 use tare_control::{Disk, GetBootTimeline, GetStatus, Memory};
 
 /// The boot loader's own variables (Boot Loader Interface).
@@ -65,11 +66,13 @@ fn disk(volatile: bool) -> Option<Disk> {
     })
 }
 
-/// Adds what came before the kernel to `timeline`.
+/// Adds what came before the kernel to `timeline`. Reads it once: each read of an EFI variable calls the firmware.
 pub(super) fn boot_loader(mut timeline: GetBootTimeline) -> GetBootTimeline {
-    timeline.firmware = loader_time("TimeInitUSec");
-    let kernel = loader_time("TimeExecUSec");
-    let both = kernel.zip(timeline.firmware);
+    static TIMES: OnceLock<[Option<u64>; 2]> = OnceLock::new();
+    let read = || ["TimeInitUSec", "TimeExecUSec"].map(loader_time);
+    let [firmware, kernel] = *TIMES.get_or_init(read);
+    timeline.firmware = firmware;
+    let both = kernel.zip(firmware);
     timeline.loader = both.and_then(|(kernel, firmware)| kernel.checked_sub(firmware));
     timeline
 }

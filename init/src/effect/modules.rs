@@ -110,11 +110,17 @@ pub(super) fn release_folder() -> io::Result<PathBuf> {
     Ok(Path::new(MODULES).join(release.trim()))
 }
 
-/// The aliases of all devices of all buses.
+/// The aliases of all devices. Those of `/sys/class` that are on no bus have their own: the machine itself (`dmi:`), and
+/// keyboards and mice (`input:`).
 fn present_aliases() -> BTreeSet<String> {
+    aliases_in(Path::new("/sys"))
+}
+
+fn aliases_in(sys: &Path) -> BTreeSet<String> {
     let entries = |path: &Path| fs::read_dir(path).into_iter().flatten().flatten();
-    let buses = entries(Path::new("/sys/bus"));
-    let devices = buses.flat_map(|bus| entries(&bus.path().join("devices")));
+    let buses = entries(&sys.join("bus")).map(|bus| bus.path().join("devices"));
+    let classes = entries(&sys.join("class")).map(|class| class.path());
+    let devices = buses.chain(classes).flat_map(|folder| entries(&folder));
     let aliases =
         devices.filter_map(|device| fs::read_to_string(device.path().join("modalias")).ok());
     aliases
@@ -137,4 +143,32 @@ fn insert(file: &Path) -> Result<(), Errno> {
     let module =
         File::open(file).map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(0)))?;
     finit_module(&module, c"", ModuleInitFlags::empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_are_on_a_bus_or_in_a_class() {
+        let sys = std::env::temp_dir().join(format!("tare-sys-{}", std::process::id()));
+        for (device, alias) in [
+            ("bus/pci/devices/0000:00:01.0", "pci:v1\n"),
+            ("bus/usb/devices/1-0", "usb:v2\n"),
+            ("bus/virtio/devices/virtio0", "\n"),
+            ("class/dmi/id", "dmi:bvn3\n"),
+            ("class/input/input0", "input:b4\n"),
+            // A device of a bus that is in a class, too.
+            ("class/usbmisc/1-0", "usb:v2\n"),
+        ] {
+            let device = sys.join(device);
+            fs::create_dir_all(&device).unwrap();
+            fs::write(device.join("modalias"), alias).unwrap();
+        }
+        fs::create_dir_all(sys.join("class/net/lo")).unwrap();
+        let found = aliases_in(&sys);
+        fs::remove_dir_all(&sys).unwrap();
+        let want = ["dmi:bvn3", "input:b4", "pci:v1", "usb:v2"];
+        assert_eq!(found.iter().map(String::as_str).collect::<Vec<_>>(), want);
+    }
 }

@@ -22,6 +22,20 @@ pub(crate) struct Lease {
     pub(crate) until: Option<Duration>,
 }
 
+impl Lease {
+    /// Whether it only prolongs `before`.
+    pub(crate) fn renews(&self, before: Option<&Self>) -> bool {
+        let until = self.until;
+        before.is_some_and(|before| {
+            *self
+                == Self {
+                    until,
+                    ..before.clone()
+                }
+        })
+    }
+}
+
 /// The packet size that every host must accept (RFC 791, section 3.1). A smaller MTU is a mistake, or makes the
 /// machine unreachable.
 const LEAST_MTU: u16 = 576;
@@ -183,6 +197,21 @@ mod tests {
             let name = lease.hostname.as_ref().map(Hostname::as_str);
             assert_eq!((name, lease.search.len()), want);
             assert_eq!(said, complaints);
+        }
+    }
+
+    #[test]
+    fn a_renewal_changes_the_end_only() {
+        let lease = |json: &str, now| read(json, Duration::from_secs(now)).unwrap().0;
+        let json = report("vm-1", "lan");
+        let first = lease(&json, 0);
+        for (before, json, want) in [
+            (None, json.clone(), false),
+            (Some(&first), json.clone(), true),
+            (Some(&first), json.replace("2.15", "2.16"), false),
+            (Some(&first), json.replace("10.0.2.3", "10.0.2.5"), false),
+        ] {
+            assert_eq!(lease(&json, 30).renews(before), want, "{json}");
         }
     }
 
