@@ -4,6 +4,7 @@ mod terminal;
 
 use crate::Failed;
 use crate::run::Context;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::stdio::{stderr, stdin, stdout};
 use tare_control::{ExecInService, Method};
 use terminal::Terminal;
@@ -16,6 +17,7 @@ pub(crate) fn exec(
     environment: &[String],
     command: &[String],
 ) -> Result<(), Failed> {
+    allow_descriptors();
     let mut client = context.connect()?;
     let terminal = Terminal::take().map_err(Failed::Terminal)?;
     let mut environment = environment.to_vec();
@@ -40,6 +42,18 @@ pub(crate) fn exec(
     }
 }
 
+/// Raises our limit of open files to the most that we may have. A user with more descriptors on their way in sockets than
+/// that may not send any (`too_many_unix_fds`, net/core/scm.c), and shells have 1024 only. Root of a container is the
+/// same user. If this fails, sending may succeed all the same.
+fn allow_descriptors() {
+    let most = getrlimit(Resource::Nofile).maximum;
+    let raised = Rlimit {
+        current: most,
+        maximum: most,
+    };
+    let _ = setrlimit(Resource::Nofile, raised);
+}
+
 /// Adds which kind of terminal `ours` is, unless `environment` says it.
 fn add_term(environment: &mut Vec<String>, ours: Option<String>) {
     let named = environment.iter().any(|it| it.starts_with("TERM="));
@@ -58,6 +72,18 @@ fn status(ended: ExecInService) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn as_many_descriptors_as_we_may_have_are_on_their_way() {
+        let before = getrlimit(Resource::Nofile);
+        let few = Rlimit {
+            current: Some(1024),
+            ..before
+        };
+        setrlimit(Resource::Nofile, few).unwrap();
+        allow_descriptors();
+        assert_eq!(getrlimit(Resource::Nofile).current, before.maximum);
+    }
 
     #[test]
     fn the_terminal_has_one_name() {

@@ -11,7 +11,7 @@ pub struct Sysctl(pub BTreeMap<String, String>);
 
 /// Settings, or the beginnings of their names, that the machine sets itself: another value would make it less safe, or
 /// keep PID 1 or services from their work.
-const FIXED: [&str; 38] = [
+const FIXED: [&str; 39] = [
     "fs.epoll.",
     "fs.file-max",
     "fs.inotify.",
@@ -37,6 +37,7 @@ const FIXED: [&str; 38] = [
     "kernel.pid_max",
     "kernel.printk",
     "kernel.printk_",
+    "kernel.pty.",
     "kernel.sysrq",
     "kernel.threads-max",
     "kernel.unprivileged_bpf_disabled",
@@ -222,6 +223,10 @@ mod tests {
             (
                 "kernel.modprobe = '/x'",
                 Err("sysctl kernel.modprobe is fixed: the machine sets it itself"),
+            ),
+            (
+                "kernel.pty.max = 0",
+                Err("sysctl kernel.pty.max is fixed: the machine sets it itself"),
             ),
             (
                 "fs.protected_regular = 0",
