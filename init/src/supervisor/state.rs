@@ -36,7 +36,10 @@ fn at_rest(lifecycle: &Lifecycle, life: Life, event: Event, now: Duration) -> (L
         (State::Waiting, Event::StartRequested | Event::StopRequested { again: true }) => {
             (life, vec![Action::Reconsider])
         }
-        (State::Waiting | State::BackingOff, Event::StopRequested { again: false }) => {
+        (
+            State::Waiting | State::BackingOff | State::Failed,
+            Event::StopRequested { again: false },
+        ) => {
             // A periodic service that waits may have published its condition after a good run.
             (life.to(State::Stopped), vec![Action::Withdraw])
         }

@@ -130,3 +130,32 @@ fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(0))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::supervisor::state::{Event, Next, State};
+    use crate::supervisor::testing::supervisor;
+    use std::fs::File;
+    use tokio::task::LocalSet;
+
+    #[tokio::test]
+    async fn a_service_that_does_not_come_refuses_callers() {
+        for (next, open) in [
+            (Next::Stop, 0),
+            (Next::Fail, 0),
+            (Next::Done, 0),
+            (Next::Wait { success: true }, 1),
+        ] {
+            let sockets = async {
+                let mut supervisor = supervisor(&[("idle", "start = 'on-demand'")]);
+                let unit = supervisor.units.get_mut("idle").unwrap();
+                unit.sockets = vec![File::open("/dev/null").unwrap().into()];
+                unit.life.state = State::Clearing { next };
+                supervisor.happen("idle", Event::Emptied);
+                supervisor.units["idle"].sockets.len()
+            };
+            let sockets = LocalSet::new().run_until(sockets).await;
+            assert_eq!(sockets, open, "{next:?}");
+        }
+    }
+}

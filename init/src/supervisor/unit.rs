@@ -157,8 +157,8 @@ impl Unit {
             self.watch.clear();
             self.watchdog.timer = None;
         }
-        if life.state == State::Stopped {
-            // Callers are refused rather than left waiting for a service that does not come.
+        if matches!(life.state, State::Stopped | State::Failed | State::Done) {
+            // Callers are refused rather than left waiting for a service that does not come. A start opens them again.
             self.sockets.clear();
         }
         before

@@ -74,6 +74,9 @@ fn at_rest() {
         (NOTIFY, Done, Event::GraceOver, Done, vec![]),
         (NOTIFY, Done, STOP, Done, vec![]),
         (NOTIFY, Failed, Event::SaysReady, Failed, vec![]),
+        (NOTIFY, Failed, STOP, Stopped, vec![Withdraw]),
+        (NOTIFY, Failed, Event::StartRequested, Waiting, vec![Withdraw, Reconsider]),
+        (NOTIFY, Stopped, STOP, Stopped, vec![]),
     ]);
 }
 
