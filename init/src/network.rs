@@ -60,9 +60,17 @@ impl Network {
         }
     }
 
-    /// Stores the latest report.
-    pub(crate) fn reported(&mut self, report: Report) {
-        self.report = report;
+    /// Stores the latest report. Returns whether links have gone. Their leases go with them: another card that gets
+    /// the name may be in another network.
+    pub(crate) fn reported(&mut self, report: Report) -> bool {
+        let before = std::mem::replace(&mut self.report, report);
+        let gone: Vec<&Link> = before.links.difference(&self.report.links).collect();
+        for Link { name, .. } in &gone {
+            if self.leases.remove(name).is_some() {
+                log::warn!("network: {name} has gone, and its lease with it");
+            }
+        }
+        !gone.is_empty()
     }
 
     /// The modules of the devices present at boot are loaded.
@@ -127,6 +135,69 @@ impl Network {
     pub(crate) fn lease_lost(&mut self, interface: &str) {
         if self.leases.remove(interface).is_some() {
             log::warn!("network: the lease of {interface} has run out");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::sync::mpsc::unbounded_channel;
+    use tokio::task::LocalSet;
+
+    fn report(links: &[(u32, &str)]) -> Report {
+        let link = |(index, name): &(u32, &str)| Link {
+            index: *index,
+            name: (*name).to_owned(),
+        };
+        Report {
+            links: links.iter().map(link).collect(),
+            ..Report::default()
+        }
+    }
+
+    fn lease(interface: &str) -> String {
+        format!(
+            r#"{{"interface":"{interface}","lease":{{"address":"10.0.2.15","prefix":24,"gateway":null,"dns":[],
+            "search":[],"ntp":[],"hostname":null,"mtu":null,"lease-seconds":60}}}}"#
+        )
+    }
+
+    /// A network whose links are `links`, all with a lease.
+    fn leased(links: &[(u32, &str)]) -> Network {
+        let mut network = Network::start(unbounded_channel().0);
+        network.reported(report(links));
+        for (_, name) in links {
+            network.lease(&Machine::default(), &lease(name));
+        }
+        network
+    }
+
+    #[tokio::test]
+    async fn a_lease_goes_with_its_link() {
+        let both = [(2, "eth0"), (3, "eth1")];
+        for (then, gone, want) in [
+            (&both[..], false, vec!["eth0", "eth1"]),
+            (&both[..1], true, vec!["eth0"]),
+            // Another card with the name.
+            (&[(2, "eth0"), (4, "eth1")], true, vec!["eth0"]),
+            (
+                &[(2, "eth0"), (3, "eth1"), (4, "eth2")],
+                false,
+                vec!["eth0", "eth1"],
+            ),
+            (&[], true, vec![]),
+        ] {
+            let left = async {
+                let mut network = leased(&both);
+                let lost = network.reported(report(then));
+                (lost, network.leases.into_keys().collect::<Vec<_>>())
+            };
+            let (lost, left) = LocalSet::new().run_until(left).await;
+            assert_eq!(
+                (lost, left.iter().map(String::as_str).collect()),
+                (gone, want)
+            );
         }
     }
 }

@@ -10,7 +10,13 @@ impl Host {
     pub(super) fn take_network(&mut self, event: NetworkEvent) {
         match event {
             NetworkEvent::ColdPlugged => self.network.cold_plugged(),
-            NetworkEvent::Changed(report) => self.network.reported(report),
+            NetworkEvent::Changed(report) => {
+                if self.network.reported(report) && self.configured != Configured::No {
+                    self.write_facts();
+                    // Its sockets are those of the link that has gone, even if there is another of the same name.
+                    self.supervisor.set_arguments(DHCP, Vec::new());
+                }
+            }
             NetworkEvent::LeaseLate => {}
             NetworkEvent::Late => return self.network_late(),
         }
