@@ -22,12 +22,12 @@ use crate::task::Task;
 use crate::timeline::{BASE, CONFIGURATION, NETWORK, Timeline};
 use crate::{config, plan};
 use disks::Disks;
-use installed::Installed;
+use installed::{Broken, Installed};
 use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
 use tare_config::Machine;
-use tare_config::service::{Condition, Service};
+use tare_config::service::Condition;
 use tare_control::EventKind;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -55,8 +55,7 @@ pub(crate) struct Host {
     disks: Disks,
     /// Problems with user-data, one sentence each.
     rejected: Vec<String>,
-    /// The services that cannot be loaded; the machine is not ready without them.
-    broken: Vec<String>,
+    broken: Broken,
     events: UnboundedSender<Event>,
     configured: Configured,
     ready: bool,
@@ -110,7 +109,7 @@ impl Host {
         let mut supervisor = Supervisor::new(events.clone());
         start_storage(&mut supervisor, &installed);
         let control = Control::open(events.clone());
-        let broken = installed.unreadable().to_vec();
+        let broken = installed.broken();
         Ok(Self {
             supervisor,
             network: Network::start(events.clone()),
@@ -252,38 +251,32 @@ impl Host {
             log::error!("{problem}");
             self.rejected.push(problem);
         }
-        let collects = |service: &Service| service.process.collects_output;
-        self.supervisor
-            .expect_log(resolved.services.values().any(collects));
-        for (name, service) in resolved.services {
+        for (name, service) in &resolved.services {
             let needs_state = service.lifecycle.after.contains(&Condition::StateMounted);
-            if self.supervisor.knows(&name) || needs_state && !with_state {
+            if self.supervisor.knows(name) || needs_state && !with_state {
                 continue;
             }
-            let Some(bundle) = installed::bundle(&name, &service) else {
-                // Once, although services are added twice where `storage` takes long.
-                if service.lifecycle.required && !self.broken.contains(&name) {
-                    self.broken.push(name);
-                }
+            let Some(bundle) = installed::bundle(name, service) else {
+                self.broken.add(name, service.lifecycle.required);
                 continue;
             };
-            let sections = plan::sections::of(&service, &self.machine);
-            let mut setup = self.supervisor.add(&name, service, bundle);
+            self.broken.remove(name);
+            let sections = plan::sections::of(service, &self.machine);
+            let mut setup = self.supervisor.add(name, service.clone(), bundle);
             setup.sections(sections);
             if name == DHCP {
                 setup.await_arguments();
             }
         }
+        // What was just added has not started yet.
+        let has_log = installed::has_log(&resolved.services, &self.broken);
+        self.supervisor.expect_log(has_log);
     }
 
     /// The required services that are not ready, and those that cannot be loaded.
     fn missing(&self) -> Vec<&str> {
-        let broken = self.broken.iter().map(String::as_str);
-        self.supervisor
-            .missing()
-            .into_iter()
-            .chain(broken)
-            .collect()
+        let missing = self.supervisor.missing().into_iter();
+        missing.chain(self.broken.required()).collect()
     }
 
     fn boot_late(&mut self) {

@@ -135,7 +135,7 @@ impl Host {
         let problem = |status| problem(status, due);
         let mut problems: Vec<String> = statuses.iter().filter_map(problem).collect();
         problems.extend(self.rejected.iter().cloned());
-        let broken = self.broken.iter();
+        let broken = self.broken.names();
         problems.extend(broken.map(|name| format!("{name} cannot be loaded")));
         if self.configured == Configured::WithoutState {
             problems.push("the state is still being checked".to_owned());

@@ -145,7 +145,9 @@ impl Supervisor {
 
     /// Sets whether there is, or will be, a log service; by default there is.
     pub(crate) fn expect_log(&mut self, has_log: bool) {
-        self.has_log = has_log;
+        if std::mem::replace(&mut self.has_log, has_log) && !has_log {
+            self.drain_outputs();
+        }
     }
 
     /// Whether a service of this name is known already.
