@@ -4,9 +4,11 @@ use crate::effect::files::read_bounded;
 use crate::effect::userdata::SOURCES;
 use crate::job::Sources;
 use crate::paths::DEFAULTS;
-use std::collections::BTreeMap;
+use crate::plan::services::Complaint;
+use log::Level;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use tare_config::{Layer, MAX_BYTES, Machine, Merged};
+use tare_config::{Layer, MAX_BYTES, Machine, Merged, Origins};
 
 /// The result of merging the layers.
 #[derive(Debug, Default)]
@@ -16,6 +18,27 @@ pub(crate) struct Loaded {
     pub(crate) accepted: BTreeMap<String, Vec<u8>>,
     /// Problems with user-data, one sentence each.
     pub(crate) problems: Vec<String>,
+    /// Which source set each key.
+    pub(crate) origins: Origins,
+    /// What to log, problems included: the configuration is read twice if `storage` takes long.
+    pub(crate) lines: Vec<(Level, String)>,
+}
+
+/// The problem that `complaint` is about the user-data of its sources.
+pub(crate) fn ignored(origins: &Origins, complaint: &Complaint) -> String {
+    let of = |key: &str| {
+        let names = complaint.services.iter();
+        let mut keys = names.map(|name| format!("services.{name}."));
+        keys.any(|prefix| key.starts_with(&prefix))
+    };
+    let sources = origins.iter().filter(|(key, _)| of(key));
+    let sources: BTreeSet<&str> = sources.map(|(_, source)| source.as_str()).collect();
+    let of = match sources.is_empty() {
+        // An empty table sets no key.
+        true => String::new(),
+        false => format!(" of {}", Vec::from_iter(sources).join(" and ")),
+    };
+    format!("user-data{of} is ignored: {}", complaint.text)
 }
 
 /// Merges the layers in order: the image's, then each source's. A bad layer is rejected as a whole and replaced by
@@ -35,7 +58,8 @@ pub(crate) fn load(
         let rejected = match sources.get(source) {
             Some(Ok(bytes)) => match stack.add(source, bytes, services) {
                 Added::Whole => {
-                    log::info!("user-data of {source}: {} bytes, in force", bytes.len());
+                    let text = format!("user-data of {source}: {} bytes, in force", bytes.len());
+                    stack.lines.push((Level::Info, text));
                     accepted.insert(source.to_owned(), bytes.clone());
                     continue;
                 }
@@ -56,9 +80,11 @@ pub(crate) fn load(
             false => "there is no accepted version",
         };
         if rejected {
-            log::error!("user-data of {source} is rejected; {outcome}");
+            let text = format!("user-data of {source} is rejected; {outcome}");
+            stack.lines.push((Level::Error, text));
         } else if stands_in {
-            log::info!("user-data of {source} is not there; {outcome}");
+            let text = format!("user-data of {source} is not there; {outcome}");
+            stack.lines.push((Level::Info, text));
         }
     }
     let keys = stack.merged.machine.ssh_authorized_keys.clone();
@@ -69,6 +95,8 @@ pub(crate) fn load(
         machine: stack.merged.machine,
         accepted,
         problems: stack.problems,
+        origins: stack.merged.origins,
+        lines: stack.lines,
     }
 }
 
@@ -87,6 +115,7 @@ struct Stack {
     merged: Merged,
     /// Problems with user-data.
     problems: Vec<String>,
+    lines: Vec<(Level, String)>,
 }
 
 impl Stack {
@@ -115,7 +144,7 @@ impl Stack {
     }
 
     fn complain(&mut self, problem: String) {
-        log::error!("{problem}");
+        self.lines.push((Level::Error, problem.clone()));
         self.problems.push(problem);
     }
 }
@@ -167,6 +196,43 @@ mod tests {
                 (accepted, problems.into_iter().map(str::to_owned).collect())
             );
         }
+    }
+
+    #[test]
+    fn what_is_ignored_names_the_sources_that_say_it() {
+        let override_of = |name: &str| format!("services.{name}.lifecycle.after = []");
+        let layers = [
+            ("nocloud", override_of("log")),
+            (
+                "fw_cfg",
+                format!("{}\n{}", override_of("ssh"), override_of("apps")),
+            ),
+        ];
+        let sources = layers.map(|(name, text)| (name.to_owned(), Ok(text.into_bytes())));
+        let services = ["log", "ssh", "apps", "app"];
+        let loaded = load(&services, &Sources::from(sources), &BTreeMap::new());
+        for (services, want) in [
+            (vec!["ssh"], " of fw_cfg"),
+            (vec!["log"], " of nocloud"),
+            (vec!["app", "log"], " of nocloud"),
+            (vec!["ssh", "log", "apps", "ssh"], " of fw_cfg and nocloud"),
+            (vec!["app"], ""),
+        ] {
+            let complaint = Complaint {
+                services: services.into_iter().map(str::to_owned).collect(),
+                text: "x".to_owned(),
+            };
+            let want = format!("user-data{want} is ignored: x");
+            assert_eq!(ignored(&loaded.origins, &complaint), want);
+        }
+        let in_force = |source: &str, bytes| {
+            let text = format!("user-data of {source}: {bytes} bytes, in force");
+            (Level::Info, text)
+        };
+        assert_eq!(
+            loaded.lines,
+            [in_force("nocloud", 33), in_force("fw_cfg", 68)]
+        );
     }
 
     #[test]

@@ -16,18 +16,19 @@ use crate::effect::watchdog::Watchdogs;
 use crate::event::{DiskEvent, Event, NetworkEvent, PowerEvent, UnitEvent};
 use crate::network::Network;
 use crate::plan::facts::Fact;
-use crate::plan::services::resolve;
+use crate::plan::services::{Complaint, resolve};
 use crate::supervisor::{Supervisor, values};
 use crate::task::Task;
 use crate::timeline::{BASE, CONFIGURATION, NETWORK, Timeline};
 use crate::{config, plan};
 use disks::Disks;
 use installed::{Broken, Installed};
-use std::collections::BTreeMap;
+use log::Level;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::time::Duration;
-use tare_config::Machine;
 use tare_config::service::Condition;
+use tare_config::{Machine, Origins};
 use tare_control::EventKind;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -55,6 +56,8 @@ pub(crate) struct Host {
     disks: Disks,
     /// Problems with user-data, one sentence each.
     rejected: Vec<String>,
+    /// What was logged about the configuration.
+    said: BTreeSet<String>,
     broken: Broken,
     events: UnboundedSender<Event>,
     configured: Configured,
@@ -117,6 +120,7 @@ impl Host {
             machine: Machine::default(),
             disks: Disks::default(),
             rejected: Vec::new(),
+            said: BTreeSet::new(),
             broken,
             events,
             configured: Configured::No,
@@ -230,25 +234,35 @@ impl Host {
         let loaded = config::load(&names, &sources, &remembered);
         self.machine = loaded.machine;
         self.rejected = loaded.problems;
+        for (level, line) in loaded.lines {
+            self.say(level, line);
+        }
         self.disks.accept(loaded.accepted);
         self.apply_settings();
         self.set_watchdogs();
         self.allow_others();
-        self.add_services(with_state);
+        self.add_services(with_state, &loaded.origins);
+    }
+
+    /// Logs a line about the configuration, once, even if that is read again.
+    fn say(&mut self, level: Level, line: String) {
+        if !self.said.contains(&line) {
+            log::log!(level, "{line}");
+            self.said.insert(line);
+        }
     }
 
     /// Adds the services; without the state, only those that do not need it.
-    fn add_services(&mut self, with_state: bool) {
+    fn add_services(&mut self, with_state: bool, origins: &Origins) {
         let resolved = resolve(&self.installed.services(), &self.machine);
         let mut complaints = resolved.complaints;
         if self.machine.services.contains_key(STORAGE) {
-            complaints.push(format!(
-                "service {STORAGE}: it runs before user-data is read; override ignored"
-            ));
+            let why = "it runs before user-data is read; override ignored";
+            complaints.push(Complaint::new(STORAGE, why));
         }
-        for complaint in complaints {
-            let problem = format!("user-data is ignored: {complaint}");
-            log::error!("{problem}");
+        for complaint in &complaints {
+            let problem = config::ignored(origins, complaint);
+            self.say(Level::Error, problem.clone());
             self.rejected.push(problem);
         }
         for (name, service) in &resolved.services {

@@ -21,7 +21,7 @@ mod text;
 
 pub use duration::Span;
 pub use error::{ConfigError, Location};
-pub use layers::{Layer, Merged};
+pub use layers::{Layer, Merged, Origins};
 pub use lease::{Lease, LeaseReport};
 pub use machine::Machine;
 pub use override_::Override;

@@ -8,6 +8,7 @@ use crate::event::DiskEvent;
 use crate::job::{self, Done, Job, Sources, State};
 use crate::paths::STATE;
 use crate::task::Task;
+use log::Level;
 use std::collections::BTreeMap;
 use tare_config::service::Condition;
 
@@ -95,8 +96,10 @@ impl Host {
                 self.disks.state = Some(state);
             }
             Done::Settings { refused } => {
-                refused.iter().for_each(|refused| log::error!("{refused}"));
-                self.rejected.extend(refused);
+                for refused in refused {
+                    self.say(Level::Error, refused.clone());
+                    self.rejected.push(refused);
+                }
             }
             Done::Remembered => {}
         }

@@ -11,7 +11,24 @@ use tare_container::paths;
 #[derive(Debug)]
 pub(crate) struct Resolved {
     pub(crate) services: Services,
-    pub(crate) complaints: Vec<String>,
+    pub(crate) complaints: Vec<Complaint>,
+}
+
+/// What user-data says about `services` and why it is ignored.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Complaint {
+    pub(crate) services: Vec<String>,
+    pub(crate) text: String,
+}
+
+impl Complaint {
+    /// About the override of one service.
+    pub(crate) fn new(service: &str, why: &str) -> Self {
+        Self {
+            services: vec![service.to_owned()],
+            text: format!("service {service}: {why}"),
+        }
+    }
 }
 
 /// The image's services with `machine`'s overrides. Disabled services are removed, and no service waits for a
@@ -23,9 +40,8 @@ pub(crate) fn resolve(installed: &Services, machine: &Machine) -> Resolved {
     for (name, original) in installed {
         let mut service = overridden(name, original, machine);
         if let Err(why) = check_in(&service, installed) {
-            complaints.push(format!(
-                "service {name}: {why}; override ignored, using the image's settings"
-            ));
+            let why = format!("{why}; override ignored, using the image's settings");
+            complaints.push(Complaint::new(name, &why));
             service.lifecycle.clone_from(&original.lifecycle);
         }
         if service.runs_on(machine) {
@@ -62,13 +78,16 @@ fn settle(service: &mut Service, names: &BTreeSet<String>) {
 
 /// Resets what the services of a cycle wait for to the image's settings. Those have no cycle: the image builder
 /// checks that.
-fn break_cycles(services: &mut Services, installed: &Services, complaints: &mut Vec<String>) {
+fn break_cycles(services: &mut Services, installed: &Services, complaints: &mut Vec<Complaint>) {
     let names: BTreeSet<String> = services.keys().cloned().collect();
     while let Some(cycle) = cycle(services) {
-        complaints.push(format!(
-            "services wait for each other: {}; override ignored, using the image's conditions",
-            cycle.join(" -> ")
-        ));
+        complaints.push(Complaint {
+            services: cycle.clone(),
+            text: format!(
+                "services wait for each other: {}; override ignored, using the image's conditions",
+                cycle.join(" -> ")
+            ),
+        });
         let before = services.clone();
         for name in &cycle {
             if let (Some(service), Some(original)) = (services.get_mut(name), installed.get(name)) {
@@ -224,6 +243,11 @@ mod tests {
         tare_config::parse("t", text.as_bytes()).unwrap()
     }
 
+    fn texts(resolved: &Resolved) -> Vec<&str> {
+        let complaints = resolved.complaints.iter();
+        complaints.map(|complaint| &*complaint.text).collect()
+    }
+
     #[test]
     fn a_disabled_service_is_gone_and_nobody_waits_for_it() {
         let machine = machine("[services.engine]\nenabled=false");
@@ -247,7 +271,7 @@ mod tests {
         );
         let resolved = resolve(&services(), &machine);
         let want = "services wait for each other: apps -> engine -> apps; override ignored, using the image's conditions";
-        assert_eq!(resolved.complaints, [want]);
+        assert_eq!(texts(&resolved), [want]);
         let after = |name: &str| resolved.services[name].lifecycle.after.clone();
         assert_eq!(after("engine"), []);
         let engine = Condition::Ready("engine".to_owned());
@@ -270,7 +294,7 @@ mod tests {
             "service log: `apps:done` never holds, `apps:ready` may; override ignored, using the image's settings",
             "service ssh: tcp and http need the host's network namespace; override ignored, using the image's settings",
         ];
-        assert_eq!(resolved.complaints, want);
+        assert_eq!(texts(&resolved), want);
         assert_eq!(resolved.services["ssh"].lifecycle.health, None);
         assert_eq!(
             resolved.services["log"].lifecycle,

@@ -20,6 +20,9 @@ after = ['log:ready']
 
 [services.t-exec.lifecycle]
 health = { tcp = 1 }
+
+[services.storage.resources]
+memory-max = '768MiB'
 ";
 
 pub(crate) fn is_named_and_left_out(image: &Image) -> Result<()> {
@@ -29,10 +32,11 @@ pub(crate) fn is_named_and_left_out(image: &Image) -> Result<()> {
         .boot()?;
     for complaint in [
         "service t-exec: tcp and http need the host's network namespace; override ignored, using the image's settings",
+        "service storage: it runs before user-data is read; override ignored",
         "services wait for each other: log -> ssh -> log; override ignored, using the image's conditions",
     ] {
         vm.wait_line(
-            &format!("tare: user-data is ignored: {complaint}"),
+            &format!("tare: user-data of fw_cfg is ignored: {complaint}"),
             secs(30),
         )?;
     }
