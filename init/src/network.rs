@@ -16,6 +16,10 @@ use std::time::Duration;
 use tare_config::Machine;
 use tokio::sync::mpsc::UnboundedSender;
 
+/// After this long, a link that has a carrier but no lease is a problem. DHCP servers answer within seconds, and a
+/// switch may take 30 s before it forwards anything (IEEE 802.1D, twice its forward delay).
+const LEASE_PATIENCE: Duration = Duration::from_secs(35);
+
 /// The kernel's network.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Report {
@@ -25,6 +29,8 @@ pub(crate) struct Report {
     pub(crate) addresses: Vec<(String, String)>,
     /// Whether there is a default route, from any source.
     pub(crate) routed: bool,
+    /// The names of those links that have a carrier: a cable, or a network at its other end.
+    pub(crate) carriers: BTreeSet<String>,
 }
 
 /// What follows from the current network.
@@ -44,6 +50,8 @@ pub(crate) struct Network {
     pub(crate) leases: Leases,
     /// What was wrong with the last lease of each link.
     complaints: BTreeMap<String, Vec<String>>,
+    /// The links with a carrier that use DHCP and have no lease, and since when (since boot).
+    waiting: BTreeMap<String, Duration>,
     /// Whether all links present at boot are known; some have a driver that is a module.
     cold_plugged: bool,
 }
@@ -56,6 +64,7 @@ impl Network {
             report: Report::default(),
             leases: Leases::new(),
             complaints: BTreeMap::new(),
+            waiting: BTreeMap::new(),
             cold_plugged: false,
         }
     }
@@ -85,11 +94,29 @@ impl Network {
         self.process
             .set(plan::network::plan(machine, links, &self.leases));
         let dhcp = plan::network::dhcp_links(machine, links);
+        self.wait_for_leases(&dhcp, since_boot());
         Outlook {
             online: plan::network::is_online(self.report.routed, &dhcp, self.cold_plugged),
             dhcp,
             addresses: plan::facts::addresses(&self.report.addresses),
         }
+    }
+
+    /// Notes which of the links `dhcp` wait for a lease now.
+    fn wait_for_leases(&mut self, dhcp: &[String], now: Duration) {
+        let (leases, carriers) = (&self.leases, &self.report.carriers);
+        let waits = |link: &&String| carriers.contains(*link) && !leases.contains_key(*link);
+        let since = |link: &String| self.waiting.get(link).copied().unwrap_or(now);
+        let waiting = dhcp.iter().filter(waits);
+        self.waiting = waiting.map(|link| (link.clone(), since(link))).collect();
+    }
+
+    /// The links that have waited for a lease for too long at `now`, one sentence each.
+    pub(crate) fn problems(&self, now: Duration) -> Vec<String> {
+        let late = |since: Duration| now.saturating_sub(since) >= LEASE_PATIENCE;
+        let late = self.waiting.iter().filter(|(_, since)| late(**since));
+        late.map(|(link, _)| format!("network: {link} has a carrier, but no lease by DHCP"))
+            .collect()
     }
 
     /// Stores a lease that the `dhcp` service reports, if its link uses DHCP.
@@ -199,5 +226,35 @@ mod tests {
                 (gone, want)
             );
         }
+    }
+
+    #[tokio::test]
+    async fn a_link_without_a_lease_is_named_in_time() {
+        let dhcp = ["eth0".to_owned(), "eth1".to_owned()];
+        let named = async {
+            let mut network = leased(&[(2, "eth0")]);
+            let seconds = Duration::from_secs;
+            let mut at = |carriers: &[&str], now| {
+                let carriers = carriers.iter().map(|name| (*name).to_owned());
+                network.reported(Report {
+                    carriers: carriers.collect(),
+                    ..report(&[(2, "eth0"), (3, "eth1")])
+                });
+                network.wait_for_leases(&dhcp, seconds(now));
+                [now + 29, now + 35].map(|now| network.problems(seconds(now)).len())
+            };
+            let both = ["eth0", "eth1"];
+            [
+                at(&both[..1], 0),
+                at(&both, 10),
+                // Still since then.
+                at(&both, 20),
+                // The cable was out meanwhile.
+                at(&both[..1], 50),
+                at(&both, 60),
+            ]
+        };
+        let named = LocalSet::new().run_until(named).await;
+        assert_eq!(named, [[0, 0], [0, 1], [1, 1], [0, 0], [0, 1]]);
     }
 }

@@ -6,17 +6,24 @@ use crate::effect::files::read_bounded;
 use crate::effect::state;
 use crate::paths::STATE;
 use crate::timeline::micros;
-use nix::sys::statvfs::statvfs;
+use nix::sys::statvfs::{Statvfs, statvfs};
 use std::path::Path;
 use std::sync::OnceLock;
-use tare_control::{Disk, GetBootTimeline, GetStatus, Memory};
+use tare_control::{Disk, GetBootTimeline, GetStatus, Health, Memory};
 
 /// The boot loader's own variables (Boot Loader Interface).
 const LOADER_VARIABLES: &str = "/sys/firmware/efi/efivars/Loader";
 const LOADER_VENDOR: &str = "4a67b082-0a4c-41cf-b6c7-440b29bb8c4f";
 
 /// Completes `known` with what the kernel reports.
-pub(super) fn status(known: Snapshot) -> GetStatus {
+pub(super) fn status(mut known: Snapshot) -> GetStatus {
+    // The figures are in the kernel's memory: a disk that hangs holds nobody up.
+    let figures = known.volatile.and_then(|_| statvfs(STATE).ok());
+    let full = figures.as_ref().and_then(|figures| lack(&space(figures)));
+    if full.is_some() && known.health == Health::Ready {
+        known.health = Health::Degraded;
+    }
+    known.problems.extend(full);
     GetStatus {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         kernel: line("/proc/sys/kernel/osrelease"),
@@ -30,7 +37,7 @@ pub(super) fn status(known: Snapshot) -> GetStatus {
         ready_at: known.ready_at,
         addresses: known.addresses,
         memory: memory(&line("/proc/meminfo")),
-        state: known.volatile.and_then(disk),
+        state: figures.zip(known.volatile).map(disk),
     }
 }
 
@@ -56,14 +63,49 @@ fn kibibytes(meminfo: &str, key: &str) -> u64 {
         .unwrap_or(0)
 }
 
-fn disk(volatile: bool) -> Option<Disk> {
-    let figures = statvfs(STATE).ok()?;
+/// The state, and what services can still use of it: some is kept for root.
+#[derive(Debug, Clone, Copy)]
+struct Space {
+    /// In bytes.
+    size: u64,
+    available: u64,
+    /// Files, of which some file systems have no fixed number; it is 0 there.
+    files: u64,
+    files_available: u64,
+}
+
+fn space(figures: &Statvfs) -> Space {
     let unit = figures.fragment_size();
-    Some(Disk {
+    Space {
         size: figures.blocks() * unit,
         available: figures.blocks_available() * unit,
+        files: figures.files(),
+        files_available: figures.files_available(),
+    }
+}
+
+fn disk((figures, volatile): (Statvfs, bool)) -> Disk {
+    let Space {
+        size, available, ..
+    } = space(&figures);
+    Disk {
+        size,
+        available,
         volatile,
-    })
+    }
+}
+
+/// With less room than this, in bytes, or a hundredth of the whole, services begin to fail.
+const LEAST_ROOM: u64 = 16 << 20;
+
+/// What the state has too little of, if it does.
+fn lack(space: &Space) -> Option<String> {
+    if space.available < LEAST_ROOM.max(space.size / 100) {
+        let left = space.available >> 20;
+        return Some(format!("the state is full: {left} MiB are left"));
+    }
+    let left = space.files_available;
+    (left < space.files / 100).then(|| format!("the state is full: {left} inodes are left"))
 }
 
 /// Adds what came before the kernel to `timeline`. Reads it once: each read of an EFI variable calls the firmware.
@@ -111,6 +153,39 @@ mod tests {
             available: 0,
         };
         assert_eq!(memory(""), unknown);
+    }
+
+    #[test]
+    fn a_full_state_is_named() {
+        let mib = |size: u64, available: u64| (size << 20, available << 20);
+        for ((size, available), (files, files_available), want) in [
+            (mib(1024, 16), (0, 0), None),
+            (
+                mib(1024, 15),
+                (0, 0),
+                Some("the state is full: 15 MiB are left"),
+            ),
+            (mib(8192, 82), (0, 0), None),
+            (
+                mib(8192, 81),
+                (0, 0),
+                Some("the state is full: 81 MiB are left"),
+            ),
+            (mib(1024, 512), (65536, 655), None),
+            (
+                mib(1024, 512),
+                (65536, 654),
+                Some("the state is full: 654 inodes are left"),
+            ),
+        ] {
+            let space = Space {
+                size,
+                available,
+                files,
+                files_available,
+            };
+            assert_eq!(lack(&space).as_deref(), want, "{space:?}");
+        }
     }
 
     #[test]

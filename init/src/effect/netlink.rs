@@ -100,7 +100,11 @@ impl Kernel {
     pub(crate) async fn report(&self) -> Result<Report, Error> {
         let found = self.find().await?;
         let links: BTreeSet<Link> = found.links.iter().filter_map(hardware_link).collect();
+        let carrier = |link: &&LinkMessage| link.header.flags.contains(LinkFlags::LowerUp);
+        let carriers = found.links.iter().filter(carrier);
+        let carriers = carriers.filter_map(hardware_link).map(|link| link.name);
         Ok(Report {
+            carriers: carriers.collect(),
             addresses: global_addresses(&links, &found.addresses),
             routed: !found.routes.is_empty(),
             links,

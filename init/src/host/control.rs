@@ -1,6 +1,7 @@
 //! What the machine reports and does over its control socket.
 
 use super::{Configured, Host};
+use crate::clock::since_boot;
 use crate::control::{Process, Request, Response, Snapshot, machine_event};
 use crate::effect::power::Ending;
 use crate::event::PowerEvent;
@@ -143,6 +144,7 @@ impl Host {
         if self.disks.volatile() == Some(true) {
             problems.push("the state is in memory: it is lost at power off".to_owned());
         }
+        problems.extend(self.network.problems(since_boot()));
         problems.extend(Self::twins());
         problems
     }
