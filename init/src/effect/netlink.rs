@@ -467,3 +467,25 @@ fn is_link_local(address: &IpAddr) -> bool {
         IpAddr::V6(address) => address.is_unicast_link_local() || address.is_loopback(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rtnetlink::packet_core::{DoneMessage, NetlinkHeader};
+
+    #[test]
+    fn a_lost_message_may_have_been_a_change() {
+        let link = RouteNetlinkMessage::NewLink(LinkMessage::default());
+        let question = RouteNetlinkMessage::GetLink(LinkMessage::default());
+        for (payload, want) in [
+            (NetlinkPayload::Overrun(Vec::new()), true),
+            (NetlinkPayload::InnerMessage(link), true),
+            (NetlinkPayload::InnerMessage(question), false),
+            (NetlinkPayload::Noop, false),
+            (NetlinkPayload::Done(DoneMessage::default()), false),
+        ] {
+            let message = NetlinkMessage::new(NetlinkHeader::default(), payload);
+            assert_eq!(is_change(&message), want, "{message:?}");
+        }
+    }
+}

@@ -38,3 +38,22 @@ pub(crate) async fn until_readable(fd: OwnedFd) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+    use tokio::time::timeout;
+
+    #[tokio::test]
+    async fn what_epoll_refuses_is_polled() {
+        // `EPERM` for a regular file (epoll_ctl(2)), which can always be read.
+        let file = File::open("/proc/self/exe").unwrap();
+        assert_eq!(
+            readable(file.as_fd()).unwrap_err().raw_os_error(),
+            Some(nix::libc::EPERM)
+        );
+        let waited = timeout(RETRY * 2, until_readable(file.into())).await;
+        assert_eq!(waited, Ok(()));
+    }
+}

@@ -337,4 +337,38 @@ mod tests {
         ];
         assert_eq!(waiting.await, want);
     }
+
+    /// The states after a change of a fact, and of the arguments, of a service in `state`.
+    async fn after_changes(state: State) -> [State; 2] {
+        let changed = |change: fn(&mut Supervisor)| async move {
+            let mut supervisor = supervisor(&[("reader", "restart-on = ['a']")]);
+            supervisor.units.get_mut("reader").unwrap().life.state = state;
+            change(&mut supervisor);
+            supervisor.units["reader"].life.state
+        };
+        let both = async {
+            let fact = changed(|supervisor| supervisor.fact_changed("a")).await;
+            let arguments = changed(|supervisor| {
+                supervisor.set_arguments("reader", vec!["eth0".to_owned()]);
+            });
+            [fact, arguments.await]
+        };
+        LocalSet::new().run_until(both).await
+    }
+
+    #[tokio::test]
+    async fn what_was_told_to_stop_stays_so() {
+        use state::Then;
+        let again = State::Stopping {
+            then: Then::StartAgain,
+        };
+        assert_eq!(after_changes(State::Ready).await, [again; 2]);
+        for state in [
+            State::Stopping { then: Then::Stop },
+            State::Clearing { next: Next::Stop },
+            State::Stopped,
+        ] {
+            assert_eq!(after_changes(state).await, [state; 2]);
+        }
+    }
 }
