@@ -71,15 +71,6 @@ fn create(path: &Path) -> Result<(), CgroupError> {
     }
 }
 
-pub(crate) fn remove(path: &Path) -> Result<(), CgroupError> {
-    match fs::remove_dir(path) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => {
-            Err(error("remove", path, source))
-        }
-        _ => Ok(()),
-    }
-}
-
 pub(crate) fn write(path: &Path, value: &str) -> Result<(), CgroupError> {
     let written = OpenOptions::new()
         .write(true)
@@ -88,7 +79,7 @@ pub(crate) fn write(path: &Path, value: &str) -> Result<(), CgroupError> {
     written.map_err(|source| error("write", path, source))
 }
 
-pub(crate) fn read(path: &Path) -> Result<String, CgroupError> {
+fn read(path: &Path) -> Result<String, CgroupError> {
     fs::read_to_string(path).map_err(|source| error("read", path, source))
 }
 

@@ -188,13 +188,6 @@ impl Capability {
     pub fn name(&self) -> &str {
         &self.0
     }
-
-    /// The kernel's number.
-    #[must_use]
-    pub fn number(&self) -> u8 {
-        let position = CAPABILITIES.iter().position(|name| *name == self.0);
-        u8::try_from(position.unwrap_or(0)).unwrap_or(0)
-    }
 }
 
 impl TryFrom<String> for Capability {

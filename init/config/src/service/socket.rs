@@ -1,7 +1,7 @@
 //! Sockets that PID 1 holds for a service (`sd_listen_fds(3)`).
 
 use serde::{Deserialize, Serialize};
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 
 /// A socket. PID 1 opens it before the service runs and keeps it across restarts, so no connection is refused or lost
 /// meanwhile.
@@ -42,18 +42,6 @@ pub enum SocketAddress {
     Internet(SocketAddr),
     /// A path in the container, inside a volume or shared mount of the service.
     Path(String),
-}
-
-impl SocketAddress {
-    /// The internet address to bind; `None` for a path.
-    #[must_use]
-    pub fn internet(&self) -> Option<SocketAddr> {
-        match self {
-            Self::Port(port) => Some(SocketAddr::from((Ipv6Addr::UNSPECIFIED, *port))),
-            Self::Internet(address) => Some(*address),
-            Self::Path(_) => None,
-        }
-    }
 }
 
 /// A socket as written.

@@ -35,7 +35,7 @@ fn a_service_is_closed_but_for_what_it_names() {
     assert!(!service.sandbox.joins(Namespace::Pid));
     assert!(service.sandbox.read_only_rootfs && service.sandbox.no_new_privileges);
     assert_eq!(service.sandbox.seccomp, SeccompProfile::Default);
-    assert_eq!(service.process.capabilities[0].number(), 7);
+    assert_eq!(service.process.capabilities[0].name(), "CAP_SETUID");
     assert_eq!(service.lifecycle.ready, Ready::Tcp(22));
     assert_eq!(
         service.lifecycle.after,

@@ -39,23 +39,6 @@ impl Running {
     pub fn kill(&self) -> Result<(), CgroupError> {
         cgroup::write(&self.cgroup.join("cgroup.kill"), "1")
     }
-
-    /// True while there is a process in its cgroup or below.
-    ///
-    /// # Errors
-    /// If its cgroup is gone.
-    pub fn populated(&self) -> Result<bool, CgroupError> {
-        let events = cgroup::read(&self.cgroup.join("cgroup.events"))?;
-        Ok(events.lines().any(|line| line == "populated 1"))
-    }
-
-    /// Removes its cgroup, if it exists.
-    ///
-    /// # Errors
-    /// `EBUSY` while it is [`populated`](Self::populated).
-    pub fn remove_cgroup(&self) -> Result<(), CgroupError> {
-        cgroup::remove(&self.cgroup)
-    }
 }
 
 /// A container whose first process has not yet reported whether it became the program.

@@ -12,7 +12,7 @@ mod host;
 mod lease;
 mod probe;
 
-use host::{DEADLINE, Host, remove_cgroup, start, start_exec_on};
+use host::{DEADLINE, Host, populated, remove_cgroup, start, start_exec_on};
 use lease::Lease;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::pty::openpty;
@@ -322,7 +322,7 @@ fn much_is_open(host: &Host) {
 
 fn kill_ends_everything(host: &Host) {
     let running = start(&host.bundle("kill", ""), Some("wait"), None);
-    assert!(running.populated().unwrap());
+    assert!(populated(&running));
     running.kill().unwrap();
     let pid = Pid::from_raw(running.pid);
     let killed = WaitStatus::Signaled(pid, Signal::SIGKILL, false);
