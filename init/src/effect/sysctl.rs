@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// Ours, with the reason for each. A machine may change those that are not fixed (`tare_config`'s `Sysctl`).
-const OURS: [(&str, &str); 14] = [
+const OURS: [(&str, &str); 15] = [
     // What others put into a shared folder with a sticky bit is not followed, linked or opened.
     ("fs.protected_symlinks", "1"),
     ("fs.protected_hardlinks", "1"),
@@ -22,6 +22,9 @@ const OURS: [(&str, &str); 14] = [
     ("dev.tty.ldisc_autoload", "0"),
     // As many as a 64-bit kernel has.
     ("kernel.pid_max", "4194304"),
+    // Otherwise the kernel, after it had to break up a large free block, keeps 4 MiB more free for a while. A machine with
+    // 256 MiB then kills a process although 140 MiB hold files that could be read again.
+    ("vm.watermark_boost_factor", "0"),
     // All that the kernel can number (`NR_UNIX98_PTY_MAX`). The 4096 of its default are those of the whole machine, so
     // that one container could keep ssh from giving a login a terminal.
     ("kernel.pty.max", "1048576"),

@@ -90,6 +90,13 @@ fn hostile(vm: &Vm, varlinkctl: &Varlinkctl) -> Result<()> {
     let mut unread = connect()?;
     let _ = unread.write_all(&call.repeat(2000));
     let mut crowd = (0..60).map(|_| connect()).collect::<Result<Vec<_>>>()?;
+    // Of the sixty, the last ones are still connected. Once it has an answer, ssh has passed on all of them, of which the
+    // latest push out the earliest, and another caller, too.
+    let last = crowd.last_mut().context("a crowd")?;
+    last.write_all(call)?;
+    let mut answer = [0; 14];
+    last.read_exact(&mut answer)?;
+    ensure!(&answer == b"{\"parameters\":", "{answer:?}");
     mentions(vm, "tare status", "ready")?;
     for gone in [&mut endless, &mut broken, &mut half] {
         let mut rest = Vec::new();
@@ -99,12 +106,6 @@ fn hostile(vm: &Vm, varlinkctl: &Varlinkctl) -> Result<()> {
             .context("the end of a connection")?;
         ensure!(rest.is_empty(), "{}", String::from_utf8_lossy(&rest));
     }
-    // Of the sixty, the last ones are still connected.
-    let last = crowd.last_mut().context("a crowd")?;
-    last.write_all(call)?;
-    let mut answer = [0; 14];
-    last.read_exact(&mut answer)?;
-    ensure!(&answer == b"{\"parameters\":", "{answer:?}");
     let after = starts(vm)?;
     ensure!(after == before, "starts were {before:?} and are {after:?}");
     Ok(())
