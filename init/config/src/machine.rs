@@ -2,6 +2,7 @@
 
 mod access;
 mod apps;
+mod certificates;
 mod control;
 mod engine;
 mod keys;
@@ -9,18 +10,21 @@ mod log;
 mod metrics;
 mod module;
 mod network;
+mod registry;
 mod sysctl;
 mod watchdog;
 
 pub use access::Hostname;
 pub use apps::App;
+pub use certificates::CaCertificates;
 pub use control::{Control, Others};
-pub use engine::{Engine, Registries, Registry, RegistryName};
+pub use engine::Engine;
 pub use keys::AuthorizedKeys;
 pub use log::{Forward, Log, Receiver, Transport};
 pub use metrics::Metrics;
 pub use module::ModuleName;
 pub use network::{Cidr, Domain, Interface, Mtu, Network};
+pub use registry::{Mirror, Registries, Registry, RegistryName};
 pub use sysctl::Sysctl;
 pub use watchdog::{Watchdog, WatchdogTimeout};
 
@@ -36,6 +40,8 @@ pub struct Machine {
     pub hostname: Option<Hostname>,
     /// Public keys that may log in over ssh.
     pub ssh_authorized_keys: AuthorizedKeys,
+    /// Certificates that the engine and logins trust besides those of the image.
+    pub ca_certificates: CaCertificates,
     /// Links, addresses, resolvers.
     pub network: Network,
     /// Where the time comes from.

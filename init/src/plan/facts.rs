@@ -50,6 +50,7 @@ pub(crate) fn facts(machine: &Machine, leases: &Leases, machine_id: &str) -> Vec
         fact("resolv.conf", resolv_conf(machine, leases)),
         fact("ntp.sources", ntp_sources(machine, leases)),
         fact("authorized_keys", authorized_keys(machine)),
+        fact("ca-certificates.crt", machine.ca_certificates.pem()),
         fact("machine-id", format!("{machine_id}\n")),
         fact("hostname", format!("{hostname}\n")),
     ]
@@ -142,6 +143,9 @@ mod tests {
     use crate::plan::lease;
     use std::time::Duration;
 
+    const CERTIFICATE: &str =
+        "ca-certificates = [\"-----BEGIN CERTIFICATE-----\\nMAA=\\n-----END CERTIFICATE-----\"]";
+
     fn lease() -> Leases {
         let json = r#"{"interface":"eth0","lease":{"address":"10.0.2.15","prefix":24,"gateway":"10.0.2.2","dns":["10.0.2.3"],
             "search":["lan"],"ntp":["10.0.2.4"],"hostname":"leased","mtu":null,"lease-seconds":86400}}"#;
@@ -177,6 +181,12 @@ mod tests {
             ),
             ("", "hostname", "leased\n"),
             ("hostname = 'h'", "hostname", "h\n"),
+            ("", "ca-certificates.crt", ""),
+            (
+                CERTIFICATE,
+                "ca-certificates.crt",
+                "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n",
+            ),
         ] {
             assert_eq!(text(machine, &lease(), name), want, "{machine} {name}");
         }

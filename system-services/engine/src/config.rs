@@ -126,14 +126,13 @@ impl Config {
         let insecure = registries
             .iter()
             .filter(|(_, settings)| settings["insecure"] == true);
-        let insecure: Vec<Value> = insecure.map(|(name, _)| name.as_str().into()).collect();
-        if !insecure.is_empty() {
-            let all = options.entry("insecure-registries");
-            let all = all.or_insert_with(|| Value::Array(Vec::new()));
-            all.as_array_mut()
-                .into_iter()
-                .for_each(|all| all.extend(insecure.iter().cloned()));
-        }
+        let insecure = insecure.map(|(name, _)| name.as_str().into());
+        extend(&mut options, "insecure-registries", insecure.collect());
+        // The configuration has mirrors of Docker Hub only.
+        let mirrors = registries.values();
+        let mirrors = mirrors.filter_map(|settings| settings["mirrors"].as_array());
+        let mirrors = mirrors.flatten().cloned().collect();
+        extend(&mut options, "registry-mirrors", mirrors);
         // dockerd does not start with hosts both here and on its command line.
         let hosts = options.remove("hosts");
         let hosts = hosts.as_ref().and_then(Value::as_array);
@@ -176,6 +175,17 @@ impl Config {
             options.insert("live-restore".to_owned(), false.into());
         }
         fs::write(FILE, serde_json::to_vec_pretty(&options)?)
+    }
+}
+
+/// Adds `more` to the list `name`.
+fn extend(options: &mut Options, name: &str, more: Vec<Value>) {
+    if more.is_empty() {
+        return;
+    }
+    let list = options.entry(name).or_insert_with(|| Value::Array(vec![]));
+    if let Some(list) = list.as_array_mut() {
+        list.extend(more);
     }
 }
 
@@ -222,7 +232,8 @@ mod tests {
             serde_json::from_str(include_str!("../rootfs/etc/docker/daemon.json")).unwrap();
         let user = json!({"log-driver": "json-file", "hosts": ["tcp://127.0.0.1:2375"], "allow-direct-routing": true,
             "insecure-registries": ["a"]});
-        let registries = json!({"b:5000": {"insecure": true}, "c": {"insecure": false}});
+        let registries = json!({"b:5000": {"insecure": true, "mirrors": []}, "c": {"insecure": false},
+            "docker.io": {"mirrors": ["https://m"]}});
         let merged = Config::merged(image.clone(), options(user), &options(registries));
         assert_eq!(merged.hosts, ["tcp://127.0.0.1:2375"]);
         assert_eq!(merged.options["log-driver"], "json-file");
@@ -231,6 +242,7 @@ mod tests {
             merged.options["insecure-registries"],
             json!(["a", "b:5000"])
         );
+        assert_eq!(merged.options["registry-mirrors"], json!(["https://m"]));
         assert_eq!(merged.options["exec-root"], image["exec-root"]);
         assert!(merged.allow_direct);
         for ours in ["hosts", "allow-direct-routing"] {

@@ -2,7 +2,6 @@
 
 use crate::error::unknown;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use toml::{Table, Value};
 
 /// The section `[engine]`: options of `daemon.json` (dockerd(8), "Daemon configuration file"), in TOML. The engine checks
@@ -169,92 +168,6 @@ fn check_log_level(level: &Value) -> Result<(), String> {
     }
 }
 
-/// Registries by host name, with the port if it is not the usual one.
-pub type Registries = BTreeMap<RegistryName, Registry>;
-
-/// `registry.example` or `registry.example:5000`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct RegistryName(String);
-
-impl TryFrom<String> for RegistryName {
-    type Error = String;
-
-    fn try_from(name: String) -> Result<Self, String> {
-        // It becomes the name of a folder.
-        let fits = |c: char| c.is_ascii_alphanumeric() || ".-:[]".contains(c);
-        let is_path = name.is_empty() || name.starts_with('.');
-        match !is_path && name.len() <= 255 && name.chars().all(fits) {
-            true => Ok(Self(name)),
-            false => Err(format!(
-                "`{name}` is not a registry: write its host name, and its port if it has one, as in `registry.example:5000`"
-            )),
-        }
-    }
-}
-
-impl From<RegistryName> for String {
-    fn from(name: RegistryName) -> Self {
-        name.0
-    }
-}
-
-/// How a registry is reached.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(
-    deny_unknown_fields,
-    rename_all = "kebab-case",
-    try_from = "RawRegistry"
-)]
-pub struct Registry {
-    /// Certificates of those that may have signed the registry's, in PEM.
-    pub ca: Option<String>,
-    /// Whether it may be reached without TLS, or with a certificate that nobody signed.
-    pub insecure: bool,
-    /// The user that apps log in as.
-    pub username: Option<String>,
-    /// Their password or token.
-    pub password: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct RawRegistry {
-    ca: Option<String>,
-    #[serde(default)]
-    insecure: bool,
-    username: Option<String>,
-    password: Option<String>,
-}
-
-impl TryFrom<RawRegistry> for Registry {
-    type Error = String;
-
-    fn try_from(raw: RawRegistry) -> Result<Self, String> {
-        let RawRegistry {
-            ca,
-            insecure,
-            username,
-            password,
-        } = raw;
-        if ca
-            .as_ref()
-            .is_some_and(|ca| !ca.contains("-----BEGIN CERTIFICATE-----"))
-        {
-            return Err("a registry's ca holds no certificate in PEM".to_owned());
-        }
-        if username.is_some() != password.is_some() {
-            return Err("a registry's username and password need each other".to_owned());
-        }
-        Ok(Self {
-            ca,
-            insecure,
-            username,
-            password,
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -295,32 +208,6 @@ mod tests {
             ),
         ] {
             let read = toml::from_str::<Machine>(&format!("[engine]\n{text}"));
-            let error = read.err().map(|error| error.message().to_owned());
-            assert_eq!(error.as_deref(), want, "{text}");
-        }
-    }
-
-    #[test]
-    fn registries() {
-        for (text, want) in [
-            ("'a:5000' = { insecure = true }", None),
-            ("'a' = { username = 'u', password = 'p' }", None),
-            (
-                "'a' = { username = 'u' }",
-                Some("a registry's username and password need each other"),
-            ),
-            (
-                "'a' = { ca = 'x' }",
-                Some("a registry's ca holds no certificate in PEM"),
-            ),
-            (
-                "'../a' = {}",
-                Some(
-                    "`../a` is not a registry: write its host name, and its port if it has one, as in `registry.example:5000`",
-                ),
-            ),
-        ] {
-            let read = toml::from_str::<Machine>(&format!("[registries]\n{text}"));
             let error = read.err().map(|error| error.message().to_owned());
             assert_eq!(error.as_deref(), want, "{text}");
         }

@@ -1,0 +1,248 @@
+//! How registries are reached.
+
+use super::certificates;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The name of Docker Hub in names of images.
+const HUB: &str = "docker.io";
+
+/// The section `[registries]`: registries by host name, with the port if it is not the usual one.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "BTreeMap<RegistryName, Registry>")]
+pub struct Registries(BTreeMap<RegistryName, Registry>);
+
+impl TryFrom<BTreeMap<RegistryName, Registry>> for Registries {
+    type Error = String;
+
+    fn try_from(registries: BTreeMap<RegistryName, Registry>) -> Result<Self, String> {
+        for (name, registry) in &registries {
+            registry.check(&name.0)?;
+        }
+        Ok(Self(registries))
+    }
+}
+
+/// `registry.example` or `registry.example:5000`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct RegistryName(String);
+
+impl TryFrom<String> for RegistryName {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        // It becomes the name of a folder.
+        let fits = |c: char| c.is_ascii_alphanumeric() || ".-:[]".contains(c);
+        let is_path = name.is_empty() || name.starts_with('.');
+        match !is_path && name.len() <= 255 && name.chars().all(fits) {
+            true => Ok(Self(name)),
+            false => Err(format!(
+                "`{name}` is not a registry: write its host name, and its port if it has one, as in `registry.example:5000`"
+            )),
+        }
+    }
+}
+
+impl From<RegistryName> for String {
+    fn from(name: RegistryName) -> Self {
+        name.0
+    }
+}
+
+/// How one registry is reached.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(
+    deny_unknown_fields,
+    rename_all = "kebab-case",
+    try_from = "RawRegistry"
+)]
+pub struct Registry {
+    /// Certificates of those that may have signed the registry's, in PEM.
+    pub ca: Option<String>,
+    /// Whether it may be reached without TLS, or with a certificate that nobody signed.
+    pub insecure: bool,
+    /// Where its images are looked for first; of Docker Hub only.
+    pub mirrors: Vec<Mirror>,
+    /// The user that apps log in as.
+    pub username: Option<String>,
+    /// Their password or token.
+    pub password: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct RawRegistry {
+    ca: Option<String>,
+    #[serde(default)]
+    insecure: bool,
+    #[serde(default)]
+    mirrors: Vec<Mirror>,
+    username: Option<String>,
+    password: Option<String>,
+}
+
+impl TryFrom<RawRegistry> for Registry {
+    type Error = String;
+
+    fn try_from(raw: RawRegistry) -> Result<Self, String> {
+        let RawRegistry {
+            ca,
+            insecure,
+            mirrors,
+            username,
+            password,
+        } = raw;
+        if let Some(Err(why)) = ca.as_deref().map(certificates::check) {
+            return Err(format!("a registry's ca {why}"));
+        }
+        if username.is_some() != password.is_some() {
+            return Err("a registry's username and password need each other".to_owned());
+        }
+        Ok(Self {
+            ca,
+            insecure,
+            mirrors,
+            username,
+            password,
+        })
+    }
+}
+
+impl Registry {
+    /// Rejects what dockerd 26 would not use (registry/service_v2.go, `lookupV2Endpoints`): it has mirrors of Docker Hub
+    /// alone, which it reaches by TLS with the certificates of the system.
+    fn check(&self, name: &str) -> Result<(), String> {
+        let (key, why) = match self {
+            _ if name != HUB && !self.mirrors.is_empty() => (
+                "mirrors",
+                "dockerd knows mirrors of docker.io only; for other registries, run a pull-through cache and write its \
+                name in that of the image: CACHE/NAME instead of REGISTRY/NAME",
+            ),
+            _ if name == HUB && self.ca.is_some() => {
+                ("ca", "dockerd has none for docker.io; use ca-certificates")
+            }
+            _ if name == HUB && self.insecure => {
+                ("insecure", "dockerd always reaches docker.io by TLS")
+            }
+            _ => return Ok(()),
+        };
+        Err(format!("registries.\"{name}\".{key}: {why}"))
+    }
+}
+
+/// The URL of a mirror, as dockerd accepts it (registry/config.go, `ValidateMirror`).
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Mirror(String);
+
+impl TryFrom<String> for Mirror {
+    type Error = String;
+
+    fn try_from(url: String) -> Result<Self, String> {
+        let rest = url.strip_prefix("https://");
+        let rest = rest.or_else(|| url.strip_prefix("http://"));
+        let fits = |c: char| c.is_ascii_graphic() && !"@?#\"\\".contains(c);
+        let is_host = |rest: &str| !rest.is_empty() && !rest.starts_with(['/', ':']);
+        match rest {
+            Some(rest) if is_host(rest) && rest.chars().all(fits) => Ok(Self(url)),
+            _ => Err(format!(
+                "`{url}` is not a mirror: write `https://HOST[:PORT]`, without a user name, `?` or `#`"
+            )),
+        }
+    }
+}
+
+impl From<Mirror> for String {
+    fn from(mirror: Mirror) -> Self {
+        mirror.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Machine;
+
+    const OF_OTHERS: &str = "registries.\"ghcr.io\".mirrors: dockerd knows mirrors of docker.io only; for other registries, \
+        run a pull-through cache and write its name in that of the image: CACHE/NAME instead of REGISTRY/NAME";
+
+    #[test]
+    fn registries() {
+        let pem = "-----BEGIN CERTIFICATE-----\\nMAA=\\n-----END CERTIFICATE-----";
+        for (text, want) in [
+            ("'a:5000' = { insecure = true }", None),
+            ("'a' = { username = 'u', password = 'p' }", None),
+            (&format!("'a' = {{ ca = \"{pem}\" }}"), None),
+            (
+                "'docker.io' = { mirrors = ['https://m.example/hub', 'http://10.0.0.9:5000'] }",
+                None,
+            ),
+            (
+                "'docker.io' = { username = 'u', password = 'p', mirrors = [] }",
+                None,
+            ),
+            ("'ghcr.io' = { mirrors = [] }", None),
+            (
+                "'ghcr.io' = { mirrors = ['https://m.example'] }",
+                Some(OF_OTHERS),
+            ),
+            (
+                &format!("'docker.io' = {{ ca = \"{pem}\" }}"),
+                Some(
+                    "registries.\"docker.io\".ca: dockerd has none for docker.io; use ca-certificates",
+                ),
+            ),
+            (
+                "'docker.io' = { insecure = true }",
+                Some("registries.\"docker.io\".insecure: dockerd always reaches docker.io by TLS"),
+            ),
+            (
+                "'a' = { username = 'u' }",
+                Some("a registry's username and password need each other"),
+            ),
+            (
+                "'a' = { ca = 'x' }",
+                Some("a registry's ca holds no certificate in PEM"),
+            ),
+            (
+                "'a' = { mirror = 'x' }",
+                Some(
+                    "unknown field `mirror`, expected one of `ca`, `insecure`, `mirrors`, `username`, `password`",
+                ),
+            ),
+            (
+                "'../a' = {}",
+                Some(
+                    "`../a` is not a registry: write its host name, and its port if it has one, as in `registry.example:5000`",
+                ),
+            ),
+        ] {
+            let read = toml::from_str::<Machine>(&format!("[registries]\n{text}"));
+            let error = read.err().map(|error| error.message().to_owned());
+            assert_eq!(error.as_deref(), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_mirror() {
+        for url in [
+            "",
+            "m.example",
+            "ftp://m.example",
+            "https://",
+            "https:///v2",
+            "https://:5000",
+            "https://u:p@m.example",
+            "https://m.example?a",
+            "https://m.example/#a",
+            "https://m example",
+        ] {
+            let text = format!("[registries]\n'docker.io' = {{ mirrors = ['{url}'] }}");
+            let error = toml::from_str::<Machine>(&text).unwrap_err();
+            let want = format!(
+                "`{url}` is not a mirror: write `https://HOST[:PORT]`, without a user name, `?` or `#`"
+            );
+            assert_eq!(error.message(), want);
+        }
+    }
+}
