@@ -4,6 +4,7 @@
 //! two machines at a time. [`Checks`] runs several checks on one boot, which costs half a minute, without one failure
 //! hiding the next.
 
+pub mod certificates;
 mod checks;
 pub mod debian;
 pub mod disk;

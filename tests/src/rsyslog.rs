@@ -4,13 +4,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tare_image::progress::Progress;
 use tare_qemu::target;
 
-use crate::debian;
+use crate::{certificates, debian};
 
 const PACKAGES: [&str; 2] = ["rsyslog", "rsyslog-openssl"];
 /// Needed only where rsyslog is installed.
@@ -58,7 +58,7 @@ impl Rsyslog {
             transport,
             running: None,
         };
-        rsyslog.make_certificates(host)?;
+        certificates::make(folder, "tests", host)?;
         fs::write(folder.join("rsyslog.conf"), rsyslog.configuration())?;
         Ok(rsyslog)
     }
@@ -126,52 +126,12 @@ impl Rsyslog {
         };
         format!(
             "global(workDirectory=\"{folder}\" maxMessageSize=\"64k\" DefaultNetstreamDriverCAFile=\"{folder}/ca.pem\" \
-             DefaultNetstreamDriverCertFile=\"{folder}/receiver.pem\" DefaultNetstreamDriverKeyFile=\"{folder}/receiver.key\")\n\
+             DefaultNetstreamDriverCertFile=\"{folder}/server.pem\" DefaultNetstreamDriverKeyFile=\"{folder}/server.key\")\n\
              {input}\n\
              template(name=\"fields\" type=\"string\" \
              string=\"%app-name% %msgid% %syslogseverity% %hostname% %timestamp:::date-rfc3339% %msg%\\n\")\n\
              action(type=\"omfile\" file=\"{folder}/received\" template=\"fields\")\n"
         )
-    }
-
-    fn make_certificates(&self, host: &str) -> Result<()> {
-        let name = match host.parse::<std::net::IpAddr>() {
-            Ok(_) => format!("subjectAltName=IP:{host}"),
-            Err(_) => format!("subjectAltName=DNS:{host}"),
-        };
-        let new = [
-            "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "3650",
-        ];
-        let authority = ["-subj", "/CN=tests", "-keyout", "ca.key", "-out", "ca.pem"];
-        self.openssl(&[&new[..], &authority].concat())?;
-        let signed = [
-            "-CA",
-            "ca.pem",
-            "-CAkey",
-            "ca.key",
-            "-addext",
-            "basicConstraints=critical,CA:FALSE",
-        ];
-        let receiver = [
-            "-subj",
-            "/CN=receiver",
-            "-addext",
-            &name,
-            "-keyout",
-            "receiver.key",
-            "-out",
-            "receiver.pem",
-        ];
-        self.openssl(&[&new[..], &signed, &receiver].concat())
-    }
-
-    fn openssl(&self, words: &[&str]) -> Result<()> {
-        let mut openssl = Command::new("openssl");
-        let made = openssl.args(words).current_dir(&self.folder).output();
-        let made = made.context("openssl is not installed")?;
-        let said = String::from_utf8_lossy(&made.stderr);
-        ensure!(made.status.success(), "openssl {}: {said}", words.join(" "));
-        Ok(())
     }
 }
 
