@@ -33,6 +33,7 @@ const ALTERNATIVES: &[(&str, &[&str])] = &[
         "usr/bin/view",
         &["usr/bin/vim.basic", "usr/bin/vim.tiny", "usr/bin/nvi"],
     ),
+    ("usr/bin/vim", &["usr/bin/vim.basic", "usr/bin/vim.tiny"]),
     ("usr/bin/which", &["usr/bin/which.debianutils"]),
     ("usr/bin/sh", &["usr/bin/dash", "usr/bin/bash"]),
     ("usr/sbin/arptables", &["usr/sbin/arptables-nft"]),

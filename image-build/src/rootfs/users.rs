@@ -19,6 +19,7 @@ const SCRIPTED: &[(&str, &str)] = &[
         "u _chrony - \"Chrony daemon\" /var/lib/chrony",
     ),
     ("usr/sbin/dockerd", "g docker -"),
+    ("usr/bin/tcpdump", "u tcpdump -"),
 ];
 
 /// The range for ids that packages leave open: Debian's for system users.
