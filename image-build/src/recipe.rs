@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn our_own_services_are_bounded_and_three_administer_the_system() {
+    fn our_own_services_are_bounded_and_four_administer_the_system() {
         let services = our_own_services();
         let administrators = services
             .iter()
@@ -214,7 +214,7 @@ mod tests {
             .map(|(name, _)| name.as_str());
         assert_eq!(
             administrators.collect::<Vec<_>>(),
-            ["engine", "storage", "trim"]
+            ["engine", "storage", "toolbox", "trim"]
         );
         for (name, service) in &services {
             let bounds = service.resources;
@@ -242,10 +242,10 @@ mod tests {
         )
     }
 
-    /// For services that exit before `tare service audit` could show them: `tests/tests/machines/control/rights.txt`
-    /// has the others.
+    /// For services that `tare service audit` does not show because they have ended, or were not started:
+    /// `tests/tests/machines/control/rights.txt` has the others.
     #[test]
-    fn rights_of_services_that_end() {
+    fn rights_of_services_that_do_not_run() {
         let services = our_own_services();
         for (name, want) in [
             (
@@ -259,6 +259,21 @@ mod tests {
                  devices [\"all\"], /proc Masked, /sys Masked, writes []",
             ),
             (
+                "toolbox",
+                "user root, own users false, [\"CAP_AUDIT_WRITE\", \"CAP_BLOCK_SUSPEND\", \"CAP_BPF\", \
+                 \"CAP_CHECKPOINT_RESTORE\", \"CAP_CHOWN\", \"CAP_DAC_OVERRIDE\", \"CAP_DAC_READ_SEARCH\", \
+                 \"CAP_FOWNER\", \"CAP_FSETID\", \"CAP_IPC_LOCK\", \"CAP_IPC_OWNER\", \"CAP_KILL\", \"CAP_LEASE\", \
+                 \"CAP_LINUX_IMMUTABLE\", \"CAP_MAC_ADMIN\", \"CAP_MKNOD\", \"CAP_NET_ADMIN\", \
+                 \"CAP_NET_BIND_SERVICE\", \"CAP_NET_BROADCAST\", \"CAP_NET_RAW\", \"CAP_PERFMON\", \
+                 \"CAP_SETFCAP\", \"CAP_SETGID\", \"CAP_SETPCAP\", \"CAP_SETUID\", \"CAP_SYSLOG\", \
+                 \"CAP_SYS_ADMIN\", \"CAP_SYS_CHROOT\", \"CAP_SYS_NICE\", \"CAP_SYS_PACCT\", \"CAP_SYS_PTRACE\", \
+                 \"CAP_SYS_RAWIO\", \"CAP_SYS_RESOURCE\", \"CAP_SYS_TIME\", \"CAP_SYS_TTY_CONFIG\", \
+                 \"CAP_WAKE_ALARM\"], of the host [Network, Pid, Cgroup, Ipc, Uts], devices [\"all\"], /proc Host, \
+                 /sys Host, writes [(Volume(\"home\"), \"/root\"), (Volume(\"data\"), \"/data\"), \
+                 (Volume(\"homes\"), \"/home\"), (Volume(\"mnt\"), \"/mnt\"), (Volume(\"opt\"), \"/opt\"), \
+                 (Volume(\"srv\"), \"/srv\"), (Volume(\"tmp\"), \"/tmp\"), (Shared(\"engine\"), \"/run/engine\")]",
+            ),
+            (
                 "trim",
                 "user root, own users false, [\"CAP_SYS_ADMIN\"], of the host [], devices [], /proc Processes, \
                  /sys None, writes [(Volume(\"trim\"), \"/var/lib/trim\")]",
@@ -266,6 +281,22 @@ mod tests {
         ] {
             assert_eq!(rights(&services[name]), want);
         }
+    }
+
+    /// Whoever may start it has the engine's socket, which gives the engine's rights.
+    #[test]
+    fn the_toolbox_has_the_capabilities_of_the_engine() {
+        let services = our_own_services();
+        assert_eq!(
+            capabilities(&services["toolbox"]),
+            capabilities(&services["engine"])
+        );
+        let host = services["toolbox"].mounts.iter();
+        let host: Vec<(&str, bool)> = host
+            .filter(|mount| mount.source == Source::Host("/".to_owned()))
+            .map(|mount| (mount.target.as_str(), mount.read_only))
+            .collect();
+        assert_eq!(host, [("/host", true)]);
     }
 
     /// Root in a user namespace is the host's root to whoever owns files or namespaces.

@@ -26,7 +26,8 @@ Exit status:
   3  PID 1 cannot be reached, or its reply is invalid
   4  permission denied
   5  status --check: the machine is not ready
-`service exec` exits with the status of its program, or with 128 plus the number of the signal that ended it.";
+`service exec` and `toolbox` exit with the status of their program, or with 128 plus the number of the signal that
+ended it.";
 
 /// What every command takes.
 #[derive(Debug, Args)]
@@ -88,6 +89,17 @@ pub enum Command {
         /// Exit after this many updates; no keys
         #[arg(short = 'n', long, value_name = "COUNT")]
         count: Option<u32>,
+    },
+    /// Opens a shell with tools for looking into the machine, or runs one of them
+    ///
+    /// It runs in a privileged container with strace, tcpdump, dig, htop, lsof, nft, mkfs, jq, vim, rsync and more. It
+    /// sees the host's processes, network and devices, and the host's files at /host, read-only. Your files are under
+    /// the same names as in this shell. The engine need not run. The container stays until `tare service stop toolbox`.
+    #[command(verbatim_doc_comment)]
+    Toolbox {
+        /// The program and its arguments; without one, a shell
+        #[arg(trailing_var_arg = true)]
+        command: Vec<String>,
     },
     /// Shows recent events
     Events {

@@ -24,31 +24,42 @@ struct Outcome {
     state: State,
 }
 
+impl Wish {
+    fn method(self, name: &str) -> Method {
+        let name = name.to_owned();
+        match self {
+            Self::Start => Method::StartService { name },
+            Self::Stop => Method::StopService { name },
+            Self::Restart => Method::RestartService { name },
+        }
+    }
+}
+
 /// Makes the change and, unless told not to, waits for its outcome.
 pub(crate) fn change(context: &Context, change: &Change, wish: Wish) -> Result<(), Failed> {
-    let name = || change.name.clone();
-    let method = match wish {
-        Wish::Start => Method::StartService { name: name() },
-        Wish::Stop => Method::StopService { name: name() },
-        Wish::Restart => Method::RestartService { name: name() },
-    };
     if change.no_wait {
-        let done: Nothing = context.call(&method)?;
+        let done: Nothing = context.call(&wish.method(&change.name))?;
         return context.show(&done, |_, _| String::new());
     }
+    let state = reach(context, change, wish)?;
+    let service = change.name.clone();
+    context.show(&Outcome { service, state }, |outcome, _| {
+        format!("{} is {}\n", outcome.service, outcome.state.word())
+    })
+}
+
+/// Makes the change and waits for its outcome, which is the requested one.
+pub(crate) fn reach(context: &Context, change: &Change, wish: Wish) -> Result<State, Failed> {
     // Before the call, so that no event after it is missed.
     let mut events = monitor(context)?;
     let mut client = context.connect()?;
     let before = state(&mut client, &change.name)?;
-    client.call::<Nothing>(&method)?;
+    client.call::<Nothing>(&wish.method(&change.name))?;
     let now = state(&mut client, &change.name)?;
     let started = wish == Wish::Start && before == State::Starting;
     let state = settle(now, started, &mut events, change, wish)?;
     judge(&change.name, state, wish)?;
-    let service = name();
-    context.show(&Outcome { service, state }, |outcome, _| {
-        format!("{} is {}\n", outcome.service, outcome.state.word())
-    })
+    Ok(state)
 }
 
 /// The events from the moment this returns.

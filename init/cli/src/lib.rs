@@ -20,6 +20,7 @@ mod show;
 mod status;
 mod style;
 mod table;
+mod toolbox;
 mod top;
 mod units;
 

@@ -3,7 +3,9 @@
 use crate::args::{Arguments, BootCommand, Command, ServiceCommand};
 use crate::change::Wish;
 use crate::style::Style;
-use crate::{Failed, app, audit, boot, change, events, exec, list, logs, show, status, top};
+use crate::{
+    Failed, app, audit, boot, change, events, exec, list, logs, show, status, toolbox, top,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::io::{self, Write};
@@ -70,6 +72,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failed> {
         }
         Command::Boot(BootCommand::Plot) => plot(&context),
         Command::Top { delay, count } => top::top(&context, *delay, *count),
+        Command::Toolbox { command } => toolbox::toolbox(&context, command),
         Command::Events { follow } => events::events(&context, *follow),
         Command::Reboot => end(&context, &Method::Reboot {}),
         Command::Poweroff => end(&context, &Method::PowerOff {}),

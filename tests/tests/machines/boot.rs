@@ -15,8 +15,8 @@ const PID_1_RSS: u64 = 8 << 10;
 
 /// Services that end when their work is done.
 const JOBS: &[&str] = &["app.demo", "apps", "storage"];
-/// Services that run periodically.
-const PERIODIC: &[&str] = &["trim"];
+/// Services that run periodically, or when somebody asks for them.
+const WAITING: &[&str] = &["toolbox", "trim"];
 /// The others. `forward` and `metrics` only exist if the configuration asks for them.
 const DAEMONS: &[&str] = &["console", "dhcp", "engine", "log", "ssh", "time"];
 
@@ -117,7 +117,7 @@ fn services_are_well(vm: &Vm) -> Result<()> {
     };
     let mut want = all(JOBS, "done");
     want.extend(all(DAEMONS, "ready"));
-    want.extend(all(PERIODIC, "waiting"));
+    want.extend(all(WAITING, "waiting"));
     let services = services(vm)?;
     ensure!(services == want, "services are {services:?}, not {want:?}");
     Ok(())

@@ -47,8 +47,8 @@ const READY: [&str; 8] = [
 /// Services that are done by then.
 const DONE: [&str; 3] = ["app.demo", "apps", "storage"];
 
-/// A service that runs once a week.
-const WAITING: &str = "trim";
+/// A service that runs when somebody asks for it, and one that runs once a week.
+const WAITING: [&str; 2] = ["toolbox", "trim"];
 
 /// All services in their states, and what the kernel reports about them.
 pub(crate) fn list(vm: &Vm) -> Result<()> {
@@ -70,7 +70,7 @@ pub(crate) fn list(vm: &Vm) -> Result<()> {
         .map(|name| (name.to_owned(), "ready".to_owned()))
         .into_iter()
         .chain(DONE.map(|name| (name.to_owned(), "done".to_owned())))
-        .chain([(WAITING.to_owned(), "waiting".to_owned())])
+        .chain(WAITING.map(|name| (name.to_owned(), "waiting".to_owned())))
         .collect();
     ensure!(states == want, "{states:?} is not {want:?}");
     Ok(())
@@ -276,7 +276,7 @@ fn on_terminal(vm: &Vm, command: &str, keys: &[u8]) -> Result<String> {
 }
 
 /// The same when `keys` are typed after `cue` is on the screen.
-fn on_terminal_after(cue: &str, vm: &Vm, command: &str, keys: &[u8]) -> Result<String> {
+pub(super) fn on_terminal_after(cue: &str, vm: &Vm, command: &str, keys: &[u8]) -> Result<String> {
     let mut ssh = Command::new("ssh")
         .arg("-F")
         .arg(vm.machine().folder().join("ssh-config"))

@@ -2,6 +2,7 @@
 
 mod command;
 mod socket;
+mod toolbox;
 
 use anyhow::{Result, ensure};
 use serde_json::Value;
@@ -52,6 +53,7 @@ pub(crate) fn the_command_and_its_socket(image: &Image) -> Result<()> {
         )
     });
     checks.check("varlinkctl and hostile clients", || socket::all(&vm));
+    checks.check("the toolbox", || toolbox::all(&vm));
     checks.check("power off", || {
         vm.ssh_to_the_end("tare poweroff")?;
         wait_off(&vm)
