@@ -10,7 +10,8 @@ use crate::effect::{
 use crate::event::{Event, NetworkEvent, PowerEvent, UnitEvent};
 use crate::host::Host;
 use crate::timeline::Timeline;
-use crate::{kmsg, plan, shutdown};
+use crate::{kmsg, links, plan, shutdown};
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +26,9 @@ const BATCH: usize = 64;
 
 /// The wait before a retry when descriptors, processes or memory have run out.
 const RECOVER: Duration = Duration::from_secs(1);
+
+/// How long to wait for further devices before links are made: a disk comes with its partitions.
+const SETTLE: Duration = Duration::from_millis(100);
 
 /// How many devices get their modules loaded at a time. Setting one up may take seconds.
 const LOADERS: usize = 4;
@@ -88,6 +92,7 @@ async fn run(timeline: Timeline) -> ! {
     let (events, mut inbox) = unbounded_channel();
     watch_signals(&events);
     watch_uevents();
+    spawn_local(link_for_ever());
     let buttons = watch_buttons(&events, &[]);
     let mut host = match Host::new(events.clone(), timeline) {
         Ok(host) => host,
@@ -178,6 +183,27 @@ async fn load_for_ever(uevents: Uevents) {
             drop(loader);
         });
     }
+}
+
+/// Makes links to devices, and makes them anew whenever one comes or goes. A disk that does not answer keeps this waiting,
+/// and nothing else.
+async fn link_for_ever() {
+    loop {
+        match link_until_change().await {
+            Ok(()) => sleep(SETTLE).await,
+            Err(error) => {
+                log::error!("links to devices: {error}");
+                sleep(RECOVER).await;
+            }
+        }
+    }
+}
+
+/// Listens anew each time: the process sees what earlier events were about.
+async fn link_until_change() -> io::Result<()> {
+    let uevents = Uevents::listen()?;
+    until_readable(links::start()?).await;
+    uevents.next_change(links::concern).await
 }
 
 /// Watches the power buttons that are not `watched`. Returns all.

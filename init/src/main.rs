@@ -2,7 +2,8 @@
 //!
 //! The kernel runs it under two names: as `/sbin/init` it boots the machine, as `/sbin/modprobe`
 //! (`CONFIG_MODPROBE_PATH`) it loads a module and exits. PID 1 does the latter too, for devices that appear, and runs it
-//! under two more names: [`network::worker`] configures the network on its behalf, and a [`job`] waits for disks.
+//! under three more names: [`network::worker`] configures the network on its behalf, a [`job`] waits for disks, and [`links`]
+//! names devices.
 
 mod boot;
 mod clock;
@@ -13,6 +14,7 @@ mod event;
 mod host;
 mod job;
 mod kmsg;
+mod links;
 mod mountinfo;
 mod network;
 mod paths;
@@ -39,6 +41,9 @@ fn main() -> ExitCode {
     }
     if name == job::NAME {
         return job::main();
+    }
+    if name == links::NAME {
+        return links::main();
     }
     if std::process::id() != 1 {
         eprintln!("init: this is Tare's PID 1; it does nothing as any other process");

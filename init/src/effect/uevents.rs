@@ -1,4 +1,4 @@
-//! Kernel uevents: which devices were added, and which modules they need.
+//! Kernel uevents: which devices were added, and which modules they need; which come and go that have links.
 
 use nix::libc;
 use nix::sys::socket::{
@@ -32,22 +32,40 @@ impl Uevents {
     pub(crate) async fn next_alias(&self) -> io::Result<String> {
         let mut buffer = [0_u8; BUFFER];
         loop {
+            let event = self.next(&mut buffer).await?;
+            match event.map(added_alias) {
+                Some(Some(alias)) => return Ok(alias.to_owned()),
+                Some(None) => {}
+                // A cold plug finds what was missed.
+                None => return Ok(String::new()),
+            }
+        }
+    }
+
+    /// Waits until a device comes or goes that `concerns` the caller, by its subsystem and its name below `/dev`, or until
+    /// one may have been missed.
+    pub(crate) async fn next_change(&self, concerns: fn(&str, &str) -> bool) -> io::Result<()> {
+        let mut buffer = [0_u8; BUFFER];
+        loop {
+            let event = self.next(&mut buffer).await?;
+            if event.is_none_or(|event| is_change(event, concerns)) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Waits for the next event; `None` if the kernel's queue overflowed.
+    async fn next<'a>(&self, buffer: &'a mut [u8]) -> io::Result<Option<&'a [u8]>> {
+        loop {
             let mut ready = self.0.readable().await?;
-            let Ok(received) = ready.try_io(|socket| receive(socket.get_ref(), &mut buffer)) else {
+            let Ok(received) = ready.try_io(|socket| receive(socket.get_ref(), buffer)) else {
                 continue;
             };
-            match received {
-                Ok(length) => {
-                    if let Some(alias) = added_alias(&buffer[..length]) {
-                        return Ok(alias.to_owned());
-                    }
-                }
-                // The kernel's queue overflowed: a cold plug finds what was missed.
-                Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
-                    return Ok(String::new());
-                }
-                Err(error) => return Err(error),
-            }
+            return match received {
+                Ok(length) => Ok(Some(&buffer[..length])),
+                Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => Ok(None),
+                Err(error) => Err(error),
+            };
         }
     }
 }
@@ -67,18 +85,35 @@ fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(if is_kernel { length } else { 0 })
 }
 
-/// The `MODALIAS` of an `add` event: `ACTION@PATH`, then `KEY=VALUE`, all ended by zero bytes.
+/// The `MODALIAS` of an `add` event.
 fn added_alias(event: &[u8]) -> Option<&str> {
+    let is_added = event.starts_with(b"add@");
+    is_added.then(|| value(event, "MODALIAS")).flatten()
+}
+
+/// Whether a device has come or gone that `concerns` the caller.
+fn is_change(event: &[u8], concerns: fn(&str, &str) -> bool) -> bool {
+    let values = ["SUBSYSTEM", "DEVNAME"].map(|key| value(event, key));
+    let is_change = event.starts_with(b"add@") || event.starts_with(b"remove@");
+    match values {
+        [Some(subsystem), Some(node)] => is_change && concerns(subsystem, node),
+        _ => false,
+    }
+}
+
+/// A value of an event: `ACTION@PATH`, then `KEY=VALUE`, all ended by zero bytes.
+fn value<'a>(event: &'a [u8], key: &str) -> Option<&'a str> {
     let mut fields = event
         .split(|byte| *byte == 0)
+        .skip(1)
         .map(|field| std::str::from_utf8(field).unwrap_or(""));
-    fields.next().filter(|head| head.starts_with("add@"))?;
-    fields.find_map(|field| field.strip_prefix("MODALIAS="))
+    fields.find_map(|field| field.strip_prefix(key)?.strip_prefix('='))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::links;
     use nix::errno::Errno;
     use nix::sys::socket::{MsgFlags, getsockname, sendto};
 
@@ -111,6 +146,22 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(added_alias(event.as_bytes()), want, "{event}");
+        }
+    }
+
+    #[test]
+    fn only_changes_of_the_devices_asked_for_count() {
+        for (event, want) in [
+            ("add@/devices/x\0SUBSYSTEM=tty\0DEVNAME=ttyUSB0\0", true),
+            ("remove@/devices/x\0SUBSYSTEM=tty\0DEVNAME=ttyUSB0\0", true),
+            ("change@/devices/x\0SUBSYSTEM=tty\0DEVNAME=ttyUSB0\0", false),
+            ("add@/devices/x\0SUBSYSTEM=tty\0DEVNAME=tty1\0", false),
+            ("add@/devices/x\0SUBSYSTEM=block\0DEVNAME=vda1\0", true),
+            ("add@/devices/x\0SUBSYSTEM=block\0DEVNAME=loop0\0", false),
+            ("add@/devices/x\0SUBSYSTEM=net\0INTERFACE=sda\0", false),
+            ("", false),
+        ] {
+            assert_eq!(is_change(event.as_bytes(), links::concern), want, "{event}");
         }
     }
 }

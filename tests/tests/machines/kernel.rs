@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 
 use anyhow::{Result, ensure};
+use serde_json::json;
 use tare_image::Image;
 use tare_qemu::{Disk, DiskBus, DiskFormat, Vm, secs};
 use tare_tests::guest::{mentions, power_off, says, wait_says};
@@ -95,6 +96,11 @@ pub(crate) fn has_what_containers_ask_for(image: &Image) -> Result<()> {
         ensure!(sent.trim() == "hello", "{sent:?} was sent");
         Ok(())
     });
+    checks.check("names of devices that stay", || names(&vm));
+    checks.check(
+        "a serial adapter by its name, while it is plugged in",
+        || plugged(&vm),
+    );
     checks.check("rules of firewalls", || rules(&vm));
     checks.check("AppArmor", || apparmor(&vm));
     checks.check("power off", || power_off(&vm));
@@ -180,6 +186,44 @@ fn refused(vm: &Vm, kind: &str, options: &str, device: &str) -> Result<()> {
         "{kind}: {said:?} does not say that the connection was refused"
     );
     Ok(())
+}
+
+/// The names that udev gives the adapter of QEMU and the partition of the state.
+fn names(vm: &Vm) -> Result<()> {
+    let list = "docker run --rm -v /dev/serial/by-id:/l:ro tare/demo ls /l";
+    let said = vm.ssh_within(list, secs(60))?;
+    let name = said.trim();
+    ensure!(
+        name.starts_with("usb-QEMU_QEMU_USB_SERIAL_1-") && name.ends_with("-if00-port0"),
+        "{said:?}"
+    );
+    // The node is there under the link's name.
+    let adapter = format!("/dev/serial/by-id/{name}");
+    let use_it = format!(
+        "docker run --rm --device {adapter} tare/demo sh -c 'test -c {adapter} && echo there'"
+    );
+    says(vm, &use_it, "there\n")?;
+    let state = "docker run --rm --privileged -v /dev:/dev tare/demo sh -c \
+        'cd /dev/disk/by-partlabel && test -b state && busybox readlink state'";
+    says(vm, state, "../../vda4\n")
+}
+
+/// A link comes and goes with its device.
+fn plugged(vm: &Vm) -> Result<()> {
+    let qmp = vm.qmp();
+    let backend = json!({"id": "plugged", "backend": {"type": "null", "data": {}}});
+    qmp.execute("chardev-add", &backend)?;
+    let device = json!({
+        "driver": "usb-serial", "bus": "usb.0", "chardev": "plugged", "id": "plugged", "serial": "A 1/2",
+    });
+    qmp.execute("device_add", &device)?;
+    let name = "usb-QEMU_QEMU_USB_SERIAL_A_1_2-if00-port0";
+    let look = format!(
+        "docker run --rm -v /dev/serial/by-id:/l:ro tare/demo sh -c 'ls /l | grep -c {name} || true'"
+    );
+    wait_says(vm, &look, "1\n", secs(60))?;
+    qmp.execute("device_del", &json!({"id": "plugged"}))?;
+    wait_says(vm, &look, "0\n", secs(60))
 }
 
 /// In a network of their own, by nftables, as Debian's iptables does, and by its older part.

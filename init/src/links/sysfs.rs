@@ -1,0 +1,104 @@
+//! Devices in sysfs.
+
+use crate::effect::files::read_bounded;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The longest attribute, in bytes: a page.
+const LONGEST: usize = 4096;
+
+/// A device: a folder below `/sys/devices`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Device(PathBuf);
+
+impl Device {
+    /// The devices of a class, in the order of their names: `sda` before `sdb` before `sdaa`.
+    pub(super) fn of_class(sys: &Path, class: &str) -> Vec<Self> {
+        let entries = fs::read_dir(sys.join("class").join(class));
+        let links = entries.into_iter().flatten().flatten();
+        // A device that has gone meanwhile is none.
+        let paths = links.filter_map(|link| fs::canonicalize(link.path()).ok());
+        let mut devices: Vec<Self> = paths.map(Self).collect();
+        devices.sort_by_key(|device| (device.name().len(), device.name()));
+        devices
+    }
+
+    /// The kernel's name.
+    pub(super) fn name(&self) -> String {
+        let name = self.0.file_name().unwrap_or_default();
+        name.to_string_lossy().into_owned()
+    }
+
+    /// An attribute's text up to its first zero byte, without white space at its end; `None` if it is not there, or
+    /// empty.
+    pub(super) fn attribute(&self, name: &str) -> Option<Vec<u8>> {
+        let bytes = self.binary(name)?;
+        let text = bytes.split(|byte| *byte == 0).next()?.trim_ascii_end();
+        (!text.is_empty()).then(|| text.to_owned())
+    }
+
+    /// An attribute that the kernel itself writes, such as a number.
+    pub(super) fn text(&self, name: &str) -> Option<String> {
+        String::from_utf8(self.attribute(name)?).ok()
+    }
+
+    /// An attribute as it is.
+    pub(super) fn binary(&self, name: &str) -> Option<Vec<u8>> {
+        read_bounded(&self.0.join(name), LONGEST).ok()
+    }
+
+    /// The attribute of the device, or of the nearest ancestor that has one.
+    pub(super) fn inherited(&self, name: &str) -> Option<Vec<u8>> {
+        self.line().find_map(|device| device.attribute(name))
+    }
+
+    /// What the kernel says of it in its events.
+    pub(super) fn property(&self, key: &str) -> Option<String> {
+        let text = self.binary("uevent")?;
+        let text = String::from_utf8_lossy(&text);
+        let mut values = text
+            .lines()
+            .filter_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+        values.next().map(ToOwned::to_owned)
+    }
+
+    pub(super) fn subsystem(&self) -> Option<String> {
+        let link = fs::read_link(self.0.join("subsystem")).ok()?;
+        Some(link.file_name()?.to_string_lossy().into_owned())
+    }
+
+    /// Whether it is in this subsystem, with this `DEVTYPE`.
+    pub(super) fn is(&self, subsystem: &str, kind: &str) -> bool {
+        self.subsystem().as_deref() == Some(subsystem)
+            && self.property("DEVTYPE").as_deref() == Some(kind)
+    }
+
+    /// The device and its ancestors. Folders without a `uevent` only group devices.
+    pub(super) fn line(&self) -> impl Iterator<Item = Self> + '_ {
+        let paths = self.0.ancestors();
+        let devices = paths.filter(|path| path.join("uevent").exists());
+        devices.map(|path| Self(path.to_owned()))
+    }
+
+    pub(super) fn parent(&self) -> Option<Self> {
+        self.line().nth(1)
+    }
+
+    /// The nearest of the device and its ancestors that is in this subsystem, with this `DEVTYPE`.
+    pub(super) fn nearest(&self, subsystem: &str, kind: &str) -> Option<Self> {
+        self.line().find(|device| device.is(subsystem, kind))
+    }
+
+    /// Folders of its own: partitions, among others.
+    pub(super) fn children(&self) -> Vec<Self> {
+        let entries = fs::read_dir(&self.0).into_iter().flatten().flatten();
+        let mut children: Vec<Self> = entries.map(|entry| Self(entry.path())).collect();
+        children.sort_by_key(|child| (child.name().len(), child.name()));
+        children
+    }
+
+    /// The path in sysfs.
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+}
