@@ -3,25 +3,24 @@
 //! A container may have `/dev` or a folder of it for writing. No path is looked up twice, and no link is followed, so that it
 //! cannot make us change files elsewhere.
 
-use super::{Folder, Links};
+use super::{Folder, Link, Links};
 use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, openat, readlinkat};
 use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::{UnlinkatFlags, symlinkat, unlinkat};
-use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-/// The nodes that claim a name.
-type Claims = BTreeMap<String, Vec<String>>;
-
 /// Brings `folders` below `dev` up to date. Returns a sentence for each that could not be.
 pub(super) fn apply(dev: &Path, folders: &[Folder], links: &Links) -> Vec<String> {
-    let nothing = Claims::new();
     let outcomes = folders.iter().filter_map(|folder| {
-        let claims = links.0.get(folder).unwrap_or(&nothing);
-        let error = bring_up_to_date(dev, *folder, claims).err()?;
+        let wanted: Vec<&Link> = links
+            .0
+            .iter()
+            .filter(|link| link.folder == *folder)
+            .collect();
+        let error = bring_up_to_date(dev, *folder, &wanted).err()?;
         Some(format!(
             "links in /dev/{}: {error}",
             folder.path().join("/")
@@ -31,26 +30,31 @@ pub(super) fn apply(dev: &Path, folders: &[Folder], links: &Links) -> Vec<String
 }
 
 /// A folder is made once there is something for it, and stays, for a container may have mounted it.
-fn bring_up_to_date(dev: &Path, folder: Folder, claims: &Claims) -> Result<(), Errno> {
+fn bring_up_to_date(dev: &Path, folder: Folder, wanted: &[&Link]) -> Result<(), Errno> {
     let mut opened = openat(AT_FDCWD, dev, FLAGS, Mode::empty())?;
     for component in folder.path() {
-        if !claims.is_empty() {
+        if !wanted.is_empty() {
             match mkdirat(&opened, component, Mode::from_bits_truncate(0o755)) {
                 Ok(()) | Err(Errno::EEXIST) => {}
                 Err(error) => return Err(error),
             }
         }
         opened = match openat(&opened, component, FLAGS, Mode::empty()) {
-            Err(Errno::ENOENT) if claims.is_empty() => return Ok(()),
+            Err(Errno::ENOENT) if wanted.is_empty() => return Ok(()),
             opened => opened?,
         };
     }
-    let kept = keep(&opened, claims)?;
-    let missing = claims.iter().filter(|(name, _)| !kept.contains(*name));
-    let made = missing.filter_map(|(name, nodes)| Some((name, nodes.first()?)));
-    made.map(|(name, node)| symlinkat(target(node).as_str(), &opened, name.as_str()))
-        // One that cannot be made does not keep the others.
-        .fold(Ok(()), Result::and)
+    let mut there = keep(&opened, wanted)?;
+    let mut outcome = Ok(());
+    for link in wanted {
+        if !there.contains(&link.name) {
+            // One that cannot be made does not keep the others.
+            let made = symlinkat(target(&link.node).as_str(), &opened, link.name.as_str());
+            outcome = outcome.and(made);
+            there.push(link.name.clone());
+        }
+    }
+    outcome
 }
 
 const FLAGS: OFlag = OFlag::O_DIRECTORY
@@ -62,19 +66,18 @@ fn target(node: &str) -> String {
     format!("../../{node}")
 }
 
-/// Removes the links that are no longer claimed. Of two devices with one name, the first keeps it.
-fn keep(folder: &OwnedFd, claims: &Claims) -> Result<BTreeSet<String>, Errno> {
-    let mut kept = BTreeSet::new();
+/// Removes the links that are no longer wanted, and returns the names of the others. Of two devices with one name, the
+/// first keeps it.
+fn keep(folder: &OwnedFd, wanted: &[&Link]) -> Result<Vec<String>, Errno> {
+    let mut kept = Vec::new();
     for name in names(folder)? {
         // What is no link is not ours.
         let Ok(led) = readlinkat(folder, name.as_str()) else {
             continue;
         };
-        let is_claimed = claims
-            .get(&name)
-            .is_some_and(|nodes| nodes.iter().any(|node| *led == *target(node)));
-        if is_claimed {
-            kept.insert(name);
+        let is_wanted = |link: &&Link| link.name == name && *led == *target(&link.node);
+        if wanted.iter().any(is_wanted) {
+            kept.push(name);
         } else {
             unlinkat(folder, name.as_str(), UnlinkatFlags::NoRemoveDir)?;
         }

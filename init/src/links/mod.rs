@@ -21,7 +21,6 @@ mod usb;
 
 use crate::effect::pidfd;
 use crate::kmsg;
-use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
@@ -32,7 +31,7 @@ use std::process::{Command, ExitCode};
 pub(crate) const NAME: &str = "tare-links";
 
 /// A folder of links, below `/dev`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Folder {
     SerialById,
     SerialByPath,
@@ -64,20 +63,25 @@ impl Folder {
     }
 }
 
-/// The links to make: for each name the nodes that claim it, in the order in which they were found.
+/// A link to `/dev/NODE`.
+#[derive(Debug, PartialEq, Eq)]
+struct Link {
+    folder: Folder,
+    name: String,
+    node: String,
+}
+
+/// The links to make. Of several with one name, the first counts.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Links(BTreeMap<Folder, BTreeMap<String, Vec<String>>>);
+struct Links(Vec<Link>);
 
 impl Links {
     /// Adds a link to `/dev/NODE`. A name that is no name of a single file is dropped: devices and partition tables
     /// choose them.
     fn add(&mut self, folder: Folder, name: String, node: &str) {
         if name::is_file_name(&name) {
-            let nodes = self.0.entry(folder).or_default().entry(name).or_default();
-            // udev's rules, too, give some disks one name twice.
-            if nodes.last().map(String::as_str) != Some(node) {
-                nodes.push(node.to_owned());
-            }
+            let node = node.to_owned();
+            self.0.push(Link { folder, name, node });
         }
     }
 }

@@ -1,9 +1,7 @@
 //! Where a device is plugged in (`udev-builtin-path_id.c`): below PCI and the like, by SCSI, ATA, USB, NVMe and virtio.
 
 use super::scsi;
-use super::sysfs::Device;
-use std::fs;
-use std::path::Path;
+use super::sysfs::{Device, names_in};
 
 /// The path of a device.
 #[derive(Debug, PartialEq, Eq)]
@@ -94,6 +92,7 @@ fn step(device: &Device, here: Device) -> Option<Step> {
 fn outermost(device: Device, subsystem: &str) -> Device {
     let same = device
         .line()
+        .into_iter()
         .take_while(|ancestor| ancestor.subsystem().as_deref() == Some(subsystem));
     same.last().unwrap_or(device)
 }
@@ -148,16 +147,9 @@ fn ata_port(host: &Device) -> Option<String> {
 
 /// The lowest number of a host on the same controller: the kernel numbers all hosts of a machine.
 fn lowest_host(host: &Device) -> Option<u32> {
-    let siblings = host.path().parent().map(names)?;
+    let siblings = host.path().parent().map(names_in)?;
     let numbers = siblings
         .iter()
         .filter_map(|name| name.strip_prefix("host")?.parse().ok());
     numbers.min()
-}
-
-fn names(folder: &Path) -> Vec<String> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    entries
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .collect()
 }

@@ -27,6 +27,7 @@ fn add(links: &mut Links, adapter: &Device) {
     let node = adapter.name();
     let number = adapter
         .line()
+        .into_iter()
         .find(|device| device.subsystem().as_deref() == Some("usb-serial"))
         .and_then(|port| port.text("port_number"));
     let port = number.map_or_else(String::new, |number| format!("-port{number}"));

@@ -1,6 +1,7 @@
 //! Devices in sysfs.
 
 use crate::effect::files::read_bounded;
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -12,15 +13,13 @@ const LONGEST: usize = 4096;
 pub(super) struct Device(PathBuf);
 
 impl Device {
-    /// The devices of a class, in the order of their names: `sda` before `sdb` before `sdaa`.
+    /// The devices of a class, in the order of their names.
     pub(super) fn of_class(sys: &Path, class: &str) -> Vec<Self> {
-        let entries = fs::read_dir(sys.join("class").join(class));
-        let links = entries.into_iter().flatten().flatten();
+        let folder = sys.join("class").join(class);
+        let names = names_in(&folder).into_iter();
         // A device that has gone meanwhile is none.
-        let paths = links.filter_map(|link| fs::canonicalize(link.path()).ok());
-        let mut devices: Vec<Self> = paths.map(Self).collect();
-        devices.sort_by_key(|device| (device.name().len(), device.name()));
-        devices
+        let paths = names.filter_map(|name| fs::canonicalize(folder.join(name)).ok());
+        paths.map(Self).collect()
     }
 
     /// The kernel's name.
@@ -49,7 +48,8 @@ impl Device {
 
     /// The attribute of the device, or of the nearest ancestor that has one.
     pub(super) fn inherited(&self, name: &str) -> Option<Vec<u8>> {
-        self.line().find_map(|device| device.attribute(name))
+        let line = self.line();
+        line.iter().find_map(|device| device.attribute(name))
     }
 
     /// What the kernel says of it in its events.
@@ -74,31 +74,38 @@ impl Device {
     }
 
     /// The device and its ancestors. Folders without a `uevent` only group devices.
-    pub(super) fn line(&self) -> impl Iterator<Item = Self> + '_ {
+    pub(super) fn line(&self) -> Vec<Self> {
         let paths = self.0.ancestors();
         let devices = paths.filter(|path| path.join("uevent").exists());
-        devices.map(|path| Self(path.to_owned()))
+        devices.map(|path| Self(path.to_owned())).collect()
     }
 
     pub(super) fn parent(&self) -> Option<Self> {
-        self.line().nth(1)
+        self.line().into_iter().nth(1)
     }
 
     /// The nearest of the device and its ancestors that is in this subsystem, with this `DEVTYPE`.
     pub(super) fn nearest(&self, subsystem: &str, kind: &str) -> Option<Self> {
-        self.line().find(|device| device.is(subsystem, kind))
+        let mut line = self.line().into_iter();
+        line.find(|device| device.is(subsystem, kind))
     }
 
-    /// Folders of its own: partitions, among others.
+    /// What is in its folder: partitions, among others.
     pub(super) fn children(&self) -> Vec<Self> {
-        let entries = fs::read_dir(&self.0).into_iter().flatten().flatten();
-        let mut children: Vec<Self> = entries.map(|entry| Self(entry.path())).collect();
-        children.sort_by_key(|child| (child.name().len(), child.name()));
-        children
+        let names = names_in(&self.0).into_iter();
+        names.map(|name| Self(self.0.join(name))).collect()
     }
 
     /// The path in sysfs.
     pub(super) fn path(&self) -> &Path {
         &self.0
     }
+}
+
+/// The names of what is in a folder, in their order.
+pub(super) fn names_in(folder: &Path) -> BTreeSet<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect()
 }
