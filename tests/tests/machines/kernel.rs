@@ -214,7 +214,8 @@ fn plugged(vm: &Vm) -> Result<()> {
     let backend = json!({"id": "plugged", "backend": {"type": "null", "data": {}}});
     qmp.execute("chardev-add", &backend)?;
     let device = json!({
-        "driver": "usb-serial", "bus": "usb.0", "chardev": "plugged", "id": "plugged", "serial": "A 1/2",
+        "driver": "usb-serial", "bus": "usb.0", "chardev": "plugged", "always-plugged": true, "id": "plugged",
+        "serial": "A 1/2",
     });
     qmp.execute("device_add", &device)?;
     let name = "usb-QEMU_QEMU_USB_SERIAL_A_1_2-if00-port0";
