@@ -1,13 +1,14 @@
 //! What a package contains for other machines than this one: documentation, other init systems,
 //! package managers, translations.
 
-use super::tree::{Node, Tree};
+use std::collections::BTreeSet;
+
+use super::tree::{Kind, Node, Tree};
 
 /// Whole folders and files that no service needs.
 const UNWANTED: &[&str] = &[
     // For human readers.
     "usr/share/apport",
-    "usr/share/bash-completion",
     "usr/share/bug",
     "usr/share/doc",
     "usr/share/doc-base",
@@ -24,6 +25,12 @@ const UNWANTED: &[&str] = &[
     "usr/share/applications",
     "usr/share/icons",
     "usr/share/polkit-1",
+    // For those who make packages or build programs.
+    "usr/bin/dh_bash-completion",
+    "usr/share/bash-completion/helpers",
+    "usr/share/cmake",
+    "usr/share/perl5",
+    "usr/share/pkgconfig",
     // For Debian's package management.
     "etc/apt",
     "etc/dpkg",
@@ -70,12 +77,43 @@ const UNWANTED: &[&str] = &[
 /// The one locale kept: the only one that libc and a terminal need to show UTF-8.
 const LOCALE: &str = "usr/lib/locale/C.utf8";
 
+/// What packages bring for bash's completion, and the script by which it works, of the package `bash-completion`.
+const COMPLETION: &str = "usr/share/bash-completion";
+const COMPLETION_SCRIPT: &str = "usr/share/bash-completion/bash_completion";
+
 /// Removes what no service needs.
 pub(crate) fn trim(tree: &mut Tree) {
     for path in UNWANTED {
         tree.remove(path);
     }
     tree.remove_all(is_other_locale);
+    trim_completions(tree);
+}
+
+/// Keeps the completions of programs that are there, if they work at all.
+fn trim_completions(tree: &mut Tree) {
+    if tree.get(COMPLETION_SCRIPT).is_none() {
+        tree.remove(COMPLETION);
+        return;
+    }
+    let folder = format!("{COMPLETION}/completions/");
+    let mut kept = BTreeSet::new();
+    for (path, node) in tree.below(folder.trim_end_matches('/')) {
+        let name = path.strip_prefix(&folder).unwrap_or_default();
+        // `_NAME` is for programs that bring none of their own.
+        let program = name.strip_prefix('_').unwrap_or(name);
+        if ["usr/bin", "usr/sbin"]
+            .iter()
+            .any(|bin| tree.get(&format!("{bin}/{program}")).is_some())
+        {
+            kept.insert(path.to_owned());
+            // Links are to another of the folder.
+            if let Kind::Symlink(target) = &node.kind {
+                kept.insert(format!("{folder}{target}"));
+            }
+        }
+    }
+    tree.remove_all(|path, _| path.starts_with(&folder) && !kept.contains(path));
 }
 
 fn is_other_locale(path: &str, _: &Node) -> bool {
@@ -119,6 +157,27 @@ mod tests {
             "usr/share/documents",
         ];
         assert_eq!(files, want);
+    }
+
+    #[test]
+    fn completions_are_those_of_programs() {
+        let folder = format!("{COMPLETION}/completions");
+        let mut tree = Tree::default();
+        for path in ["usr/bin/chrt", "usr/bin/gcc", "usr/sbin/ip"] {
+            tree.put_text(path, 0o755, "");
+        }
+        for name in ["_chrt", "_nothing", "c++", "ip", "tar"] {
+            tree.put_text(&format!("{folder}/{name}"), 0o644, "");
+        }
+        tree.put(&format!("{folder}/gcc"), Node::symlink("c++"));
+        let mut without = tree.clone();
+        tree.put_text(COMPLETION_SCRIPT, 0o644, "");
+        trim(&mut tree);
+        let left: Vec<_> = tree.below(&folder).map(|(path, _)| path).collect();
+        let want = ["_chrt", "c++", "gcc", "ip"].map(|name| format!("{folder}/{name}"));
+        assert_eq!(left, want);
+        trim(&mut without);
+        assert!(without.get(COMPLETION).is_none());
     }
 
     #[test]

@@ -4,6 +4,12 @@ ulimit -Sn 1024
 [ -z "$PS1" ] && return
 shopt -s checkwinsize histappend
 PS1='\u@\h:\w\$ '
-[ -r /usr/share/bash-completion/completions/tare ] && . /usr/share/bash-completion/completions/tare
+# Completions are read when Tab is first pressed after a command: most sessions do without.
+_completions() {
+    unset -f _completions
+    . /usr/share/bash-completion/bash_completion
+    return 124 # once more, with what that has set
+}
+complete -D -o bashdefault -o default -F _completions
 alias man=mman
 alias ls='ls --color=auto' grep='grep --color=auto' ll='ls -l'

@@ -220,15 +220,18 @@ pub(crate) fn follow_events(vm: &Vm) -> Result<()> {
     vm.ssh_within(FOLLOW, secs(30)).map(drop)
 }
 
-/// As when a user types `tare ser` and presses Tab.
+/// As a user gets them, by Tab.
 pub(crate) fn completions(vm: &Vm) -> Result<()> {
-    mentions(vm, "bash -ic 'complete -p tare' 2>/dev/null", "-F _tare ")?;
-    let complete = "COMP_WORDS=(tare ser); COMP_CWORD=1; _tare tare ser tare; echo ${COMPREPLY[*]}";
-    says(
-        vm,
-        &format!("bash -ic '{complete}' 2>/dev/null"),
-        "service\n",
-    )
+    let keys = b"tare ser\tlist -\x15docker ru\t--privil\t-\x15docker inspect demo-\t-\x15exit\r";
+    let screen = on_terminal_after("~# ", vm, "bash --login", keys)?;
+    for want in [
+        "tare service list -",
+        "docker run --privileged -",
+        "docker inspect demo-web-1 -",
+    ] {
+        ensure!(screen.contains(want), "no {want:?}: {screen:?}");
+    }
+    Ok(())
 }
 
 /// A program on a terminal has one like it, with job control, and Ctrl-C is for the program.
