@@ -6,7 +6,8 @@ use crate::{direct, names, overlaps};
 use anyhow::{Context, Result};
 use serde_json::{Map, Value};
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -14,6 +15,9 @@ use std::process::{Command, Stdio};
 const IMAGE: &str = "/etc/docker/daemon.json";
 /// The file that dockerd reads.
 pub(crate) const FILE: &str = "/run/tare-engine/daemon.json";
+/// The options that may hold PEM in place of a path, and the folder of the files that dockerd reads then; in memory.
+const PEM: [&str; 3] = ["tlscacert", "tlscert", "tlskey"];
+const PEM_FOLDER: &str = "/run/tare-engine";
 /// The sections of the machine's configuration, written by PID 1.
 const OPTIONS: &str = "/run/config/engine.json";
 const REGISTRIES: &str = "/run/config/registries.json";
@@ -169,13 +173,31 @@ impl Config {
     }
 
     /// Writes the file that dockerd reads.
-    pub(crate) fn write(&self, containers: Containers) -> std::io::Result<()> {
+    pub(crate) fn write(&self, containers: Containers) -> io::Result<()> {
         let mut options = self.options.clone();
         if containers == Containers::Stop {
             options.insert("live-restore".to_owned(), false.into());
         }
+        write_pem(&mut options, Path::new(PEM_FOLDER))?;
         fs::write(FILE, serde_json::to_vec_pretty(&options)?)
     }
+}
+
+/// Writes what is PEM into files of `folder`, and puts their paths in its place.
+fn write_pem(options: &mut Options, folder: &Path) -> io::Result<()> {
+    for name in PEM {
+        let Some(Value::String(text)) = options.get_mut(name) else {
+            continue;
+        };
+        if !text.starts_with('/') {
+            let path = folder.join(format!("{name}.pem"));
+            let mut file = fs::OpenOptions::new();
+            let file = file.write(true).create(true).truncate(true).mode(0o600);
+            file.open(&path)?.write_all(text.as_bytes())?;
+            *text = path.to_string_lossy().into_owned();
+        }
+    }
+    Ok(())
 }
 
 /// Adds `more` to the list `name`.
@@ -249,5 +271,23 @@ mod tests {
             assert!(!merged.options.contains_key(ours), "{ours}");
         }
         assert_eq!(image["live-restore"], true);
+    }
+
+    #[test]
+    fn pem_becomes_a_file() {
+        let folder = std::env::temp_dir().join(format!("tare-pem-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let mut merged =
+            options(json!({"tlscacert": "/srv/ca.pem", "tlskey": "-----BEGIN X-----"}));
+        write_pem(&mut merged, &folder).unwrap();
+        let key = folder.join("tlskey.pem");
+        assert_eq!(
+            Value::Object(merged),
+            json!({"tlscacert": "/srv/ca.pem", "tlskey": key})
+        );
+        assert_eq!(fs::read_to_string(&key).unwrap(), "-----BEGIN X-----");
+        let mode = std::os::unix::fs::PermissionsExt::mode(&key.metadata().unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o600);
+        fs::remove_dir_all(&folder).unwrap();
     }
 }

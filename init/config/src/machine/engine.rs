@@ -1,5 +1,6 @@
 //! Options of the container engine.
 
+use super::certificates;
 use crate::error::unknown;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
@@ -23,7 +24,7 @@ enum Kind {
 use Kind::{Boolean, List, Number, Text};
 
 /// The options of dockerd 26.1 that a machine may set.
-const OPTIONS: [(&str, Kind); 52] = [
+const OPTIONS: [(&str, Kind); 56] = [
     ("allow-direct-routing", Boolean), // of 28; `tare-engine` has it in 26
     ("allow-nondistributable-artifacts", List),
     ("authorization-plugins", List),
@@ -75,6 +76,10 @@ const OPTIONS: [(&str, Kind); 52] = [
     ("seccomp-profile", Text),
     ("shutdown-timeout", Number),
     ("swarm-default-advertise-addr", Text),
+    ("tlscacert", Text),
+    ("tlscert", Text),
+    ("tlskey", Text),
+    ("tlsverify", Boolean),
     ("userland-proxy", Boolean),
 ];
 
@@ -100,6 +105,7 @@ impl TryFrom<Table> for Engine {
         for (name, value) in &options {
             check(name, value)?;
         }
+        check_tls(&options)?;
         Ok(Self(options))
     }
 }
@@ -131,6 +137,7 @@ fn check(name: &str, value: &Value) -> Result<(), String> {
     match name {
         "hosts" => check_hosts(value),
         "log-level" => check_log_level(value),
+        "tlscacert" | "tlscert" | "tlskey" => check_pem(name, value),
         _ => Ok(()),
     }
 }
@@ -156,6 +163,34 @@ fn check_hosts(hosts: &Value) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Text in PEM may stand in place of dockerd's path.
+fn check_pem(name: &str, value: &Value) -> Result<(), String> {
+    let text = value.as_str().unwrap_or_default();
+    let wrong = match text.trim_start() {
+        text if text.starts_with('/') => None,
+        text if !text.starts_with("-----BEGIN ") => Some("is neither a path nor text in PEM"),
+        text if name != "tlskey" => certificates::check(text).err(),
+        text if !text.contains("PRIVATE KEY-----") => Some("holds no private key in PEM"),
+        _ => None,
+    };
+    match wrong {
+        Some(wrong) => Err(format!("engine.{name} {wrong}")),
+        None => Ok(()),
+    }
+}
+
+/// Without them dockerd looks into its home folder, where nothing is.
+fn check_tls(options: &Table) -> Result<(), String> {
+    let needed = ["tlscacert", "tlscert", "tlskey"];
+    let missing = needed.iter().find(|name| !options.contains_key(**name));
+    match missing {
+        Some(missing) if options.get("tlsverify") == Some(&Value::Boolean(true)) => Err(format!(
+            "engine.tlsverify needs engine.{missing}: the CA of the clients, and the certificate and key of the engine"
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// `tare-engine` acts on messages that dockerd writes at level `info`.
@@ -194,6 +229,28 @@ mod tests {
             (
                 "log-drivr = 'local'",
                 Some("unknown option of the engine `log-drivr`, did you mean `log-driver`?"),
+            ),
+            (
+                "tlsverify = true\ntlscacert = '/srv/ca.pem'\ntlskey = '/srv/key.pem'",
+                Some(
+                    "engine.tlsverify needs engine.tlscert: the CA of the clients, and the certificate and key of the engine",
+                ),
+            ),
+            (
+                "tlsverify = true\ntlscacert = '/a'\ntlscert = '/b'\ntlskey = '/c'",
+                None,
+            ),
+            (
+                "tlscert = 'cert.pem'",
+                Some("engine.tlscert is neither a path nor text in PEM"),
+            ),
+            (
+                "tlscert = '-----BEGIN CERTIFICATE-----'",
+                Some("engine.tlscert holds a certificate that is cut off, or damaged"),
+            ),
+            (
+                "tlskey = '-----BEGIN CERTIFICATE-----'",
+                Some("engine.tlskey holds no private key in PEM"),
             ),
             ("mtu = '1400'", Some("engine.mtu must be a whole number")),
             (

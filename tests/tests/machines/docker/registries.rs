@@ -1,6 +1,8 @@
-//! Real registries, Debian's, in containers: with a CA of their own, with one of the machine's, and without TLS.
+//! Real registries, Debian's, in containers: with a CA of their own, with one of the machine's, and without TLS. And the
+//! engine itself over TLS.
 
 use std::fs;
+use std::path::Path;
 
 use anyhow::{Result, ensure};
 use tare_image::Image;
@@ -19,11 +21,18 @@ const HTPASSWD: &str = "u:$2b$04$n4xhnSUJplbn8s0OyNE.A.QhB6eblZ0xWSOvfw03EWkONWP
 const LOGIN: &str = "auth: { htpasswd: { realm: tests, path: /files/htpasswd } }";
 
 /// `own` is at 5001, and at 5004, of which user-data knows nothing; `wide`, without a login, at 5002; `plain`, without
-/// TLS, at 5003.
-fn user_data(own: &str, wide: &str) -> String {
+/// TLS, at 5003. The engine has the certificate of `own`, and knows its clients by `wide`.
+fn user_data(own: &str, wide: &str, certificate: &str, key: &str) -> String {
     format!(
         r#"
 ca-certificates = ['''{wide}''']
+
+[engine]
+hosts = ["tcp://10.0.2.15:2376"]
+tlsverify = true
+tlscacert = '''{wide}'''
+tlscert = '''{certificate}'''
+tlskey = '''{key}'''
 
 [registries."10.0.2.15:5001"]
 ca = '''{own}'''
@@ -58,18 +67,20 @@ pub(crate) fn of_every_kind(image: &Image) -> Result<()> {
     }
     certificates::make(&own, "own", HOST)?;
     certificates::make(&wide, "wide", HOST)?;
-    let ca = [&own, &wide].map(|made| fs::read_to_string(made.join("ca.pem")));
-    let [ca_own, ca_wide] = ca;
-    let machine = Vm::of(image)
-        .direct()
-        .user_data(&user_data(&ca_own?, &ca_wide?))
-        .disk(disk);
+    let read = |made: &Path, name| fs::read_to_string(made.join(name));
+    let user_data = user_data(
+        &read(&own, "ca.pem")?,
+        &read(&wide, "ca.pem")?,
+        &read(&own, "server.pem")?,
+        &read(&own, "server.key")?,
+    );
+    let machine = Vm::of(image).direct().user_data(&user_data).disk(disk);
     let vm = machine.boot()?;
     vm.wait_ready()?;
     debian::import(&vm, "/dev/vdb", "registry")?;
     write(&vm, "htpasswd", HTPASSWD)?;
     for (name, made) in [("own", &own), ("wide", &wide)] {
-        for file in ["server.pem", "server.key"] {
+        for file in ["ca.pem", "server.pem", "server.key"] {
             let text = fs::read_to_string(made.join(file))?;
             write(&vm, &format!("{name}.{file}"), &text)?;
         }
@@ -84,6 +95,7 @@ pub(crate) fn of_every_kind(image: &Image) -> Result<()> {
     checks.check("a CA of the machine", || machines_ca(&vm));
     checks.check("a mirror, and builds", || mirror(&vm));
     checks.check("apps", || apps(&vm));
+    checks.check("the engine over TLS", || engine(&vm));
     checks.check("power off", || power_off(&vm));
     let verdict = checks.verdict();
     folder.remove()?;
@@ -217,4 +229,21 @@ fn apps(vm: &Vm) -> Result<()> {
     let refused = "until tare logs --service app.refused | grep -qi unauthorized; do sleep 1; done";
     vm.ssh_within(refused, secs(90))?;
     says(vm, "docker ps -aq --filter name=refused-w", "")
+}
+
+/// For clients with a certificate of the CA that user-data names, and for no others.
+fn engine(vm: &Vm) -> Result<()> {
+    let client = |name: &str| {
+        format!(
+            "cd /srv/registries; docker --tlsverify --tlscacert own.ca.pem --tlscert {name}.server.pem \
+             --tlskey {name}.server.key -H tcp://{HOST}:2376 version -f '{{{{.Server.Os}}}}' 2>&1 || true"
+        )
+    };
+    says(vm, &client("wide"), "linux\n")?;
+    mentions(vm, &client("own"), "certificate")?;
+    let plain = format!("docker -H tcp://{HOST}:2376 version 2>&1 || true");
+    mentions(vm, &plain, "HTTP request to an HTTPS server")?;
+    // The key is root's alone.
+    let mode = "tare service exec engine -- stat -c '%a %u' /run/tare-engine/tlskey.pem";
+    says(vm, mode, "600 0\n")
 }
