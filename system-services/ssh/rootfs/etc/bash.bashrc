@@ -8,7 +8,7 @@ PS1='\u@\h:\w\$ '
 _completions() {
     unset -f _completions
     . /usr/share/bash-completion/bash_completion
-    return 124 # once more, with what that has set
+    _comp_complete_load "$@"
 }
 complete -D -o bashdefault -o default -F _completions
 alias man=mman

@@ -6,7 +6,7 @@ PS1='toolbox@\h:\w\$ '
 _completions() {
     unset -f _completions
     . /usr/share/bash-completion/bash_completion
-    return 124 # once more, with what that has set
+    _comp_complete_load "$@"
 }
 complete -D -o bashdefault -o default -F _completions
 alias ls='ls --color=auto' grep='grep --color=auto' ll='ls -l'
