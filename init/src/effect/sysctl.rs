@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// Ours, with the reason for each. A machine may change those that are not fixed (`tare_config`'s `Sysctl`).
-const OURS: [(&str, &str); 15] = [
+const OURS: [(&str, &str); 16] = [
     // What others put into a shared folder with a sticky bit is not followed, linked or opened.
     ("fs.protected_symlinks", "1"),
     ("fs.protected_hardlinks", "1"),
@@ -35,6 +35,18 @@ const OURS: [(&str, &str); 15] = [
     // A port published at an address of the machine is there as soon as the address is.
     ("net.ipv4.ip_nonlocal_bind", "1"),
     ("net.ipv6.ip_nonlocal_bind", "1"),
+    // A tracked connection without a packet for a day is over. The kernel's five days keep dead ones in its table.
+    (
+        "net.netfilter.nf_conntrack_tcp_timeout_established",
+        "86400",
+    ),
+];
+
+/// The connections that the kernel tracks at most, and the lists that it keeps them in. The host and all containers on
+/// its bridges share one table; while it is full, the packets of new connections are dropped.
+const CONNECTIONS: [&str; 2] = [
+    "net.netfilter.nf_conntrack_buckets",
+    "net.netfilter.nf_conntrack_max",
 ];
 
 /// Applies ours. Those that this kernel does not have are skipped.
@@ -42,12 +54,30 @@ const OURS: [(&str, &str); 15] = [
 /// # Errors
 /// The kernel's first refusal; the others are applied anyway.
 pub(crate) fn apply_ours() -> io::Result<()> {
-    let applied = OURS.map(|(name, value)| match write(name, value) {
+    let total = memory::total();
+    let connections = total.map(|total| connections(total).to_string());
+    let fixed = OURS.iter().map(|(name, value)| apply_one(name, value));
+    let sized = CONNECTIONS.map(|name| match &connections {
+        Ok(connections) => apply_one(name, connections),
+        Err(error) => Err(io::Error::other(format!("{name}: {error}"))),
+    });
+    let applied: Vec<_> = fixed.chain(sized).collect();
+    applied.into_iter().collect()
+}
+
+fn apply_one(name: &str, value: &str) -> io::Result<()> {
+    match write(name, value) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(io::Error::other(format!("{name}: {error}"))),
         Ok(()) => Ok(()),
-    });
-    applied.into_iter().collect()
+    }
+}
+
+/// How many connections may be tracked on a machine with `total` bytes of memory: one for each 16 KiB, so that a full
+/// table takes 2.5 % of memory (some 400 bytes each, which no cgroup is charged for). The kernel's default is an eighth
+/// of that below 1 GiB and never more than 262144 (`nf_conntrack_init_start`, `net/netfilter/nf_conntrack_core.c`).
+fn connections(total: u64) -> u64 {
+    (total / (16 << 10)).clamp(8192, 1 << 22)
 }
 
 /// Huge pages: reserved, by two names, and those that programs may add. Nothing else can use their memory, and
@@ -133,6 +163,19 @@ mod tests {
                 .map(|(name, value)| (name.to_string(), value.to_string()));
             let found = refuse_huge_pages(&owned.collect(), || Ok(512));
             assert_eq!(found.as_deref(), want, "{settings:?}");
+        }
+    }
+
+    #[test]
+    fn connections_follow_memory() {
+        for (mebibytes, want) in [
+            (64, 8192),
+            (256, 16_384),
+            (1024, 65_536),
+            (16_384, 1_048_576),
+            (1 << 20, 4_194_304),
+        ] {
+            assert_eq!(connections(mebibytes << 20), want, "{mebibytes}");
         }
     }
 

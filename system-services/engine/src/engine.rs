@@ -169,6 +169,11 @@ impl Engine {
                 "<3>published ports may be closed until dockerd is ready, and containers' own addresses open: {error:#}"
             );
         }
+        if let Err(error) = saved.free_ssh() {
+            eprintln!(
+                "<4>containers with too many connections can keep ssh from new ones: {error:#}"
+            );
+        }
         let resolvers = names::current();
         let made = saved.translate(&resolvers);
         self.names.note(resolvers, made);

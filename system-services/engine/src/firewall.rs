@@ -1,7 +1,7 @@
 //! The rules that stand beside dockerd's in the kernel: read once for a start of dockerd.
 
 use crate::hold::Copies;
-use crate::{direct, hold, names};
+use crate::{direct, hold, names, untracked};
 use anyhow::{Context, Result, ensure};
 use std::io::Write;
 use std::net::Ipv4Addr;
@@ -47,6 +47,15 @@ impl Saved {
         (held.map(Held), made)
     }
 
+    /// Makes the rules by which ssh does without the table of connections ([`untracked`]).
+    ///
+    /// # Errors
+    /// If iptables-restore(8) fails; nothing is changed then.
+    pub(crate) fn free_ssh(&self) -> Result<()> {
+        let raw = table(&self.0, untracked::TABLE);
+        restore(&untracked::rules(raw, untracked::has_ssh()))
+    }
+
     /// Makes the rules by which containers reach `resolvers` ([`names`]), in place of those that there are.
     ///
     /// # Errors
@@ -84,6 +93,26 @@ fn table<'a>(saved: &'a str, table: &str) -> &'a str {
     let found =
         tables.find(|part| part.starts_with(&begins) || part.contains(&format!("\n{begins}")));
     found.unwrap_or_default()
+}
+
+/// Input of iptables-restore(8) that sets `chains` of the table `name` to these rules, and puts those `jumps` first, as
+/// pairs of a chain and the one it leads to, that are not in `saved`. Naming a chain empties it.
+pub(crate) fn chains(
+    name: &str,
+    chains: &[(&str, String)],
+    jumps: &[(&str, &str)],
+    saved: &str,
+) -> String {
+    let declared = chains
+        .iter()
+        .map(|(chain, _)| format!(":{chain} - [0:0]\n"));
+    let rules = chains.iter().map(|(_, rules)| rules.clone());
+    let missing = jumps
+        .iter()
+        .filter(|(from, to)| !saved.contains(&format!("-A {from} -j {to}\n")))
+        .map(|(from, to)| format!("-I {from} -j {to}\n"));
+    let lines: String = declared.chain(rules).chain(missing).collect();
+    format!("*{name}\n{lines}COMMIT\n")
 }
 
 /// Changes one table after the other, each at once (iptables-restore(8)); anything not named stays.

@@ -33,6 +33,7 @@ mod shim;
 mod signals;
 mod spare;
 mod syslog;
+mod untracked;
 mod watch;
 
 use anyhow::{Result, anyhow};

@@ -7,7 +7,7 @@
 //! Only new connections are translated. A UDP socket that keeps asking from one port keeps its resolver; the usual
 //! clients open one for each query.
 
-use crate::firewall::Saved;
+use crate::firewall::{self, Saved};
 use crate::watch::Watch;
 use anyhow::Result;
 use serde_json::{Map, Value};
@@ -115,7 +115,7 @@ fn is_out_of_reach(resolv_conf: &str) -> bool {
 /// The jumps come first, because the addresses are the host's: of the rules that dockerd appends, the one for a port 53
 /// published by a container would match, too.
 pub(crate) fn rules(resolvers: &[Ipv4Addr], nat: &str, raw: &str) -> String {
-    let nat = table(
+    let nat = firewall::chains(
         "nat",
         &[
             (CHAIN, translations(resolvers)),
@@ -133,7 +133,7 @@ pub(crate) fn rules(resolvers: &[Ipv4Addr], nat: &str, raw: &str) -> String {
         ],
         nat,
     );
-    let raw = table(
+    let raw = firewall::chains(
         "raw",
         &[(CHAIN, drops(resolvers))],
         &[("PREROUTING", CHAIN)],
@@ -164,19 +164,6 @@ fn drops(resolvers: &[Ipv4Addr]) -> String {
     } else {
         String::new()
     }
-}
-
-fn table(name: &str, chains: &[(&str, String)], jumps: &[(&str, &str)], saved: &str) -> String {
-    let declared = chains
-        .iter()
-        .map(|(chain, _)| format!(":{chain} - [0:0]\n"));
-    let rules = chains.iter().map(|(_, rules)| rules.clone());
-    let missing = jumps
-        .iter()
-        .filter(|(from, to)| !saved.contains(&format!("-A {from} -j {to}\n")))
-        .map(|(from, to)| format!("-I {from} -j {to}\n"));
-    let lines: String = declared.chain(rules).chain(missing).collect();
-    format!("*{name}\n{lines}COMMIT\n")
 }
 
 #[cfg(test)]

@@ -220,6 +220,9 @@ pub(crate) fn networks_builds_and_sessions(image: &Image) -> Result<()> {
     });
     checks.check("plugins say what they are", || helpers::plugins(&vm));
     checks.check("containers that log by syslog", || helpers::syslog(&vm));
+    checks.check("a full table of connections", || {
+        helpers::a_full_table_of_connections(&vm)
+    });
     checks.check("a build", || a_build(&vm));
     checks.check("many sessions", || sessions(&vm, 12));
     checks.check("power off", || power_off(&vm));

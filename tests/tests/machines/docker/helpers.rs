@@ -86,3 +86,35 @@ pub(super) fn syslog(vm: &Vm) -> Result<()> {
     }
     Ok(())
 }
+
+/// Connections that nobody ends for the next minute.
+const HELD: &str =
+    "(exec 3<>/dev/tcp/10.0.2.15/8080 4<>/dev/tcp/10.0.2.15/8080; sleep 300) >/dev/null 2>&1 &";
+
+/// Is root of the host's network; its `/proc/sys` is writable.
+const HOST: &str = "--privileged --net host";
+
+const MOST: &str = "/proc/sys/net/netfilter/nf_conntrack_max";
+
+/// New connections to ssh are accepted while the kernel tracks as many as it may, and refuses others.
+pub(super) fn a_full_table_of_connections(vm: &Vm) -> Result<()> {
+    let most = vm.ssh_within(
+        &format!("docker run --rm {HOST} tare/demo cat {MOST}"),
+        secs(60),
+    )?;
+    let memory = vm.ssh("awk '/^MemTotal:/ { print int($2 / 16) }' /proc/meminfo")?;
+    ensure!(most == memory, "{most:?} instead of {memory:?}");
+    vm.ssh(HELD)?;
+    prints(vm, HOST, &format!("echo 1 > {MOST}"), "")?;
+    let fetched =
+        vm.ssh("curl -m 5 -so /dev/null http://10.0.2.15:8080/ && echo fetched || echo no");
+    let login = vm.login("echo in", secs(45));
+    prints(vm, HOST, &format!("echo {} > {MOST}", most.trim_end()), "")?;
+    let (fetched, login) = (fetched?, login?);
+    ensure!((&*fetched, &*login) == ("no\n", "in\n"), "{fetched}{login}");
+    says(
+        vm,
+        "curl -m 30 -so /dev/null http://10.0.2.15:8080/ && echo fetched",
+        "fetched\n",
+    )
+}
