@@ -2,7 +2,7 @@
 
 use super::Supervisor;
 use super::kill;
-use super::output::{self, Collector};
+use super::output::{self, Collector, Output, Reader};
 use super::probe::Asker;
 use super::start::report;
 use super::state::{self, Action, State};
@@ -84,17 +84,20 @@ impl Supervisor {
             self.units
                 .values_mut()
                 .filter_map(|unit| unit.output.as_mut())
-                .for_each(|output| output.collected = false);
+                .for_each(|output| output.reader = Reader::None);
         }
         let Some(collector) = &self.collector else {
             return;
         };
         for unit in self.units.values_mut() {
-            let Some(output) = unit.output.as_mut().filter(|output| !output.collected) else {
+            let Some(output) = &mut unit.output else {
                 continue;
             };
+            if matches!(output.reader, Reader::Log) {
+                continue;
+            }
             match collector.hand_over(&unit.name, output) {
-                Ok(()) => output.collected = true,
+                Ok(()) => output.reader = Reader::Log,
                 // The log service has just ended: its next run is handed everything.
                 Err(error) if has_ended(&error) => {
                     self.collector = None;
@@ -120,7 +123,15 @@ impl Supervisor {
         let is_stopped = matches!(log, Some(State::Stopped | State::Failed | State::Done));
         if !is_stopped && self.has_log {
             self.syslog_drain = None;
-            self.units.values_mut().for_each(|unit| unit.drain = None);
+            for output in self
+                .units
+                .values_mut()
+                .filter_map(|unit| unit.output.as_mut())
+            {
+                if matches!(output.reader, Reader::Drain { .. }) {
+                    output.reader = Reader::None;
+                }
+            }
             return;
         }
         if self.syslog_drain.is_none() {
@@ -131,11 +142,8 @@ impl Supervisor {
             });
         }
         for unit in self.units.values_mut() {
-            if let (Some(output), None) = (&unit.output, &unit.drain) {
-                let drain = output.drain();
-                unit.drain = drain
-                    .inspect_err(|error| log::warn!("{}: drain its output: {error}", unit.name))
-                    .ok();
+            if let Some(Err(error)) = unit.output.as_mut().map(Output::drain) {
+                log::warn!("{}: drain its output: {error}", unit.name);
             }
         }
     }

@@ -39,8 +39,17 @@ struct Pipe(OwnedFd);
 pub(super) struct Output {
     stdout: Pipe,
     stderr: Pipe,
-    /// Whether the current run of the log service has them.
-    pub(super) collected: bool,
+    pub(super) reader: Reader,
+}
+
+/// What reads the pipes of a service.
+pub(super) enum Reader {
+    /// Nothing yet: the next run of the log service will.
+    None,
+    /// The current run of the log service.
+    Log,
+    /// PID 1, which drops what it reads.
+    Drain { _pipes: [Task; 2] },
 }
 
 impl Output {
@@ -51,7 +60,7 @@ impl Output {
         Ok(Self {
             stdout: Pipe::new()?,
             stderr: Pipe::new()?,
-            collected: false,
+            reader: Reader::None,
         })
     }
 
@@ -60,10 +69,14 @@ impl Output {
         Ok((self.stdout.write_end()?, self.stderr.write_end()?))
     }
 
-    /// Reads and drops what is written for as long as the result lives: without a log service, a writer would block once
-    /// its pipe is full.
-    pub(super) fn drain(&self) -> io::Result<[Task; 2]> {
-        Ok([self.stdout.drain()?, self.stderr.drain()?])
+    /// Reads and drops what is written until it has another reader: without a log service, a writer would block once its
+    /// pipe is full.
+    pub(super) fn drain(&mut self) -> io::Result<()> {
+        if !matches!(self.reader, Reader::Drain { .. }) {
+            let pipes = [self.stdout.drain()?, self.stderr.drain()?];
+            self.reader = Reader::Drain { _pipes: pipes };
+        }
+        Ok(())
     }
 }
 
@@ -241,6 +254,35 @@ mod tests {
             takes_all(&pipe).await
         };
         assert!(LocalSet::new().run_until(drained).await);
+    }
+
+    #[tokio::test]
+    async fn output_is_drained_while_there_is_no_log_service() {
+        use crate::supervisor::state::State;
+        let readers = async {
+            let mut supervisor = crate::supervisor::testing::supervisor(&[("log", ""), ("a", "")]);
+            let log = supervisor.units.get_mut("log").unwrap();
+            log.service.process.collects_output = true;
+            supervisor.units.get_mut("a").unwrap().output = Some(Output {
+                stdout: Pipe::new().unwrap(),
+                stderr: Pipe::new().unwrap(),
+                reader: Reader::Log,
+            });
+            let mut reader = |state| {
+                // Or it would open the machine's own /dev/log.
+                supervisor.syslog_drain = Some(Task::spawn(async {}));
+                supervisor.units.get_mut("log").unwrap().life.state = state;
+                supervisor.drain_outputs();
+                match supervisor.units["a"].output.as_ref().unwrap().reader {
+                    Reader::None => "none",
+                    Reader::Log => "log",
+                    Reader::Drain { .. } => "drain",
+                }
+            };
+            [State::Ready, State::Stopped, State::Waiting].map(&mut reader)
+        };
+        let readers = LocalSet::new().run_until(readers).await;
+        assert_eq!(readers, ["log", "drain", "none"]);
     }
 
     #[tokio::test]

@@ -59,7 +59,7 @@ impl Supervisor {
             let waiting = self
                 .units
                 .values()
-                .filter(|unit| unit.is_to_run() && !unit.patient);
+                .filter(|unit| unit.is_to_run() && unit.has_work());
             let conditions = waiting.flat_map(|unit| &unit.service.lifecycle.after);
             let subjects = conditions.filter_map(Condition::subject);
             let units = subjects.filter_map(|name| self.units.get(name));
@@ -184,6 +184,27 @@ mod tests {
             ),
         ] {
             assert_eq!(states(&services).await, want);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_service_without_work_activates_no_other() {
+        for (sections, want) in [
+            (&[][..], "backing-off"),
+            (&[("apps", r#"{"a":{}}"#)], "backing-off"),
+            (&[("apps", "{}")], "waiting"),
+            (&[("apps", "null"), ("engine", r#"{"a":1}"#)], "waiting"),
+        ] {
+            let spare = async {
+                let spare = ("spare", "start = 'on-demand'");
+                let mut supervisor = supervisor(&[spare, ("user", "after = ['spare:ready']")]);
+                let owned = |(name, json): &(&str, &str)| (name.to_string(), json.to_string());
+                let unit = supervisor.units.get_mut("user").unwrap();
+                unit.sections = sections.iter().map(owned).collect();
+                supervisor.start_eligible();
+                supervisor.units["spare"].life.state.word()
+            };
+            assert_eq!(LocalSet::new().run_until(spare).await, want, "{sections:?}");
         }
     }
 

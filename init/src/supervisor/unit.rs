@@ -49,12 +49,8 @@ pub(super) struct Unit {
     pub(super) sections: Vec<(String, String)>,
     /// What must still come before its conditions count.
     pub(super) triggers: BTreeSet<Trigger>,
-    /// Whether it does not activate the on-demand services that it waits for.
-    pub(super) patient: bool,
     /// `None` before its first start, and if it writes to the kernel's log.
     pub(super) output: Option<Output>,
-    /// Drains its pipes while no log service reads them.
-    pub(super) drain: Option<[Task; 2]>,
     /// A child whose launch has not been reported yet.
     pub(super) launch: Option<Launch>,
     pub(super) notify: Option<Notify>,
@@ -109,9 +105,7 @@ impl Unit {
             environment: Vec::new(),
             sections: Vec::new(),
             triggers: BTreeSet::new(),
-            patient: false,
             output: None,
-            drain: None,
             launch: None,
             notify: None,
             sockets: Vec::new(),
@@ -134,6 +128,13 @@ impl Unit {
     pub(super) fn cgroup(&self) -> PathBuf {
         let path = [cgroup::ROOT, paths::SERVICES_CGROUP, "/", &self.name];
         path.concat().into()
+    }
+
+    /// Whether it has work to do, for which it activates the on-demand services that it waits for: it reads no section
+    /// of the configuration, or there is something in the first.
+    pub(super) fn has_work(&self) -> bool {
+        let first = self.sections.first();
+        first.is_none_or(|(_, json)| !matches!(&**json, "null" | "{}" | "[]"))
     }
 
     /// Its main process as the host sees it.
@@ -210,10 +211,8 @@ impl Setup<'_> {
         self.0.environment.push(variable);
     }
 
-    /// Sets the sections that it reads. If there is nothing in the first, it does not activate on-demand services.
+    /// Sets the sections that it reads.
     pub(crate) fn sections(&mut self, sections: Vec<(String, String)>) {
-        let empty = |(_, json): &(String, String)| matches!(&**json, "null" | "{}" | "[]");
-        self.0.patient = sections.first().is_some_and(empty);
         self.0.sections = sections;
     }
 
