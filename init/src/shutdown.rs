@@ -54,7 +54,7 @@ fn verb(ending: Ending) -> &'static str {
 fn wait_for_last_child() {
     let deadline = Instant::now() + LAST;
     while Instant::now() < deadline {
-        reap::reap();
+        reap();
         if waitpid(None::<Pid>, Some(WaitPidFlag::WNOHANG)) == Err(Errno::ECHILD) {
             return;
         }

@@ -2,8 +2,8 @@
 
 use super::request::Response;
 use super::{audit, machine, usage};
+use crate::supervisor::Outcome;
 use crate::supervisor::ServiceStatus;
-use crate::supervisor::reap::Outcome;
 use crate::timeline::micros;
 use serde::Serialize;
 use std::time::{Duration, Instant};

@@ -17,6 +17,7 @@ pub(crate) mod pidfd;
 pub(crate) mod power;
 pub(crate) mod readable;
 pub(crate) mod signals;
+pub(crate) mod sockets;
 pub(crate) mod state;
 pub(crate) mod sysctl;
 pub(crate) mod timer;

@@ -1,11 +1,11 @@
 //! Carries out what the state machines decide.
 
 use super::Supervisor;
-use super::kill;
 use super::output::{self, Collector, Output, Reader};
 use super::probe::Asker;
 use super::start::report;
 use super::state::{self, Action, State};
+use super::stop;
 use super::unit;
 use super::unit::Unit;
 use crate::event::UnitEvent;
@@ -45,7 +45,7 @@ impl Supervisor {
                 unit.arm(lifecycle.stop.grace.0, state::Event::GraceOver, &events);
             }
             Action::Kill => unit.kill(),
-            Action::ArmKilled => unit.arm(kill::PATIENCE, state::Event::Hangs, &events),
+            Action::ArmKilled => unit.arm(stop::PATIENCE, state::Event::Hangs, &events),
             Action::AwaitEmpty => self.await_empty(name),
             Action::ArmBackoff(wait) => {
                 let wait = unit::jittered(wait, unit::random());

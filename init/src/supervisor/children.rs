@@ -1,18 +1,30 @@
-//! The results of launches, and the ends of children.
-
-pub(super) mod main_process;
-pub(crate) mod reap;
+//! The processes of services: the results of launches, main processes, and the one place that reaps.
 
 use super::Supervisor;
-use super::children::reap::Outcome;
 use super::state::{self, State};
+use super::unit::{MainProcess, Unit};
+use crate::effect::pidfd;
+use crate::effect::readable::until_readable;
+use crate::event::{Event, UnitEvent};
+use crate::task::Task;
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
+use std::fmt;
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::time::Duration;
+use tare_config::service::Namespace;
 use tare_container::{LaunchError, Running};
+use tokio::sync::mpsc::UnboundedSender;
 
 impl Supervisor {
     /// Reaps ended children, and tells the services they belong to.
     pub(crate) fn reap(&mut self) {
-        for (pid, outcome) in reap::reap() {
+        for (pid, outcome) in reap() {
             let pid = pid.as_raw();
             if self.execs.ended(pid, outcome) {
                 continue;
@@ -87,6 +99,145 @@ impl Supervisor {
     }
 }
 
+/// The host's pid of the process of `unit` that has `pid` in the service's own pid namespace. Only processes in the
+/// service's cgroup are looked at.
+pub(super) fn find_main(unit: &Unit, pid: i32) -> Option<i32> {
+    let host_pids = unit.service.sandbox.joins(Namespace::Pid);
+    let mut processes = processes(unit).into_iter();
+    processes.find(|process| {
+        if host_pids {
+            *process == pid
+        } else {
+            inner_pid(*process) == Some(pid)
+        }
+    })
+}
+
+/// The host's pids of the processes in its cgroup.
+fn processes(unit: &Unit) -> Vec<i32> {
+    let list = fs::read_to_string(unit.cgroup().join("cgroup.procs")).unwrap_or_default();
+    list.lines().filter_map(|line| line.parse().ok()).collect()
+}
+
+/// The pid of a process in its container: the second number, because a container is one namespace below the host's
+/// (`NSpid` of proc_pid_status(5)).
+fn inner_pid(process: i32) -> Option<i32> {
+    let status = fs::read_to_string(Path::new("/proc").join(process.to_string()).join("status"));
+    inner_pid_of(&status.ok()?)
+}
+
+fn inner_pid_of(status: &str) -> Option<i32> {
+    let pids = status
+        .lines()
+        .find_map(|line| line.strip_prefix("NSpid:"))?;
+    pids.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// Makes the process `pid` of `unit`, which may not be our child, its main one.
+///
+/// With its own pid namespace, a container still ends with its first process. In the host's, the new process replaces
+/// the first, which may end.
+pub(super) fn take_main(
+    unit: &mut Unit,
+    pid: i32,
+    events: &UnboundedSender<Event>,
+) -> io::Result<()> {
+    let pidfd = pidfd::open(pid)?;
+    // The process may have ended, and its pid may have been reused, before the pidfd was opened.
+    if !processes(unit).contains(&pid) {
+        return Err(io::Error::from_raw_os_error(Errno::ESRCH as i32));
+    }
+    let watch = Task::spawn(tell_end(
+        pidfd.try_clone()?,
+        UnitEvent::MainEnded {
+            service: unit.name.clone(),
+            run: unit.run,
+            pid,
+        },
+        events.clone(),
+    ));
+    let pidfd = if unit.service.sandbox.joins(Namespace::Pid) {
+        let cgroup = unit.cgroup();
+        unit.running = Some(Running { pid, pidfd, cgroup });
+        None
+    } else {
+        Some(pidfd)
+    };
+    unit.main = Some(MainProcess {
+        pid,
+        pidfd,
+        _watch: watch,
+    });
+    Ok(())
+}
+
+async fn tell_end(pidfd: OwnedFd, ended: UnitEvent, events: UnboundedSender<Event>) {
+    until_readable(pidfd).await;
+    let _ = events.send(ended.into());
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// With this status.
+    Status(i32),
+    /// By the signal with this number.
+    Signal(i32),
+}
+
+impl Outcome {
+    pub(crate) fn is_success(self) -> bool {
+        self == Self::Status(0)
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Status(status) => write!(f, "status {status}"),
+            Self::Signal(number) => match Signal::try_from(number) {
+                Ok(signal) => write!(f, "{signal}"),
+                Err(_) if (libc::SIGRTMIN()..=libc::SIGRTMAX()).contains(&number) => {
+                    write!(f, "SIGRTMIN+{}", number - libc::SIGRTMIN())
+                }
+                Err(_) => write!(f, "signal {number}"),
+            },
+        }
+    }
+}
+
+/// Reaps every process that has ended.
+///
+/// Signals merge: one SIGCHLD may stand for many children, so this goes on until none is left.
+pub(crate) fn reap() -> Vec<(Pid, Outcome)> {
+    let mut reaped = Vec::new();
+    loop {
+        match next() {
+            Ok(Some(ended)) => reaped.push(ended),
+            Ok(None) | Err(Errno::ECHILD) => return reaped,
+            Err(Errno::EINTR) => {}
+            Err(error) => {
+                log::error!("reap: {error}");
+                return reaped;
+            }
+        }
+    }
+}
+
+/// The next process that has ended, if there is one. Calls `waitpid` itself: `nix` cannot represent an end by a
+/// real-time signal, and reaps the process all the same.
+fn next() -> Result<Option<(Pid, Outcome)>, Errno> {
+    let mut status = 0;
+    // SAFETY: the kernel writes one int to `status`, which outlives the call.
+    let pid = Errno::result(unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) })?;
+    let outcome = if libc::WIFSIGNALED(status) {
+        Outcome::Signal(libc::WTERMSIG(status))
+    } else {
+        Outcome::Status(libc::WEXITSTATUS(status))
+    };
+    Ok((pid > 0).then_some((Pid::from_raw(pid), outcome)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,6 +270,30 @@ mod tests {
             };
             let last_exit = LocalSet::new().run_until(last_exit).await;
             assert_eq!(last_exit.as_deref(), Some(want), "{state:?}");
+        }
+    }
+
+    #[test]
+    fn the_second_number_is_the_service_s_own() {
+        for (status, want) in [
+            ("Name:\ta\nNSpid:\t4711\t7\nNSsid:\t1\n", Some(7)),
+            ("NSpid:\t4711\t7\t1\n", Some(7)),
+            ("NSpid:\t4711\n", None),
+            ("", None),
+        ] {
+            assert_eq!(inner_pid_of(status), want, "{status}");
+        }
+    }
+
+    #[test]
+    fn every_signal_has_a_name() {
+        for (signal, want) in [
+            (libc::SIGKILL, "SIGKILL"),
+            (libc::SIGRTMIN(), "SIGRTMIN+0"),
+            (libc::SIGRTMIN() + 3, "SIGRTMIN+3"),
+            (1000, "signal 1000"),
+        ] {
+            assert_eq!(Outcome::Signal(signal).to_string(), want);
         }
     }
 }

@@ -3,33 +3,25 @@
 
 mod act;
 mod children;
-mod exec;
-mod kill;
 mod notify;
 mod output;
 mod probe;
+mod request;
 mod schedule;
-mod shutdown_order;
-mod sockets;
 mod start;
 pub(crate) mod state;
-mod status;
-#[cfg(test)]
-mod testing;
-mod trigger;
+mod stop;
 mod unit;
 
-pub(crate) use children::reap;
-pub(crate) use exec::Ended;
+pub(crate) use children::{Outcome, reap};
 pub(crate) use notify::parse::values;
-pub(crate) use status::{Change, RequestError, ServiceStatus};
+pub(crate) use request::{Change, Ended, RequestError, ServiceStatus};
 
-use self::exec::Execs;
 use self::output::Collector;
-use self::schedule::{Conditions, LOOK_LEAST};
-use self::shutdown_order::Ending;
+use self::request::Execs;
+use self::schedule::{Conditions, LOOK_LEAST, Trigger};
 use self::state::{Next, State, step};
-use self::trigger::Trigger;
+use self::stop::Ending;
 use self::unit::{Setup, Unit};
 use crate::clock::since_boot;
 use crate::event::{Event, UnitEvent};
@@ -291,6 +283,32 @@ impl Supervisor {
             }
             _ => {}
         }
+    }
+}
+
+/// For tests: services that cannot be started.
+#[cfg(test)]
+mod testing {
+    use super::Supervisor;
+    use std::path::PathBuf;
+    use tare_container::{Bundle, Spec};
+    use tokio::sync::mpsc::unbounded_channel;
+
+    /// A supervisor of services whose programs cannot be started: their bundles are empty.
+    pub(super) fn supervisor(services: &[(&str, &str)]) -> Supervisor {
+        let mut supervisor = Supervisor::new(unbounded_channel().0);
+        for (name, lifecycle) in services {
+            let text =
+                format!("description='x'\nprocess={{args=['/x']}}\n[lifecycle]\n{lifecycle}");
+            let service = tare_config::parse("t", text.as_bytes()).unwrap();
+            let bundle = Bundle {
+                path: PathBuf::new(),
+                spec: Spec::default(),
+                filter: None,
+            };
+            supervisor.add(name, service, bundle);
+        }
+        supervisor
     }
 }
 

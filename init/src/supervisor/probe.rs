@@ -1,6 +1,6 @@
 //! Probes of services.
 
-use super::children::reap::Outcome;
+use super::children::Outcome;
 use super::state;
 use crate::event::{Event, UnitEvent};
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};

@@ -2,12 +2,12 @@
 
 use super::notify::Notify;
 use super::output::{self, Collector, Output};
-use super::sockets;
 use super::unit::Unit;
 use crate::effect::facts::write_sections;
 use crate::effect::files::make_directory;
 use crate::effect::mounts::{self, share};
 use crate::effect::readable::readable;
+use crate::effect::sockets;
 use crate::event::{Event, UnitEvent};
 use crate::plan::services::{SourceDirectory, source_directories};
 use std::fs::{self, Permissions};

@@ -1,12 +1,12 @@
 //! A service under supervision: its description, bundle, life and processes.
 
-use super::children::reap::Outcome;
+use super::children::Outcome;
 use super::notify::Notify;
 use super::output::Output;
-use super::sockets;
+use super::schedule::Trigger;
 use super::state::{Life, State};
-use super::trigger::Trigger;
 use crate::clock::since_boot;
+use crate::effect::sockets;
 use crate::event::{Event, UnitEvent};
 use crate::task::Task;
 use std::cell::Cell;

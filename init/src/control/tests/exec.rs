@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::supervisor::Ended;
-use crate::supervisor::reap::Outcome;
+use crate::supervisor::Outcome;
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};

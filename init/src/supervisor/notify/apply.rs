@@ -1,8 +1,8 @@
 //! Applies the messages of services.
 
 use crate::supervisor::Supervisor;
-use crate::supervisor::children::main_process;
-use crate::supervisor::children::reap::Outcome;
+use crate::supervisor::children;
+use crate::supervisor::children::Outcome;
 use crate::supervisor::notify::parse::{self, Notice};
 use crate::supervisor::state::{self, Action, State};
 use crate::supervisor::unit::Unit;
@@ -92,14 +92,14 @@ impl Supervisor {
         let Some(unit) = self.units.get_mut(name) else {
             return;
         };
-        let Some(pid) = main_process::find(unit, pid) else {
+        let Some(pid) = children::find_main(unit, pid) else {
             log::warn!("{name}: MAINPID={pid} is none of its processes");
             return;
         };
         if unit.main_pid() == Some(pid) {
             return;
         }
-        match main_process::take(unit, pid, &self.events) {
+        match children::take_main(unit, pid, &self.events) {
             Ok(()) => {
                 self.watch_again(name);
                 let Some(unit) = self.units.get_mut(name) else {

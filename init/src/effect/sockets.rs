@@ -22,7 +22,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::sleep;
 
 /// Opens all sockets of `service`, in its order. The directories of its mounts must exist.
-pub(super) fn open_all(service: &Service) -> io::Result<Vec<OwnedFd>> {
+pub(crate) fn open_all(service: &Service) -> io::Result<Vec<OwnedFd>> {
     service
         .sockets
         .iter()
@@ -111,7 +111,7 @@ fn open_internet(address: SocketAddr, typ: SocketType) -> io::Result<OwnedFd> {
 }
 
 /// Sends one event when `socket` becomes readable, but not before `hold_off` is over.
-pub(super) fn watch(
+pub(crate) fn watch(
     socket: &OwnedFd,
     service: &str,
     hold_off: Duration,
@@ -126,7 +126,7 @@ pub(super) fn watch(
 }
 
 /// The variables that describe its sockets to the service (`sd_listen_fds(3)`), except for its process id.
-pub(super) fn environment(service: &Service) -> Vec<String> {
+pub(crate) fn environment(service: &Service) -> Vec<String> {
     if service.sockets.is_empty() {
         return Vec::new();
     }
