@@ -2,7 +2,7 @@
 
 use crate::PROBE;
 use nix::fcntl::OFlag;
-use nix::mount::{MsFlags, mount};
+use nix::mount::{MsFlags, mount, umount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{Pid, pipe2};
@@ -19,7 +19,7 @@ use tare_container::{cgroup, compile, exec, launch, mount_points, to_json};
 
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
-/// A directory of bundles that is gone with this process's mount namespace.
+/// A directory of bundles, which disappears with this process's mount namespace.
 pub(crate) struct Host {
     services: PathBuf,
 }
@@ -29,10 +29,12 @@ impl Host {
         unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWCGROUP).unwrap();
         let none: Option<&str> = None;
         mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
+        // What `group` has mounted there shows all of the tree, and the kernel refuses a second mount of it.
+        umount(cgroup::ROOT).unwrap();
         for (fstype, target) in [("cgroup2", cgroup::ROOT), ("tmpfs", "/run")] {
             mount(Some(fstype), target, Some(fstype), MsFlags::empty(), none).unwrap();
         }
-        fs::create_dir_all(Path::new(cgroup::ROOT).join("services")).unwrap();
+        fs::create_dir(Path::new(cgroup::ROOT).join("services")).unwrap();
         let services = PathBuf::from("/run/services");
         fs::create_dir(&services).unwrap();
         Self { services }
@@ -136,17 +138,6 @@ pub(crate) fn start_exec_on(
         environment: &[],
     };
     exec(bundle, running, &options).unwrap()
-}
-
-/// Its mounts are gone with this process. Cgroups would remain, including those of failed launches.
-impl Drop for Host {
-    fn drop(&mut self) {
-        let services = Path::new(cgroup::ROOT).join("services");
-        for entry in fs::read_dir(&services).into_iter().flatten().flatten() {
-            let _ = fs::remove_dir(entry.path());
-        }
-        let _ = fs::remove_dir(services);
-    }
 }
 
 pub(crate) fn start(bundle: &Bundle, argument: Option<&str>, output: Option<&OwnedFd>) -> Running {

@@ -8,6 +8,7 @@
     reason = "tests; clippy knows them by the harness"
 )]
 
+mod group;
 mod host;
 mod lease;
 mod probe;
@@ -24,6 +25,7 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::AsFd;
 use std::path::Path;
+use std::process::ExitCode;
 use tare_container::{Launch, launch};
 
 /// Where this program is in the containers, which it recognizes by this path.
@@ -59,14 +61,18 @@ const TESTS: [Test; 13] = [
     ("a second thread is noticed", threads_are_noticed),
 ];
 
-fn main() {
+fn main() -> ExitCode {
     let mut args = std::env::args();
     if args.next().is_some_and(|path| path.starts_with(PROBE)) {
-        return probe::main(args.next().as_deref());
+        probe::main(args.next().as_deref());
+        return ExitCode::SUCCESS;
     }
     if !Uid::effective().is_root() {
         println!("skipped: needs root");
-        return;
+        return ExitCode::SUCCESS;
+    }
+    if !group::enter() {
+        return group::run();
     }
     hear_the_terminal();
     let host = Host::new();
@@ -74,6 +80,7 @@ fn main() {
         println!("test {name} ...");
         test(&host);
     }
+    ExitCode::SUCCESS
 }
 
 /// A shell's background jobs ignore SIGINT, and programs inherit that. PID 1, whose part this is, does not.
