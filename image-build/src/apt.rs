@@ -324,12 +324,12 @@ pub(crate) mod testing {
     use super::*;
     use crate::progress::Progress;
 
-    /// Checks that `unpack`, into a folder named after `who`, refuses a package with different content.
+    /// Checks that `unpack`, into a folder named after `case`, refuses a package with different content.
     pub(crate) fn refuses_another<T>(
-        who: &str,
+        case: &str,
         unpack: impl FnOnce(&Deb, &Path, &Stage) -> Result<T>,
     ) {
-        let folder = std::env::temp_dir().join(format!("tare-deb-{who}-{}", std::process::id()));
+        let folder = std::env::temp_dir().join(format!("tare-deb-{case}-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         let deb = Deb {
             package: "a".to_owned(),

@@ -283,7 +283,7 @@ mod tests {
         }
     }
 
-    /// Whoever may start it has the engine's socket, which gives the engine's rights.
+    /// Anyone who may start it has the engine's socket, which gives the engine's rights.
     #[test]
     fn the_toolbox_has_the_capabilities_of_the_engine() {
         let services = our_own_services();
@@ -299,7 +299,7 @@ mod tests {
         assert_eq!(host, [("/host", true)]);
     }
 
-    /// Root in a user namespace is the host's root to whoever owns files or namespaces.
+    /// Root in a user namespace is the host's root to any process that owns files or namespaces.
     #[test]
     fn a_service_in_a_user_namespace_is_not_root() {
         let services = our_own_services();

@@ -106,7 +106,7 @@ async fn run(timeline: Timeline) -> ! {
             shutdown::finish(ending, host.leave_watchdogs());
         }
     }
-    give_up("nobody can send events any more")
+    give_up("no sender of events is left")
 }
 
 /// Loads the modules of devices that are already present, in parallel with everything else. Some may be power buttons,

@@ -14,7 +14,7 @@ pub(crate) struct Mount<'a> {
     pub(crate) super_options: &'a str,
 }
 
-/// The mounts in their order. Lines that are none are left out.
+/// The mounts in their order. Malformed lines are skipped.
 pub(crate) fn mounts(mountinfo: &str) -> impl Iterator<Item = Mount<'_>> + Clone {
     mountinfo.lines().filter_map(parse)
 }

@@ -148,7 +148,7 @@ impl Network {
         links.iter().any(|link| link == interface)
     }
 
-    /// Drops expired leases, in case `dhcp` cannot report them: after a restart it knows of none. Returns whether
+    /// Drops expired leases, in case `dhcp` cannot report them: after a restart it has none. Returns whether
     /// there were any, and how long the next one lasts.
     pub(crate) fn end_leases(&mut self) -> (bool, Option<Duration>) {
         let now = since_boot();

@@ -25,7 +25,7 @@ pub(crate) struct Ports {
     /// To sshd.
     pub(crate) ssh: u16,
     /// To a port on which the guest does not listen.
-    pub(crate) nobody: u16,
+    pub(crate) closed: u16,
 }
 
 /// Waits until sshd sends its banner; `false` if the deadline passes first.
@@ -37,7 +37,7 @@ pub(crate) fn wait(
     deadline: Deadline,
     well: impl Fn() -> Result<()>,
 ) -> Result<bool> {
-    Ok(wait_network(ports.nobody, deadline, &well)? && wait_sshd(ports.ssh, deadline, &well)?)
+    Ok(wait_network(ports.closed, deadline, &well)? && wait_sshd(ports.ssh, deadline, &well)?)
 }
 
 /// Connects repeatedly without closing earlier connections: a slow guest eventually answers each.
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn sshd_is_asked_when_the_kernel_refuses() {
-        let ((quiet, nobody), (sshd, ssh)) = (listen(), listen());
+        let ((quiet, closed), (sshd, ssh)) = (listen(), listen());
         let guest = thread::spawn(move || {
             // The network comes up: the second connection is answered.
             let unanswered = quiet.accept().unwrap();
@@ -128,7 +128,7 @@ mod tests {
             sshd.set_nonblocking(true).unwrap();
             (early, sshd.accept().is_ok(), unanswered, stream)
         });
-        let ports = Ports { ssh, nobody };
+        let ports = Ports { ssh, closed };
         assert!(wait(ports, Deadline::after(secs(10)), || Ok(())).unwrap());
         let (early, further, ..) = guest.join().unwrap();
         assert_eq!((early, further), (false, false));
@@ -136,8 +136,8 @@ mod tests {
 
     #[test]
     fn a_guest_that_never_answers() {
-        let ((_quiet, nobody), (sshd, ssh)) = (listen(), listen());
-        let ports = Ports { ssh, nobody };
+        let ((_quiet, closed), (sshd, ssh)) = (listen(), listen());
+        let ports = Ports { ssh, closed };
         assert!(!wait(ports, Deadline::after(3 * ASK), || Ok(())).unwrap());
         sshd.set_nonblocking(true).unwrap();
         assert!(sshd.accept().is_err());

@@ -27,7 +27,7 @@ const CPUS: u32 = 2;
 /// sshd's port in the guest.
 pub(crate) const SSH: u16 = 22;
 /// A guest port without a listener (RFC 863's): a refusal by the guest's kernel shows that the network is up.
-pub(crate) const NOBODY: u16 = 9;
+pub(crate) const CLOSED: u16 = 9;
 
 /// What a machine starts from; it is never written to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -262,18 +262,18 @@ impl Builder {
         self.ssh_key()?;
         self.shape.acceleration = self.accel.resolve(self.parallel)?;
         if self.shape.console == ConsoleTo::Pipe {
-            self.forward_to_nobody();
+            self.forward_to_closed_port();
         }
         Machine::create(self)
     }
 
     /// For [`Vm::wait_ssh`].
-    fn forward_to_nobody(&mut self) {
+    fn forward_to_closed_port(&mut self) {
         for network in &mut self.shape.networks {
             if network.forwards.iter().any(|forward| forward.guest == SSH) {
                 network.forwards.push(Forward {
                     host: 0,
-                    guest: NOBODY,
+                    guest: CLOSED,
                 });
             }
         }

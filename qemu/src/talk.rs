@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 
 use crate::banner::{self, Ports};
-use crate::builder::{NOBODY, SSH};
+use crate::builder::{CLOSED, SSH};
 use crate::http::{self, Response};
 use crate::lost::Lost;
 use crate::vm::{AGAIN, Vm};
@@ -28,7 +28,7 @@ impl Vm {
     pub fn wait_ssh(&self, patience: Duration) -> Result<()> {
         let ports = Ports {
             ssh: self.forwarded(SSH)?,
-            nobody: self.forwarded(NOBODY)?,
+            closed: self.forwarded(CLOSED)?,
         };
         let well = || self.require_well();
         self.client()?.hang_up();

@@ -147,7 +147,7 @@ pub fn well_on_the_console(vm: &Vm, command: &str) -> Result<()> {
         let typed = vm.type_in(&format!("{command} > /dev/null && echo well-$((40 + 2))\n"));
         typed.is_ok() && vm.wait_line("well-42", secs(2)).is_ok()
     });
-    ensure!(well, "nobody answers:\n{}", vm.console().text());
+    ensure!(well, "no answer:\n{}", vm.console().text());
     Ok(())
 }
 

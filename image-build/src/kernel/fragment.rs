@@ -24,7 +24,7 @@ impl Value {
             "m" => Self::Module,
             "n" => Self::No,
             _ if is_literal(text) => Self::Literal(text.to_owned()),
-            _ => bail!("`{text}` is none of y, m, n, a number or a quoted string"),
+            _ => bail!("`{text}` is not y, m, n, a number or a quoted string"),
         })
     }
 }
@@ -154,11 +154,11 @@ mod tests {
             ),
             (
                 "CONFIG_A=y # why",
-                "a.config:1: `y # why` is none of y, m, n, a number or a quoted string",
+                "a.config:1: `y # why` is not y, m, n, a number or a quoted string",
             ),
             (
                 "CONFIG_A=\"",
-                "a.config:1: `\"` is none of y, m, n, a number or a quoted string",
+                "a.config:1: `\"` is not y, m, n, a number or a quoted string",
             ),
         ] {
             assert_eq!(format!("{:#}", parse("a.config", text).unwrap_err()), want);

@@ -12,7 +12,7 @@ pub enum Failed {
     /// The call to PID 1 failed.
     #[error(transparent)]
     Call(#[from] CallError),
-    /// The requested outcome did not come about.
+    /// The requested outcome was not reached.
     #[error("{0}")]
     NotSo(String),
     /// The machine is not ready; the output has said so.

@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_belongs_to_a_service() {
+    fn processes_that_belong_to_a_service() {
         for (membership, want) in [
             ("0::/services/ssh\n", true),
             ("1:cpu:/x\n0::/services/ssh/sub\n", true),

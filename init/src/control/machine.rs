@@ -17,7 +17,7 @@ const LOADER_VENDOR: &str = "4a67b082-0a4c-41cf-b6c7-440b29bb8c4f";
 
 /// Completes `known` with what the kernel reports.
 pub(super) fn status(mut known: Snapshot) -> GetStatus {
-    // The figures are in the kernel's memory: a disk that hangs holds nobody up.
+    // The figures are in the kernel's memory: a hanging disk does not delay the answer.
     let figures = known.volatile.and_then(|_| statvfs(STATE).ok());
     let full = figures.as_ref().and_then(|figures| lack(&space(figures)));
     if full.is_some() && known.health == Health::Ready {

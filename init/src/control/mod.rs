@@ -145,7 +145,7 @@ impl Listener {
     fn admit(&self, stream: UnixStream, endpoint: Endpoint) {
         let peer = match Peer::of(&stream, endpoint) {
             Ok(peer) => peer,
-            Err(error) => return log::warn!("control socket: who connects: {error}"),
+            Err(error) => return log::warn!("control socket: credentials of a client: {error}"),
         };
         self.serve(stream, peer);
     }

@@ -233,7 +233,7 @@ fn others_may_what_is_configured_when_they_ask() {
 }
 
 #[test]
-fn events_come_until_somebody_goes() {
+fn events_come_until_a_client_disconnects() {
     with_server(0, async |server| {
         let mut client = Client::connect(&server, ROOT);
         let mut monitor = json!({"method": "org.tare.Control.Monitor", "more": true});

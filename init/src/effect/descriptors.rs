@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn closing_what_somebody_sent_takes_no_time() {
+    fn closing_received_descriptors_takes_no_time() {
         let (theirs, ours) = UnixDatagram::pair().unwrap();
         let (stream, _other) = lingering();
         let number = [stream.as_raw_fd()];

@@ -1,4 +1,4 @@
-//! Device nodes of modules that nobody has loaded yet. Opening one makes the kernel load its module.
+//! Device nodes of modules that are not loaded yet. Opening one makes the kernel load its module.
 
 use super::files::read_bounded;
 use super::modules::release_folder;

@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_waits_for_a_device_that_takes_nothing() {
+    fn a_blocked_device_delays_no_writer() {
         let (device, reader) = device();
         let mut relay = Relay::start(&device, None).unwrap();
         let mut said: u64 = 10_000;

@@ -17,7 +17,7 @@ impl Device {
     pub(super) fn of_class(sys: &Path, class: &str) -> Vec<Self> {
         let folder = sys.join("class").join(class);
         let names = names_in(&folder).into_iter();
-        // A device that has gone meanwhile is none.
+        // Skips a device that has disappeared meanwhile.
         let paths = names.filter_map(|name| fs::canonicalize(folder.join(name)).ok());
         paths.map(Self).collect()
     }

@@ -183,7 +183,7 @@ fn adapters_by_what_they_say_of_themselves() {
             ],
             "usb-M\u{fc}ller___S_hne_a_b_c_d_e_-if00-port0",
         ),
-        // A serial number with a comma, or a control character, is none.
+        // A serial number with a comma, or a control character, is not used.
         (
             &[
                 ("manufacturer", b"A\n"),

@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn a_disabled_service_is_gone_and_nobody_waits_for_it() {
+    fn a_disabled_service_is_gone_and_no_other_waits_for_it() {
         let machine = machine("[services.engine]\nenabled=false");
         let resolved = resolve(&services(), &machine).services;
         assert_eq!(resolved.keys().collect::<Vec<_>>(), ["apps", "log", "ssh"]);

@@ -91,7 +91,7 @@ async fn forward(
             }
         };
         if !came.is_empty() && warned.replace(run.get()) != Some(run.get()) {
-            log::warn!("{service}: it sends descriptors, which nobody takes");
+            log::warn!("{service}: dropping the descriptors that it sends");
         }
         descriptors::close(came);
         let message = String::from_utf8_lossy(&buffer[..length]).into_owned();

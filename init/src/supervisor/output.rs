@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nobody_waits_for_a_pipe_that_is_drained() {
+    async fn a_drained_pipe_blocks_no_writer() {
         let drained = async {
             let pipe = Pipe::new().unwrap();
             let _drain = pipe.drain().unwrap();

@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_waits_needs_what_it_waits_for() {
+    async fn a_waiting_service_activates_what_it_waits_for() {
         let idle = ("idle", "start = 'on-demand'\nafter = ['spare:ready']");
         let spare = ("spare", "start = 'on-demand'");
         for (services, want) in [

@@ -142,7 +142,7 @@ impl Config {
         let hosts = hosts.as_ref().and_then(Value::as_array);
         let hosts = hosts.into_iter().flatten().filter_map(Value::as_str);
         let allow_direct = options.remove(direct::OPTION);
-        // Without dockerd's rules, whoever sets others decides.
+        // If dockerd sets no rules, those of the administrator decide.
         let has_rules = options.get("iptables") != Some(&Value::Bool(false));
         Self {
             hosts: hosts.map(str::to_owned).collect(),

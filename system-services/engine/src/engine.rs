@@ -7,7 +7,7 @@ use crate::firewall::{Held, Saved};
 use crate::names::{self, Names};
 use crate::notify::{self, Notify};
 use crate::overlaps::Overlaps;
-use crate::said::{Said, Word};
+use crate::said::{Message, Said};
 use crate::signals::{Signals, came};
 use crate::{hold, images, launch, shim, spare, syslog};
 use anyhow::{Context, Result};
@@ -210,7 +210,9 @@ impl Engine {
     fn listen(&mut self) {
         let ready = self.notify.is_ready();
         match self.said.as_mut().map(Said::pass_on) {
-            Some(Some(words)) => words.into_iter().for_each(|word| self.heed(word)),
+            Some(Some(messages)) => messages
+                .into_iter()
+                .for_each(|message| self.handle(message)),
             Some(None) => self.said = None,
             None => {}
         }
@@ -224,10 +226,10 @@ impl Engine {
         self.overlaps.follow();
     }
 
-    fn heed(&mut self, word: Word) {
-        match word {
-            Word::StaleEndpoint => self.stale = true,
-            Word::Reloaded => self.reloaded = matches!(self.end, End::Reload(_)),
+    fn handle(&mut self, message: Message) {
+        match message {
+            Message::StaleEndpoint => self.stale = true,
+            Message::Reloaded => self.reloaded = matches!(self.end, End::Reload(_)),
         }
     }
 
@@ -244,7 +246,7 @@ impl Engine {
         if let Some(Err(error)) = self.held.take().map(|held| held.release()) {
             eprintln!("{error:#}");
         }
-        // One that an earlier dockerd has left goes on with this one.
+        // A loader that was started for an earlier dockerd continues with this one.
         if self.loader.is_none() {
             match load_images() {
                 Ok(loader) => self.loader = Some(loader),

@@ -81,7 +81,7 @@ pub(crate) fn adapt(options: &mut Map<String, Value>) {
     }
 }
 
-/// A missing fact is as good as an empty one.
+/// A missing fact counts as empty.
 fn resolv_conf() -> String {
     fs::read_to_string(RESOLV_CONF).unwrap_or_default()
 }

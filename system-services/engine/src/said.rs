@@ -10,7 +10,7 @@ const LONGEST: usize = 16 << 10;
 /// Messages of dockerd that are acted on. They come from libnetwork's `controller.go` and the daemon's `reload.go`;
 /// the tests of the whole system fail if they change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Word {
+pub(crate) enum Message {
     /// dockerd removed an endpoint of a container that was starting when everything ended, but not the ports it had
     /// allocated for it. They are free only in its next run.
     StaleEndpoint,
@@ -18,9 +18,9 @@ pub(crate) enum Word {
     Reloaded,
 }
 
-const WORDS: [(&[u8], Word); 2] = [
-    (b"Removing stale endpoint", Word::StaleEndpoint),
-    (b"Reloaded configuration", Word::Reloaded),
+const MESSAGES: [(&[u8], Message); 2] = [
+    (b"Removing stale endpoint", Message::StaleEndpoint),
+    (b"Reloaded configuration", Message::Reloaded),
 ];
 
 /// dockerd's standard error.
@@ -37,8 +37,8 @@ impl Said {
     }
 
     /// Passes on the output since the last call and returns the messages in it. `None` if there will be no more.
-    pub(crate) fn pass_on(&mut self) -> Option<Vec<Word>> {
-        let mut words = Vec::new();
+    pub(crate) fn pass_on(&mut self) -> Option<Vec<Message>> {
+        let mut messages = Vec::new();
         let mut buffer = [0; 4096];
         loop {
             match self.pipe.read(&mut buffer) {
@@ -46,9 +46,9 @@ impl Said {
                 Ok(length) => {
                     // There is nowhere to report a failure.
                     let _ = io::stderr().write_all(&buffer[..length]);
-                    words.extend(take_words(&mut self.line, &buffer[..length]));
+                    messages.extend(take_messages(&mut self.line, &buffer[..length]));
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Some(words),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Some(messages),
                 Err(_) => return None,
             }
         }
@@ -56,23 +56,25 @@ impl Said {
 }
 
 /// Appends `bytes` to the incomplete `line`; returns the messages in the lines that are now complete.
-fn take_words(line: &mut Vec<u8>, bytes: &[u8]) -> Vec<Word> {
-    let mut words = Vec::new();
+fn take_messages(line: &mut Vec<u8>, bytes: &[u8]) -> Vec<Message> {
+    let mut messages = Vec::new();
     for byte in bytes {
         if *byte != b'\n' && line.len() < LONGEST {
             line.push(*byte);
             continue;
         }
-        words.extend(word(line));
+        messages.extend(message(line));
         line.clear();
     }
-    words
+    messages
 }
 
-fn word(line: &[u8]) -> Option<Word> {
+fn message(line: &[u8]) -> Option<Message> {
     let holds = |text: &[u8]| line.windows(text.len()).any(|part| part == text);
-    let mut words = WORDS.iter();
-    words.find(|(text, _)| holds(text)).map(|(_, word)| *word)
+    let mut messages = MESSAGES.iter();
+    messages
+        .find(|(text, _)| holds(text))
+        .map(|(_, message)| *message)
 }
 
 #[cfg(test)]
@@ -84,11 +86,14 @@ mod tests {
         let mut line = Vec::new();
         for (bytes, want) in [
             ("level=info msg=\"Removing stale ", vec![]),
-            ("endpoint web (4f)\"\nlevel=", vec![Word::StaleEndpoint]),
-            ("info\nReloaded configuration: {}\n\n", vec![Word::Reloaded]),
+            ("endpoint web (4f)\"\nlevel=", vec![Message::StaleEndpoint]),
+            (
+                "info\nReloaded configuration: {}\n\n",
+                vec![Message::Reloaded],
+            ),
             ("Removing stale sandbox\n", vec![]),
         ] {
-            assert_eq!(take_words(&mut line, bytes.as_bytes()), want, "{bytes}");
+            assert_eq!(take_messages(&mut line, bytes.as_bytes()), want, "{bytes}");
         }
         assert!(line.is_empty());
     }

@@ -51,25 +51,25 @@ impl Buckets {
         self.rate.lines
     }
 
-    /// The bucket of `who` as it is at `now`.
-    pub(crate) fn of(&mut self, who: &str, now: Duration) -> &mut Bucket {
+    /// The bucket of `writer` as it is at `now`.
+    pub(crate) fn of(&mut self, writer: &str, now: Duration) -> &mut Bucket {
         let rate = self.rate;
-        let bucket = self.buckets.entry(who.to_owned());
+        let bucket = self.buckets.entry(writer.to_owned());
         let bucket = bucket.or_insert_with(|| Bucket::full(rate, now));
         bucket.fill(now);
         bucket
     }
 
-    /// The bucket of a writer that claims to be `who`.
-    pub(crate) fn of_claimed(&mut self, who: &str, now: Duration) -> &mut Bucket {
-        if self.buckets.contains_key(who) {
-            return self.of(who, now);
+    /// The bucket of a writer that claims to be `writer`.
+    pub(crate) fn of_claimed(&mut self, writer: &str, now: Duration) -> &mut Bucket {
+        if self.buckets.contains_key(writer) {
+            return self.of(writer, now);
         }
         if self.claimed == CLAIMS {
             return self.of(OTHERS, now);
         }
         self.claimed += 1;
-        self.of(who, now)
+        self.of(writer, now)
     }
 }
 
@@ -114,8 +114,8 @@ mod tests {
     use super::*;
 
     /// How many of `lines` lines may be written at `millis`.
-    fn taken(buckets: &mut Buckets, who: &str, millis: u64, lines: usize) -> usize {
-        let bucket = buckets.of(who, Duration::from_millis(millis));
+    fn taken(buckets: &mut Buckets, writer: &str, millis: u64, lines: usize) -> usize {
+        let bucket = buckets.of(writer, Duration::from_millis(millis));
         (0..lines).filter(|_| bucket.take(80)).count()
     }
 
@@ -126,7 +126,7 @@ mod tests {
             burst: 100,
         };
         let mut buckets = Buckets::new(rate);
-        for (who, millis, lines, want) in [
+        for (writer, millis, lines, want) in [
             ("a", 0, 150, 100),
             ("b", 0, 50, 50),
             ("a", 50, 9, 0),
@@ -137,15 +137,15 @@ mod tests {
             ("b", 1_000_000, 999, 100),
         ] {
             assert_eq!(
-                taken(&mut buckets, who, millis, lines),
+                taken(&mut buckets, writer, millis, lines),
                 want,
-                "{who} {millis}"
+                "{writer} {millis}"
             );
         }
     }
 
     #[test]
-    fn who_claims_many_names_has_no_more_for_it() {
+    fn claiming_many_names_gains_nothing() {
         let mut buckets = Buckets::new(Rate { lines: 1, burst: 2 });
         let now = Duration::ZERO;
         assert!(buckets.of("a", now).take(1));

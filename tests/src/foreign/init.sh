@@ -21,7 +21,7 @@ prepare() {
     mount -t tmpfs tmp /tmp
     mount -t tmpfs state /state
     mount -t erofs -o ro /dev/vdb /mnt
-    # As a container runtime wants it: the controllers handed down, nobody in an inner group.
+    # As a container runtime wants it: the controllers handed down, no process in an inner group.
     mount -t cgroup2 cgroup /sys/fs/cgroup
     mkdir /sys/fs/cgroup/init /sys/fs/cgroup/services
     echo 1 > /sys/fs/cgroup/init/cgroup.procs
@@ -77,6 +77,6 @@ mkfifo /run/over
 # Both ends, so that opening does not wait for the other.
 exec 3<> /run/over
 work &
-# Reads, and does not wait for children: who has ended stays visible to `program`. SIGCHLD interrupts.
+# Reads, and does not wait for children: a child that has ended stays visible to `program`. SIGCHLD interrupts.
 until read -r _ <&3; do :; done
 poweroff -f

@@ -15,7 +15,7 @@ const PID_1_RSS: u64 = 8 << 10;
 
 /// Services that end when their work is done.
 const JOBS: &[&str] = &["app.demo", "apps", "storage"];
-/// Services that run periodically, or when somebody asks for them.
+/// Services that run periodically, or on request.
 const WAITING: &[&str] = &["toolbox", "trim"];
 /// The others. `forward` and `metrics` only exist if the configuration asks for them.
 const DAEMONS: &[&str] = &["console", "dhcp", "engine", "log", "ssh", "time"];

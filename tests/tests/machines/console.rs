@@ -22,7 +22,7 @@ pub(crate) fn trouble_ends_every_wait(image: &Image) -> Result<()> {
     folder.remove()
 }
 
-pub(crate) fn trouble_that_nobody_looked_for_fails_the_test(image: &Image) -> Result<()> {
+pub(crate) fn unexpected_trouble_on_the_console_fails_the_test(image: &Image) -> Result<()> {
     let folder = Scratch::new("trouble")?;
     let vm = in_trouble(image, &folder)?;
     vm.qmp().wait_event("SHUTDOWN", vm.scaled(secs(20)))?;

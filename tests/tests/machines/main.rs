@@ -61,7 +61,7 @@ const TESTS: &[Test] = &[
     test!(
         10,
         image,
-        console::trouble_that_nobody_looked_for_fails_the_test
+        console::unexpected_trouble_on_the_console_fails_the_test
     ),
     test!(90, image, control::the_command_and_its_socket),
     test!(40, image, control::others_may_see_the_status),

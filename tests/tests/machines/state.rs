@@ -97,7 +97,7 @@ pub(crate) fn a_disk_that_fails_every_write_leaves_the_machine_up(image: &Image)
     wait_service(&vm, "time", "ready", secs(30))?;
     let before = services(&vm)?;
     vm.qmp().fail_writes()?;
-    checks.check("the log tells of it", || {
+    checks.check("the log reports it", || {
         vm.ssh_output("head -c 1M /dev/zero > /root/unwritten; sync")?;
         vm.wait_line("log: cannot write: ", secs(60)).map(drop)
     });

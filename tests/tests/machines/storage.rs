@@ -44,7 +44,7 @@ pub(crate) fn damage_is_repaired_and_strangers_are_left_alone(image: &Image) -> 
     });
     checks.check("4 KiB of noise in 50 places", || {
         damage(&off, &partition)?;
-        // What the kernel finds at the first boot, e2fsck repairs at the second. What nobody reads stays.
+        // What the kernel finds at the first boot, e2fsck repairs at the second. What neither reads stays damaged.
         for boot in ["first", "second"] {
             let vm = machine().boot()?;
             vm.wait_ready()?;
@@ -54,7 +54,7 @@ pub(crate) fn damage_is_repaired_and_strangers_are_left_alone(image: &Image) -> 
         }
         Ok(())
     });
-    checks.check("somebody else's volume", || {
+    checks.check("a volume of another system", || {
         disk::write(&off, state, &[LUKS, &[0; 4096]].concat())?;
         let before = disk::read(&off, state, 8 << 20)?;
         runs_from_memory(machine())?;

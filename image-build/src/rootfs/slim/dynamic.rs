@@ -122,7 +122,7 @@ pub(super) struct Dynamic {
 }
 
 impl Dynamic {
-    /// `None` if an entry is none of those that are known.
+    /// `None` if an entry is of an unknown kind.
     pub(super) fn parse(segments: &[Segment], file: &[u8]) -> Option<Self> {
         let segment = segments
             .iter()

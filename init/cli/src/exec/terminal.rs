@@ -52,7 +52,7 @@ impl Terminal {
             slave,
             before,
         };
-        terminal.heed(signals)?;
+        terminal.handle(signals)?;
         Ok(Some(terminal))
     }
 
@@ -106,10 +106,10 @@ impl Terminal {
     }
 
     /// Acts on signals, in a thread: writing to our terminal may block.
-    fn heed(&self, mut signals: Signals) -> io::Result<()> {
+    fn handle(&self, mut signals: Signals) -> io::Result<()> {
         let master = self.master.try_clone()?;
         let before = self.before.clone();
-        let heed = move || {
+        let handle = move || {
             for signal in signals.forever() {
                 match signal {
                     SIGWINCH => {
@@ -120,7 +120,7 @@ impl Terminal {
                 }
             }
         };
-        thread::Builder::new().spawn(heed).map(drop)
+        thread::Builder::new().spawn(handle).map(drop)
     }
 }
 

@@ -231,7 +231,7 @@ fn the_examples_of_the_pages_are_user_data() {
 }
 
 #[test]
-fn the_page_of_logs_shows_what_holds_where_nobody_says_otherwise() {
+fn the_page_of_logs_shows_the_defaults() {
     let shown = layer("docs", examples(LOGS, "toml")[0]);
     let (merged, _) = merge(&[shown]);
     assert_eq!(merged.machine.log, Machine::default().log);

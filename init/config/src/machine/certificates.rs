@@ -37,7 +37,7 @@ impl From<CaCertificates> for Vec<String> {
     }
 }
 
-/// Checks the form of the certificates in `text`, not what they say. OpenSSL, and with it curl, trusts nobody if one
+/// Checks the form of the certificates in `text`, not what they say. OpenSSL, and with it curl, trusts no CA if one
 /// certificate of its file is cut off.
 ///
 /// # Errors

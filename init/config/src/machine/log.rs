@@ -99,7 +99,8 @@ impl TryFrom<RawForward> for Forward {
         let is_pem = |ca: &String| ca.contains("-----BEGIN CERTIFICATE-----");
         match (to.transport, &ca) {
             (Transport::Tls, None) => Err(
-                "log.forward.ca must hold the certificate of who signed the receiver's".to_owned(),
+                "log.forward.ca must hold the certificate of the CA that signed the receiver's"
+                    .to_owned(),
             ),
             (_, Some(ca)) if !is_pem(ca) => {
                 Err("log.forward.ca holds no certificate in PEM".to_owned())
@@ -259,7 +260,7 @@ mod tests {
             ("[log]\nburst=0", "log.burst must not be 0"),
             (
                 "[log.forward]\nto='tls://a'",
-                "log.forward.ca must hold the certificate of who signed the receiver's",
+                "log.forward.ca must hold the certificate of the CA that signed the receiver's",
             ),
             (
                 "[log.forward]\nto='tls://a'\nca='x'",

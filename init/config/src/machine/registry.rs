@@ -60,7 +60,7 @@ impl From<RegistryName> for String {
 pub struct Registry {
     /// Certificates of those that may have signed the registry's, in PEM.
     pub ca: Option<String>,
-    /// Whether it may be reached without TLS, or with a certificate that nobody signed.
+    /// Whether it may be reached without TLS, or with a self-signed certificate.
     pub insecure: bool,
     /// Where its images are looked for first; of Docker Hub only.
     pub mirrors: Vec<Mirror>,

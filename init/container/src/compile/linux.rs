@@ -74,7 +74,7 @@ fn namespaces(service: &Service) -> Vec<LinuxNamespace> {
 }
 
 /// The mappings of a user namespace that has only `id`. `runc` needs a root in its container to set it up; here, one
-/// that is nobody on the host. Our own launch needs none and maps only `id`.
+/// that is `nobody` on the host. Our own launch needs none and maps only `id`.
 fn only(id: u32) -> Vec<LinuxIdMapping> {
     match id {
         0 => vec![mapping(0, 0)],

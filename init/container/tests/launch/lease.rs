@@ -23,7 +23,7 @@ impl Lease {
     pub(crate) fn wait_broken(&self) {
         let until = Instant::now() + crate::DEADLINE;
         while self.ask(libc::F_GETLEASE, 0) == libc::F_WRLCK {
-            assert!(Instant::now() < until, "nobody opens the file");
+            assert!(Instant::now() < until, "the file was not opened");
             std::thread::sleep(Duration::from_millis(10));
         }
     }

@@ -49,7 +49,7 @@ const TESTS: [Test; 13] = [
     ),
     ("a second program has the same walls", second_program),
     (
-        "nobody sees what a second program comes from",
+        "where a second program comes from is hidden",
         nothing_is_seen_on_the_way,
     ),
     ("a second program ends with its pipeline", pipelines_end),

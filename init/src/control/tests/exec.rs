@@ -87,7 +87,7 @@ fn descriptors_belong_to_the_last_call_that_they_came_with() {
 
 /// The pipe ends only when its last writer is closed.
 #[test]
-fn who_hangs_up_leaves_nothing_open() {
+fn a_client_that_hangs_up_leaves_nothing_open() {
     with_server(0, async |server| {
         let (mut read, write) = pipe();
         let client = Client::connect(&server, ROOT);

@@ -94,7 +94,7 @@ fn a_message_byte_by_byte_must_end_in_time_too() {
 }
 
 #[test]
-fn who_does_not_read_holds_up_nobody() {
+fn a_client_that_does_not_read_delays_no_other() {
     with_server(1000, async |server| {
         let mut client = Client::connect(&server, ROOT);
         // Replies of 200 KB fill the socket; the server waits for room, and others are answered.

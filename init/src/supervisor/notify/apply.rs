@@ -93,7 +93,7 @@ impl Supervisor {
             return;
         };
         let Some(pid) = children::find_main(unit, pid) else {
-            log::warn!("{name}: MAINPID={pid} is none of its processes");
+            log::warn!("{name}: MAINPID={pid} is not one of its processes");
             return;
         };
         if unit.main_pid() == Some(pid) {

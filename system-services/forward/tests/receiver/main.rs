@@ -145,7 +145,7 @@ fn over_udp() -> Result<()> {
 }
 
 #[test]
-fn a_receiver_that_somebody_else_signed_gets_nothing() -> Result<()> {
+fn a_receiver_with_another_ca_gets_nothing() -> Result<()> {
     let mut bench = Bench::new("forward-stranger", Transport::Tls)?;
     let stranger = bench.service.path("stranger");
     fs::create_dir(&stranger)?;

@@ -95,7 +95,7 @@ fn a_write_that_was_cut_short_is_undone_and_another_is_left() {
 }
 
 #[test]
-fn a_file_that_somebody_removed_or_cut_is_known() {
+fn a_removed_or_truncated_file_is_noticed() {
     let folder = Folder::new("disk-check");
     let mut disk = disk(&folder, 1000, 4000);
     write(&mut disk, b"one\n");

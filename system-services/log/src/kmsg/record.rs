@@ -93,8 +93,8 @@ mod tests {
     }
 
     #[test]
-    fn who_wrote_it() {
-        for (priority, text, who, said) in [
+    fn lines_are_attributed_to_services() {
+        for (priority, text, service, said) in [
             (6, "tare: not PID 1", "kernel", "tare: not PID 1"),
             (29, "tare: ready in 1.000 s", "tare", "ready in 1.000 s"),
             (12, "storage: /dev/vda4: a: b", "storage", "/dev/vda4: a: b"),
@@ -112,7 +112,7 @@ mod tests {
             };
             assert_eq!(
                 record.attributed(),
-                (who.to_owned(), said.as_bytes().to_vec())
+                (service.to_owned(), said.as_bytes().to_vec())
             );
         }
     }

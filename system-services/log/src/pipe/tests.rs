@@ -101,7 +101,7 @@ fn the_next_run_goes_on_with_an_open_line() {
 }
 
 #[test]
-fn an_open_line_that_nobody_can_end_is_not_left_to_the_next_run() {
+fn an_open_line_without_a_writer_is_not_left_to_the_next_run() {
     let mut bench = Bench::new("pipe-ended", 0, 1);
     bench.writer.write_all(b"last words").unwrap();
     bench.writer = pipe().1;

@@ -129,7 +129,7 @@ fn no_line_is_cut_by_an_end() {
 }
 
 #[test]
-fn a_line_that_nobody_can_end_is_there_when_the_machine_ends() {
+fn an_open_line_without_a_writer_is_there_when_the_machine_ends() {
     let mut machine = Machine::new("last-words", CONFIG, &["a"]);
     machine.start();
     machine.output("a").write_all(b"first\nlast words").unwrap();

@@ -47,7 +47,7 @@ const READY: [&str; 8] = [
 /// Services that are done by then.
 const DONE: [&str; 3] = ["app.demo", "apps", "storage"];
 
-/// A service that runs when somebody asks for it, and one that runs once a week.
+/// A service that runs on request, and one that runs once a week.
 const WAITING: [&str; 2] = ["toolbox", "trim"];
 
 /// All services in their states, and what the kernel reports about them.

@@ -87,7 +87,7 @@ pub(super) fn syslog(vm: &Vm) -> Result<()> {
     Ok(())
 }
 
-/// Connections that nobody ends for the next minute.
+/// Opens connections that last for the next minute.
 const HELD: &str =
     "(exec 3<>/dev/tcp/10.0.2.15/8080 4<>/dev/tcp/10.0.2.15/8080; sleep 300) >/dev/null 2>&1 &";
 

@@ -106,7 +106,7 @@ fn typed(vm: &Vm, command: &str) -> Result<()> {
 fn asks(vm: &Vm, container: &str, source: &str) -> Result<()> {
     let connection = format!("{source}[0-9.]* dst=169.254.53.1 .*src=172.17.2.3 dst=");
     let look = format!("docker exec looks grep '{connection}' /proc/net/nf_conntrack");
-    // The kernel forgets one that nobody answers after half a minute.
+    // The kernel forgets an unanswered one after half a minute.
     let ask =
         format!("until {container} busybox nslookup late.example >&2; {look}; do sleep 1; done");
     vm.ssh_within(&ask, secs(120)).map(drop)

@@ -91,7 +91,7 @@ pub(crate) fn of_every_kind(image: &Image) -> Result<()> {
     let mut checks = Checks::default();
     checks.check("a CA of its own, and a login", || own_ca(&vm));
     checks.check("without TLS", || without_tls(&vm));
-    checks.check("a CA that nobody named", || unknown_ca(&vm));
+    checks.check("a CA that is not in user-data", || unknown_ca(&vm));
     checks.check("a CA of the machine", || machines_ca(&vm));
     checks.check("a mirror, and builds", || mirror(&vm));
     checks.check("apps", || apps(&vm));

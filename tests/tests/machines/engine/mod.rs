@@ -190,7 +190,7 @@ pub(crate) fn a_power_cut_while_a_container_starts_leaves_its_port_free(
     checks.check("its network is there", || {
         vm.ssh("docker network inspect shop").map(drop)
     });
-    checks.check("the engine tells of it", || {
+    checks.check("the engine reports it", || {
         mentions(
             &vm,
             "cat /var/log/tare/current.log",

@@ -33,7 +33,7 @@ pub(crate) fn a_greedy_service_harms_only_itself(image: &Image) -> Result<()> {
     checks.check("log flood", || log_flood(&vm));
     checks.check("disk hog", || disk_hog(&vm));
     checks.check("what would change the kernel", || read_only(&vm));
-    checks.check("what tells of the kernel", || masked(&vm));
+    checks.check("what reveals the kernel", || masked(&vm));
     checks.check("no other service has ended", || {
         let after = starts_of_others(&vm)?;
         ensure!(after == before, "starts were {before:?} and are {after:?}");

@@ -189,7 +189,7 @@ fn over_kills(vm: &Vm) -> Result<()> {
         .count();
     ensure!(
         ended == KILLS + RESTARTS,
-        "PID 1 tells of {ended} ends, of {KILLS} kills and {RESTARTS} restarts"
+        "PID 1 reports {ended} ends, of {KILLS} kills and {RESTARTS} restarts"
     );
     let kernel = texts(vm, "kernel")?
         .iter()

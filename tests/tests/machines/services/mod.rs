@@ -80,7 +80,7 @@ fn notify(vm: &Vm, checks: &mut Checks) {
     });
     checks.check("a process of another service is no MAINPID", || {
         tell(vm, 7001, "say MAINPID=2")?;
-        vm.wait_line("t-talk: MAINPID=2 is none of its processes", secs(10))
+        vm.wait_line("t-talk: MAINPID=2 is not one of its processes", secs(10))
             .map(drop)
     });
     checks.check("RELOADING that takes too long, STATUS, and READY", || {

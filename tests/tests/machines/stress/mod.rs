@@ -21,7 +21,7 @@ type Trouble = fn(&Vm) -> Result<()>;
 
 /// What is done to the machine, in this order; after each, PID 1 is as before.
 const TROUBLES: [(&str, Trouble); 15] = [
-    ("a console that nobody reads", flood::unread_console),
+    ("a console without a reader", flood::unread_console),
     ("10000 zombies", flood::zombies),
     ("100000 SIGCHLD", flood::sigchld),
     ("every other signal", flood::signals),

@@ -54,7 +54,7 @@ fn a_limit_is_a_number_of_starts_in_a_time() {
 }
 
 #[test]
-fn who_ends_well_but_soon_has_to_wait_for_the_next_use() {
+fn a_short_good_run_delays_the_next_use() {
     let text = "start = 'on-demand'\nrestart = { backoff = '100ms..1s', stable = '10s' }";
     let mut life = Life::NEW;
     let mut held_off_after = |seconds| {
