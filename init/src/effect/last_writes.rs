@@ -20,7 +20,7 @@ pub(crate) fn wait_for(work: impl FnOnce(), each_second: impl FnMut()) {
             work();
             exit(0)
         }
-        Ok(ForkResult::Parent { child }) => wait(child, each_second),
+        Ok(ForkResult::Parent { child }) => wait(|| runs(child), each_second),
         Err(error) => {
             log::error!("fork: {error}");
             work();
@@ -28,11 +28,15 @@ pub(crate) fn wait_for(work: impl FnOnce(), each_second: impl FnMut()) {
     }
 }
 
-fn wait(child: Pid, mut each_second: impl FnMut()) {
+fn runs(child: Pid) -> bool {
+    waitpid(child, Some(WaitPidFlag::WNOHANG)) == Ok(WaitStatus::StillAlive)
+}
+
+fn wait(runs: impl Fn() -> bool, mut each_second: impl FnMut()) {
     let mut least = unwritten();
     let mut since = Instant::now();
     let mut called = since;
-    while waitpid(child, Some(WaitPidFlag::WNOHANG)) == Ok(WaitStatus::StillAlive) {
+    while runs() {
         let now = unwritten();
         if now < least {
             (least, since) = (now, Instant::now());
@@ -64,6 +68,17 @@ fn unwritten_in(meminfo: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn watchdogs_are_pinged_meanwhile() {
+        let begun = Instant::now();
+        let mut pings = 0;
+        wait(
+            || begun.elapsed() < Duration::from_millis(2500),
+            || pings += 1,
+        );
+        assert!((1..=2).contains(&pings), "{pings}");
+    }
 
     #[test]
     fn what_is_dirty_and_what_is_under_way() {

@@ -165,6 +165,41 @@ pub(crate) fn unmount(target: &Path) -> Result<(), Errno> {
 mod tests {
     use super::*;
 
+    /// Mounts sysfs on a folder three times, in a mount namespace that ends with this thread: as a base filesystem, which
+    /// succeeds, as any other, and as a base filesystem again. There is one sysfs for a network namespace.
+    fn mount_again_and_again() -> (Option<i32>, bool) {
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).unwrap();
+        let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+        change(None, Path::new("/"), private).unwrap();
+        let folder = std::env::temp_dir().join(format!("tare-mount-{}", std::process::id()));
+        let base = [BaseMount {
+            fstype: "sysfs",
+            target: folder.to_str().unwrap().to_owned().leak(),
+            flags: MsFlags::empty(),
+            options: "",
+            required: true,
+        }];
+        apply(&base).unwrap();
+        let error = match mount("sysfs", "sysfs", &folder, MsFlags::empty(), "") {
+            Err(MountError::Mount { source, .. }) => source.raw_os_error(),
+            _ => None,
+        };
+        let base = apply(&base).is_ok();
+        umount2(&folder, MntFlags::MNT_DETACH).unwrap();
+        std::fs::remove_dir(&folder).unwrap();
+        (error, base)
+    }
+
+    #[test]
+    fn only_a_base_filesystem_may_be_mounted_already() {
+        if !nix::unistd::geteuid().is_root() {
+            println!("skipped: needs root");
+            return;
+        }
+        let found = std::thread::spawn(mount_again_and_again).join().unwrap();
+        assert_eq!(found, (Some(Errno::EBUSY as i32), true));
+    }
+
     #[test]
     fn mounts_that_lie_hidden_do_not_count() {
         let memory = "\

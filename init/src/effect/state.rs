@@ -80,12 +80,8 @@ fn name(partition: &Path) -> Option<String> {
 /// Mounts `partition`, or memory if there is none or it cannot be mounted: a machine without a disk still boots.
 /// Creates and reads what PID 1 keeps there.
 pub(crate) fn mount_and_read(partition: Option<&Path>) -> State {
-    let mounted = partition.map(mount_partition);
-    let volatile = !matches!(mounted, Some(Ok(())));
+    let volatile = !is_mounted(partition.map(mount_partition));
     if volatile {
-        if let Some(Err(error)) = mounted {
-            log::error!("state: {error}");
-        }
         mount_memory();
     }
     prepare();
@@ -99,6 +95,19 @@ pub(crate) fn mount_and_read(partition: Option<&Path>) -> State {
             String::new()
         }),
         remembered: userdata::remembered(),
+    }
+}
+
+/// Whether there is a partition that could be `mounted`. One that is busy was not: another program has it open for
+/// writing, and the state would be a folder of the root filesystem.
+fn is_mounted(mounted: Option<Result<(), MountError>>) -> bool {
+    match mounted {
+        Some(Ok(())) => true,
+        Some(Err(error)) => {
+            log::error!("state: {error}");
+            false
+        }
+        None => false,
     }
 }
 
@@ -204,6 +213,23 @@ fn new_machine_id() -> io::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nix::errno::Errno;
+
+    #[test]
+    fn a_busy_partition_is_not_mounted() {
+        let failed = |errno: Errno| {
+            Some(Err(MountError::Mount {
+                fstype: "ext4".to_owned(),
+                target: STATE.into(),
+                source: errno.into(),
+            }))
+        };
+        assert!(is_mounted(Some(Ok(()))));
+        assert!(!is_mounted(None));
+        for errno in [Errno::EBUSY, Errno::EIO] {
+            assert!(!is_mounted(failed(errno)), "{errno}");
+        }
+    }
 
     #[test]
     fn a_machine_id_is_32_hexadecimal_digits() {

@@ -226,3 +226,25 @@ fn has_ended(error: &io::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionReset, NotConnected};
     matches!(error.kind(), BrokenPipe | ConnectionReset | NotConnected)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::errno::Errno;
+
+    #[test]
+    fn what_may_pass_does_not_end_the_log_service() {
+        for (errno, ended) in [
+            (Errno::EPIPE, true),
+            (Errno::ECONNRESET, true),
+            (Errno::ENOTCONN, true),
+            (Errno::EMFILE, false),
+            (Errno::ENFILE, false),
+            (Errno::ENOMEM, false),
+            (Errno::EAGAIN, false),
+            (Errno::ETOOMANYREFS, false),
+        ] {
+            assert_eq!(has_ended(&errno.into()), ended, "{errno}");
+        }
+    }
+}

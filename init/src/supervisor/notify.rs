@@ -11,7 +11,7 @@ use std::cell::Cell;
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 use tare_container::paths;
@@ -38,14 +38,7 @@ pub(super) struct Notify {
 impl Notify {
     /// Opens the notify socket of `service` and forwards its messages to `events`.
     pub(super) fn listen(service: &str, events: UnboundedSender<Event>) -> io::Result<Self> {
-        let folder = PathBuf::from(paths::notify(service));
-        fs::create_dir_all(&folder)?;
-        let path = folder.join("notify.sock");
-        // An earlier try may have left one.
-        remove(&path)?;
-        let socket = Rc::new(UnixDatagram::bind(&path)?);
-        // A service that is not root must be able to send; only it can see the folder.
-        fs::set_permissions(&path, Permissions::from_mode(0o666))?;
+        let socket = Rc::new(bind(Path::new(&paths::notify(service)))?);
         let run = Rc::new(Cell::new(0));
         let forwarded = forward(
             Rc::clone(&socket),
@@ -69,6 +62,17 @@ impl Notify {
         }
         self.run.set(run);
     }
+}
+
+fn bind(folder: &Path) -> io::Result<UnixDatagram> {
+    fs::create_dir_all(folder)?;
+    let path = folder.join("notify.sock");
+    // An earlier try may have left one.
+    remove(&path)?;
+    let socket = UnixDatagram::bind(&path)?;
+    // A service that is not root must be able to send; only it can see the folder.
+    fs::set_permissions(&path, Permissions::from_mode(0o666))?;
+    Ok(socket)
 }
 
 async fn forward(
@@ -109,5 +113,23 @@ async fn forward(
         } else if taken >= BURST {
             sleep_until(since + BURST_TIME).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_socket_that_an_earlier_try_left_is_replaced() {
+        let folder = std::env::temp_dir().join(format!("tare-notify-{}", std::process::id()));
+        drop(bind(&folder).unwrap());
+        let bound = bind(&folder).unwrap();
+        let sender = std::os::unix::net::UnixDatagram::unbound().unwrap();
+        sender
+            .send_to(b"READY=1", folder.join("notify.sock"))
+            .unwrap();
+        bound.readable().await.unwrap();
+        fs::remove_dir_all(&folder).unwrap();
     }
 }

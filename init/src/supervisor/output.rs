@@ -204,13 +204,17 @@ fn boot_id() -> String {
 /// The socket behind `/dev/log`, created once and kept for as long as PID 1 runs; `None` if it cannot be created now.
 fn dev_log() -> Option<&'static UnixDatagram> {
     static SOCKET: OnceLock<UnixDatagram> = OnceLock::new();
-    if let Some(socket) = SOCKET.get() {
-        return Some(socket);
+    kept(&SOCKET, || open_dev_log(Path::new(LOG_SOCKET)))
+}
+
+/// What is in `cell`, or what `open` puts there. A failure is not kept: the next service that starts tries again.
+fn kept<T>(cell: &OnceLock<T>, open: impl FnOnce() -> io::Result<T>) -> Option<&T> {
+    if cell.get().is_none() {
+        let opened = open().inspect_err(|error| log::error!("{LOG_SOCKET}: {error}"));
+        // PID 1 has one thread: nothing else has set it meanwhile.
+        let _ = cell.set(opened.ok()?);
     }
-    let opened = open_dev_log(Path::new(LOG_SOCKET));
-    let socket = opened.inspect_err(|error| log::error!("{LOG_SOCKET}: {error}"));
-    let socket = socket.ok()?;
-    Some(SOCKET.get_or_init(|| socket))
+    cell.get()
 }
 
 /// Open to every process that sees it. Every message carries the time at which the kernel received it, by which the
@@ -218,6 +222,10 @@ fn dev_log() -> Option<&'static UnixDatagram> {
 fn open_dev_log(path: &Path) -> io::Result<UnixDatagram> {
     make_directory(path.parent().unwrap_or(path), 0o755)?;
     fs::write(QUEUE.0, QUEUE.1)?;
+    bind(path)
+}
+
+fn bind(path: &Path) -> io::Result<UnixDatagram> {
     // An earlier try may have left one.
     remove(path)?;
     let socket = UnixDatagram::bind(path)?;
@@ -283,6 +291,18 @@ mod tests {
         };
         let readers = LocalSet::new().run_until(readers).await;
         assert_eq!(readers, ["log", "drain", "none"]);
+    }
+
+    #[test]
+    fn dev_log_is_opened_again_after_a_failure_and_then_kept() {
+        let path = std::env::temp_dir().join(format!("tare-dev-log-{}", std::process::id()));
+        let cell = OnceLock::new();
+        assert!(kept(&cell, || Err(io::ErrorKind::StorageFull.into())).is_none());
+        // Bound, but the next step failed.
+        drop(bind(&path).unwrap());
+        assert!(kept(&cell, || bind(&path)).is_some());
+        assert!(kept(&cell, || panic!("opened twice")).is_some());
+        fs::remove_file(path).unwrap();
     }
 
     #[tokio::test]
