@@ -84,7 +84,7 @@ pub(crate) struct State {
 }
 
 /// Runs `job`, then sends [`DiskEvent::Done`] or [`DiskEvent::Failed`]. If the result is dropped first, nothing is
-/// sent, but the process goes on.
+/// sent, but the process continues.
 pub(crate) fn start(job: Job, events: UnboundedSender<Event>) -> Task {
     Task::spawn(async move {
         match run(&job).await {

@@ -1,6 +1,6 @@
 //! Links to devices by names that stay: `/dev/disk/by-id` and the like, as udev makes them.
 //!
-//! Only sysfs is read, never a disk: a disk that does not answer would hold up the links of all others, and what it holds
+//! Only sysfs is read, never a disk: a disk that does not answer would delay the links of all others, and what it holds
 //! is not to be parsed by root. Hence no `by-uuid` and no `by-label`. But the kernel itself asks some devices when their
 //! attributes are read (`serial` of virtio), so a process of its own does it, not PID 1.
 //!

@@ -208,7 +208,7 @@ impl fmt::Display for Outcome {
 
 /// Reaps every process that has ended.
 ///
-/// Signals merge: one SIGCHLD may stand for many children, so this goes on until none is left.
+/// Signals merge: one SIGCHLD may stand for many children, so this continues until none is left.
 pub(crate) fn reap() -> Vec<(Pid, Outcome)> {
     let mut reaped = Vec::new();
     loop {

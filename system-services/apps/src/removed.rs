@@ -1,6 +1,6 @@
 //! Apps that were started and are no longer configured.
 //!
-//! One whose containers cannot be removed holds up others at most once: it is marked as late then, and stays so until it is gone
+//! One whose containers cannot be removed delays others at most once: it is marked as late then, and stays so until it is gone
 //! or is configured again.
 
 use crate::compose;
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 /// How long an app waits for ports and names of those that are being taken down: it may be one of them, renamed.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long it may take to take one down; containers have 10 s to end unless they say otherwise. What the engine has
-/// begun by then goes on.
+/// begun by then continues.
 const LIMIT: Duration = Duration::from_secs(45);
 const LOOK: Duration = Duration::from_millis(200);
 

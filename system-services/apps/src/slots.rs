@@ -7,7 +7,7 @@ use std::thread::{sleep, spawn};
 use std::time::{Duration, Instant};
 
 const SLOTS: u32 = 2;
-/// Others that take longer than this, because a registry does not answer or a container is not healthy, do not hold up
+/// Others that take longer than this, because a registry does not answer or a container is not healthy, do not delay
 /// this one.
 const HELD: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(60);

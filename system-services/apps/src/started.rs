@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-/// A folder with an empty file for each, and another one, `NAME.late`, for each removed one that has held up others.
+/// A folder with an empty file for each, and another one, `NAME.late`, for each removed one that has delayed others.
 /// Processes of several apps may change it at a time.
 #[derive(Debug)]
 pub(crate) struct Started(PathBuf);
@@ -26,7 +26,7 @@ impl Started {
         self.delete(&late(name))
     }
 
-    /// Whether it has held up others for long enough.
+    /// Whether it has delayed others for long enough.
     pub(crate) fn is_late(&self, name: &str) -> bool {
         self.0.join(late(name)).exists()
     }

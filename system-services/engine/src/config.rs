@@ -75,7 +75,7 @@ impl Configs {
         })
     }
 
-    /// The one for the next start of dockerd, or of the run that goes on.
+    /// The one for the next start of dockerd, or of the run that continues.
     pub(crate) fn chosen(&self) -> &Config {
         match (&self.user_data, self.choice) {
             (Some(config), Choice::UserData { .. }) => config,

@@ -92,7 +92,7 @@ impl Terminal {
         Ok(())
     }
 
-    /// Passes on what is typed, in a thread: a program that does not read must not hold up its output.
+    /// Passes on what is typed, in a thread: a program that does not read must not block its output.
     fn relay_keys(&self) -> io::Result<()> {
         let mut keys = File::from(stdin().try_clone_to_owned()?);
         let mut master = File::from(self.master.try_clone()?);
