@@ -69,8 +69,11 @@ pub enum Command {
     /// Shows and restarts the apps of user-data
     #[command(subcommand)]
     App(AppCommand),
-    /// Shows the log of services and of the kernel
+    /// Shows the log of services and of the kernel, or what a container has written
     Logs {
+        /// What this container has written, as `docker logs` has it: its name, its id, or the beginning of that
+        #[arg(long, value_name = "NAME", conflicts_with_all = ["services", "boot", "folder"])]
+        container: Option<String>,
         /// Only this service; may be repeated. `kernel`, `tare` (PID 1) and the identifiers of syslog(3) count as services
         #[arg(long = "service", value_name = "NAME")]
         services: Vec<String>,

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tare_control::{CallError, Failure};
+use tare_engine_api::EngineError;
 use thiserror::Error;
 
 /// Why the command failed.
@@ -29,6 +30,9 @@ pub enum Failed {
         /// Why not.
         source: io::Error,
     },
+    /// The engine cannot be asked, or has not answered.
+    #[error(transparent)]
+    Engine(EngineError),
     /// The program's terminal cannot be set up, or ours is gone.
     #[error("terminal: {0}")]
     Terminal(io::Error),
@@ -50,7 +54,12 @@ impl Failed {
                 4
             }
             Self::Log { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => 4,
-            Self::Log { .. } | Self::Terminal(_) => 1,
+            Self::Engine(EngineError::Connect { source, .. })
+                if source.kind() == io::ErrorKind::PermissionDenied =>
+            {
+                4
+            }
+            Self::Log { .. } | Self::Engine(_) | Self::Terminal(_) => 1,
             Self::Call(_) => 3,
             Self::NotReady => 5,
             Self::Program(status) => *status,
@@ -87,6 +96,12 @@ mod tests {
             folder: "/x".into(),
             source: kind.into(),
         };
+        let engine = |kind: io::ErrorKind| {
+            Failed::Engine(EngineError::Connect {
+                socket: "/x".into(),
+                source: kind.into(),
+            })
+        };
         let not_found = Failure::ServiceNotFound { name: "x".into() };
         for (failed, want) in [
             (Failed::NotSo("late".to_owned()), 1),
@@ -104,6 +119,8 @@ mod tests {
             ),
             (log(io::ErrorKind::PermissionDenied), 4),
             (log(io::ErrorKind::NotFound), 1),
+            (engine(io::ErrorKind::PermissionDenied), 4),
+            (engine(io::ErrorKind::TimedOut), 1),
             (Failed::NotReady, 5),
             (Failed::Output(io::ErrorKind::BrokenPipe.into()), 0),
             (Failed::Output(io::ErrorKind::StorageFull.into()), 1),

@@ -10,6 +10,7 @@ pub mod args;
 mod audit;
 mod boot;
 mod change;
+mod container;
 mod events;
 mod exec;
 mod exit;

@@ -78,7 +78,7 @@ fn open(folder: &Path, lines: &Lines, services: &[String]) -> io::Result<Reader>
 }
 
 /// How many lines to begin with; `None` for all.
-fn last(lines: &Lines) -> Option<usize> {
+pub(crate) fn last(lines: &Lines) -> Option<usize> {
     let recent = lines.follow && lines.since.is_none();
     lines.lines.or(recent.then_some(RECENT))
 }
@@ -91,7 +91,7 @@ fn shown(record: &Record<'_>, context: &Context) -> String {
 }
 
 /// A record as a line of text.
-fn line(record: &Record<'_>, style: Style) -> String {
+pub(crate) fn line(record: &Record<'_>, style: Style) -> String {
     let look = match record.priority.number() {
         0..=3 => Look::Bad,
         4 => Look::Busy,

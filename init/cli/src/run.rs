@@ -4,13 +4,15 @@ use crate::args::{Arguments, BootCommand, Command, ServiceCommand};
 use crate::change::Wish;
 use crate::style::Style;
 use crate::{
-    Failed, app, audit, boot, change, events, exec, list, logs, show, status, toolbox, top,
+    Failed, app, audit, boot, change, container, events, exec, list, logs, show, status, toolbox,
+    top,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use tare_control::{Client, GetBootTimeline, GetStatus, Health, Method, Nothing};
+use tare_engine_api::Engine;
 
 /// What every command needs.
 pub(crate) struct Context {
@@ -20,6 +22,16 @@ pub(crate) struct Context {
 }
 
 impl Context {
+    #[cfg(test)]
+    pub(crate) fn new(json: bool, style: Style) -> Self {
+        let socket = tare_control::SOCKET.into();
+        Self {
+            json,
+            style,
+            socket,
+        }
+    }
+
     /// A connection to PID 1.
     pub(crate) fn connect(&self) -> Result<Client, Failed> {
         Ok(Client::connect(&self.socket)?)
@@ -65,7 +77,14 @@ pub fn run(arguments: &Arguments) -> Result<(), Failed> {
         Command::Status { check } => show_status(&context, *check),
         Command::Service(command) => service(&context, command),
         Command::App(command) => app::app(&context, command),
-        Command::Logs { services, lines } => logs::logs(&context, lines, services),
+        Command::Logs {
+            container: Some(name),
+            lines,
+            ..
+        } => container::logs(&context, &Engine::new(tare_engine_api::SOCKET), name, lines),
+        Command::Logs {
+            services, lines, ..
+        } => logs::logs(&context, lines, services),
         Command::Boot(BootCommand::Analyze) => {
             let timeline: GetBootTimeline = context.call(&Method::GetBootTimeline {})?;
             context.show(&timeline, boot::analyze)

@@ -11,7 +11,7 @@ const fn is_plain(byte: u8) -> bool {
 }
 
 /// Appends `text` to `out`, escaped.
-pub(crate) fn escape(text: &[u8], out: &mut Vec<u8>) {
+pub fn escape(text: &[u8], out: &mut Vec<u8>) {
     // No early exit, so that the compiler can vectorise this: nearly every line is plain.
     if text
         .iter()

@@ -18,9 +18,9 @@ mod read;
 mod record;
 mod waiting;
 
-pub use escape::unescape;
+pub use escape::{escape, unescape};
 pub use files::{CURRENT, Files, Rotated};
 pub use read::{Boot, Filter, Position, Reader, since};
-pub use record::{LONGEST_LINE, Moment, Priority, Record, Stamp, push};
+pub use record::{LONGEST_LINE, Moment, Priority, Record, Stamp, harmless, push, wall_text};
 pub use regex_lite::Regex;
 pub use waiting::Waiting;

@@ -90,7 +90,8 @@ impl Stamp {
 
 /// A wall-clock time as in records. Years have four digits and begin with 1970; a time out of that range is shown as
 /// the nearer end.
-pub(crate) fn wall_text(wall: SystemTime) -> String {
+#[must_use]
+pub fn wall_text(wall: SystemTime) -> String {
     const LAST: Duration = Duration::from_secs(253_402_300_799);
     let since_epoch = wall
         .duration_since(SystemTime::UNIX_EPOCH)
@@ -222,7 +223,8 @@ struct Json<'a> {
 
 /// Escapes the control characters that terminals would obey: JSON escapes only those below U+0020. The others occur
 /// only in its strings.
-fn harmless(json: &str) -> String {
+#[must_use]
+pub fn harmless(json: &str) -> String {
     let mut harmless = String::with_capacity(json.len());
     for character in json.chars() {
         if character.is_control() {

@@ -1,18 +1,17 @@
 //! Images that came with the disk image.
 
-use crate::api::Engine;
+use crate::api;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use std::fs::File;
 use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
+use tare_engine_api::Engine;
 
 /// The argument that selects [`load_all`].
 pub(crate) const ARGUMENT: &str = "load-images";
 /// Images in the format of `docker save`.
 const FOLDER: &str = "/images";
-/// The engine's socket.
-const SOCKET: &str = "/run/engine/docker.sock";
 /// Where the engine keeps images.
 const STORE: &str = "/var/lib/docker";
 
@@ -21,7 +20,7 @@ const STORE: &str = "/var/lib/docker";
 /// # Errors
 /// If some could not be loaded, each of which is reported.
 pub(crate) fn load_all() -> Result<()> {
-    let engine = Engine::new(SOCKET);
+    let engine = Engine::new(tare_engine_api::SOCKET);
     let (mut failures, mut loaded) = (0, false);
     for path in archives(Path::new(FOLDER)).with_context(|| FOLDER.to_owned())? {
         match load(&engine, &path) {
@@ -66,14 +65,14 @@ fn load(engine: &Engine, path: &Path) -> Result<Outcome> {
         return Ok(Outcome::Present);
     }
     archive.rewind().context("read")?;
-    engine.load(&archive)?;
+    api::load(engine, &archive)?;
     Ok(Outcome::Loaded)
 }
 
 /// After a power cut, the engine may have an image but have lost its tag.
 fn has_all(engine: &Engine, names: &[String]) -> Result<bool> {
     for name in names {
-        if !engine.has_image(name)? {
+        if !api::has_image(engine, name)? {
             return Ok(false);
         }
     }

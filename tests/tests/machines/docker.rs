@@ -219,6 +219,7 @@ pub(crate) fn networks_builds_and_sessions(image: &Image) -> Result<()> {
         helpers::network_hook(&vm)
     });
     checks.check("plugins say what they are", || helpers::plugins(&vm));
+    checks.check("tare logs --container", || helpers::output(&vm));
     checks.check("containers that log by syslog", || helpers::syslog(&vm));
     checks.check("a full table of connections", || {
         helpers::a_full_table_of_connections(&vm)

@@ -74,6 +74,50 @@ pub(super) fn plugins(vm: &Vm) -> Result<()> {
     mentions(vm, "docker buildx version", "github.com/docker/buildx")
 }
 
+/// `tare logs --container`: of both streams, of a terminal, and while the container writes.
+pub(super) fn output(vm: &Vm) -> Result<()> {
+    let written = "echo out; sleep 0.1; echo err >&2; sleep 0.1; printf 'tab\\there'";
+    let run = format!("docker run --name wrote tare/demo sh -c \"{written}\" >/dev/null 2>&1");
+    vm.ssh_within(&run, secs(60))?;
+    let terminal = "docker run -dt --name types tare/demo sh -c 'echo a; sleep 3; echo b; echo c'";
+    vm.ssh_within(terminal, secs(60))?;
+    // Only the texts.
+    let texts = "sed 's/^[^ ]*Z //'";
+    for (command, want) in [
+        (
+            "tare logs --container wrote",
+            "wrote: out\nwrote: err\nwrote: tab\there\n",
+        ),
+        ("tare logs --container wrote -n 1", "wrote: tab\there\n"),
+        (
+            "tare logs --container $(docker ps -aqf name=wrote) --grep '^.*t$' -n 1",
+            "wrote: out\n",
+        ),
+        (
+            "tare logs --container wrote --since 2100-01-01T00:00:00Z",
+            "",
+        ),
+        (
+            "tare logs --container types -f --grep '[bc]'",
+            "types: b\ntypes: c\n",
+        ),
+        (
+            "tare logs --container none-such 2>&1; echo $?",
+            "tare: there is no container `none-such`\n1\n",
+        ),
+    ] {
+        says(vm, &format!("({command}) | {texts}"), want)?;
+    }
+    let json = "tare logs --container wrote --json | sed -n 2p | cut -d, -f2-";
+    let want = r#""container":"wrote","stream":"stderr","text":"err"}"#;
+    says(vm, json, &format!("{want}\n"))?;
+    let silent = "docker run --name silent --log-driver none tare/demo echo no >/dev/null; tare logs --container silent 2>&1; echo $?";
+    let want = "tare: the log driver of container `silent` is `none`, which keeps no output\n1\n";
+    says(vm, silent, want)?;
+    vm.ssh_within("docker rm -f wrote types silent", secs(60))
+        .map(drop)
+}
+
 /// The log driver's default address is the machine's log.
 pub(super) fn syslog(vm: &Vm) -> Result<()> {
     let run = "docker run --rm --log-driver syslog --log-opt tag=spoken tare/demo sh -c 'echo out; echo err >&2'";
