@@ -5,10 +5,12 @@
 #![forbid(unsafe_code)]
 
 mod answer;
+mod events;
 mod mark;
 mod output;
 
 pub use answer::Answer;
+pub use events::{Event, Events};
 pub use mark::{Mark, Resumed};
 pub use output::{Line, Output, Stream};
 
@@ -65,6 +67,16 @@ pub struct Container {
     pub name: String,
     /// The log driver that keeps or sends its output.
     pub log_driver: String,
+}
+
+/// A container, as listed.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Listed {
+    /// 64 digits.
+    pub id: String,
+    /// `created`, `running`, `paused`, `restarting`, `exited`, …
+    pub state: String,
 }
 
 /// `GET /containers/ID/json`.
@@ -149,32 +161,42 @@ impl Engine {
         Ok(Answer::parse(&answer)?)
     }
 
-    /// What `path` has.
-    ///
-    /// # Errors
-    /// The engine cannot be reached, refuses, or answers in another form.
-    pub fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, EngineError> {
-        let answer = self.request("GET", path, None)?;
-        match answer.status {
-            200 => Ok(serde_json::from_slice(answer.body.as_bytes()).map_err(io::Error::from)?),
-            status => Err(EngineError::Refused {
-                status,
-                message: message(answer.body.as_bytes()),
-            }),
-        }
-    }
-
     /// The container of this name, id or beginning of an id.
     ///
     /// # Errors
     /// The engine refuses with the status 404 if there is none.
     pub fn container(&self, name: &str) -> Result<Container, EngineError> {
-        let found: Inspected = self.get(&format!("containers/{}/json", escaped(name)))?;
-        Ok(Container {
-            id: found.id,
-            name: found.name.trim_start_matches('/').to_owned(),
-            log_driver: found.host_config.log_config.r#type,
-        })
+        let mut answer = Vec::new();
+        self.inspect(name)?.read_to_end(&mut answer)?;
+        Container::parse(&answer)
+    }
+
+    /// Requests what [`Container::parse`] reads.
+    ///
+    /// # Errors
+    /// The engine cannot be reached.
+    pub fn inspect(&self, name: &str) -> Result<UnixStream, EngineError> {
+        let path = format!("containers/{}/json", escaped(name));
+        self.send("GET", &path, None)
+    }
+
+    /// All containers, whether they run or not.
+    ///
+    /// # Errors
+    /// The engine cannot be reached, or refuses.
+    pub fn list(&self) -> Result<Vec<Listed>, EngineError> {
+        json(&self.request("GET", "containers/json?all=1", None)?)
+    }
+
+    /// Requests what happens to containers from now on: the `actions`, such as `start`. What the connection has is for
+    /// [`Events`].
+    ///
+    /// # Errors
+    /// The engine cannot be reached.
+    pub fn events(&self, actions: &[&str]) -> Result<UnixStream, EngineError> {
+        let filters = serde_json::json!({"type": ["container"], "event": actions});
+        let path = format!("events?filters={}", escaped(&filters.to_string()));
+        self.send("GET", &path, None)
     }
 
     /// Requests the output of container `id`; what the connection has is for [`Output`].
@@ -183,6 +205,31 @@ impl Engine {
     /// The engine cannot be reached.
     pub fn output(&self, id: &str, wanted: &Wanted) -> Result<UnixStream, EngineError> {
         self.send("GET", &wanted.path(id), None)
+    }
+}
+
+impl Container {
+    /// Reads the whole answer to [`Engine::inspect`].
+    ///
+    /// # Errors
+    /// The engine refuses with the status 404 if there is no such container.
+    pub fn parse(answer: &[u8]) -> Result<Self, EngineError> {
+        let found: Inspected = json(&Answer::parse(answer)?)?;
+        Ok(Self {
+            id: found.id,
+            name: found.name.trim_start_matches('/').to_owned(),
+            log_driver: found.host_config.log_config.r#type,
+        })
+    }
+}
+
+fn json<T: DeserializeOwned>(answer: &Answer) -> Result<T, EngineError> {
+    match answer.status {
+        200 => Ok(serde_json::from_str(&answer.body).map_err(io::Error::from)?),
+        status => Err(EngineError::Refused {
+            status,
+            message: message(answer.body.as_bytes()),
+        }),
     }
 }
 

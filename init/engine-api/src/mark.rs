@@ -1,13 +1,16 @@
 //! How far a container's output has been read.
 
 use serde::{Deserialize, Serialize};
+use std::fmt::{self, Display, Formatter};
+use std::str::FromStr;
 
 const NANOSECONDS: u64 = 1_000_000_000;
 
 /// How far a container's output has been read: the time of the last line, in nanoseconds since 1970, and how many lines
 /// of that time there were. The engine selects lines by time, and those that a container writes at once may have the
-/// same.
+/// same. Written `TIME:LINES`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Mark {
     time: u64,
     lines: u64,
@@ -18,6 +21,12 @@ impl Mark {
     #[must_use]
     pub fn at(time: u64) -> Self {
         Self { time, lines: 0 }
+    }
+
+    /// The time of its line, in nanoseconds since 1970.
+    #[must_use]
+    pub fn time(self) -> u64 {
+        self.time
     }
 
     /// Notes that a line of `time` has been read.
@@ -32,6 +41,40 @@ impl Mark {
     pub(crate) fn since(&self) -> String {
         let (seconds, rest) = (self.time / NANOSECONDS, self.time % NANOSECONDS);
         format!("{seconds}.{rest:09}")
+    }
+}
+
+impl Display for Mark {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.time, self.lines)
+    }
+}
+
+impl From<Mark> for String {
+    fn from(mark: Mark) -> Self {
+        mark.to_string()
+    }
+}
+
+impl FromStr for Mark {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parsed = text.split_once(':').and_then(|(time, lines)| {
+            Some(Self {
+                time: time.parse().ok()?,
+                lines: lines.parse().ok()?,
+            })
+        });
+        parsed.ok_or_else(|| format!("`{text}` is not a mark"))
+    }
+}
+
+impl TryFrom<String> for Mark {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
     }
 }
 
@@ -97,6 +140,20 @@ mod tests {
     #[test]
     fn where_the_clock_was_set_back_lines_are_read_again() {
         assert_eq!(rest(&[5, 6, 4, 4, 5], 3), [0, 1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn marks_as_text() {
+        for (text, want) in [
+            ("1795234355527000001:2", Ok("1795234355527000001:2")),
+            ("0:0", Ok("0:0")),
+            ("5", Err("`5` is not a mark")),
+            ("5:-1", Err("`5:-1` is not a mark")),
+        ] {
+            let mark: Result<Mark, String> = text.parse();
+            let want = want.map(str::to_owned).map_err(str::to_owned);
+            assert_eq!(mark.map(String::from), want);
+        }
     }
 
     #[test]

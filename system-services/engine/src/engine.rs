@@ -9,7 +9,7 @@ use crate::notify::{self, Notify};
 use crate::overlaps::Overlaps;
 use crate::said::{Message, Said};
 use crate::signals::{Signals, came};
-use crate::{hold, images, launch, shim, spare, syslog};
+use crate::{hold, images, launch, output, shim, spare, syslog};
 use anyhow::{Context, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -48,6 +48,7 @@ struct Engine {
     /// Loads images before the service is ready, so that `docker run` of one of them works from
     /// then on.
     loader: Option<Child>,
+    output: output::Process,
     /// What stands in for dockerd's rules until it is ready.
     held: Option<Held>,
     /// This run of dockerd holds ports of a container that is gone.
@@ -96,6 +97,7 @@ impl Engine {
             names: Names::new(),
             overlaps: Overlaps::new(),
             loader: None,
+            output: output::Process::new(),
             held: None,
             stale: false,
             fresh: false,
@@ -120,6 +122,11 @@ impl Engine {
         due.filter(|_| self.end == End::No)
     }
 
+    fn output_due_in(&self) -> Option<Duration> {
+        let due = self.output.due_in();
+        due.filter(|_| self.dockerd.ready && self.end == End::No)
+    }
+
     fn start_due(&mut self) -> Result<()> {
         if is_over(self.containerd_due_in()) {
             self.containerd.start(&mut containerd()?)?;
@@ -127,6 +134,9 @@ impl Engine {
         }
         if is_over(self.dockerd_due_in()) {
             self.start_dockerd()?;
+        }
+        if is_over(self.output_due_in()) {
+            self.output.start();
         }
         Ok(())
     }
@@ -200,6 +210,7 @@ impl Engine {
         let due = [
             self.containerd_due_in(),
             self.dockerd_due_in(),
+            self.output_due_in(),
             self.end.patience(Instant::now()),
         ];
         let next = due.into_iter().flatten().min();
@@ -270,6 +281,7 @@ impl Engine {
                 self.configs.start_failed();
             }
             self.reap_loader();
+            self.output.reap();
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use rustix::io::{FdFlags, fcntl_setfd};
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, id};
 
@@ -39,6 +39,14 @@ pub(crate) fn become_daemon(daemon: &OsStr, arguments: &[OsString]) -> io::Error
     match keep_sockets() {
         Ok(()) => command.exec(),
         Err(error) => error,
+    }
+}
+
+/// Closes the sockets, in a process that has inherited them and is not dockerd.
+pub(crate) fn close_sockets() {
+    for descriptor in FIRST..FIRST + sockets() {
+        // SAFETY: PID 1 passed these descriptors open, and nothing else in this process uses them.
+        drop(unsafe { OwnedFd::from_raw_fd(descriptor) });
     }
 }
 

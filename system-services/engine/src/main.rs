@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `tare-engine` | runs containerd and dockerd until SIGTERM ([`engine`]) |
 //! | `tare-engine load-images` | gives dockerd the images that came with the disk image ([`images`]) |
+//! | `tare-engine pass-output` | passes the output of containers on, to be forwarded ([`output`]) |
 //! | `tare-engine DAEMON ARGUMENTS…` | becomes one of them ([`launch`]) |
 //! | `tare-engine libnetwork-setkey …` | gives dockerd a container's network namespace ([`setkey`]) |
 //! | `containerd-shim-runc-v2 …` | becomes the shim of a container, outside the engine's cgroup ([`shim`]) |
@@ -25,6 +26,7 @@ mod images;
 mod launch;
 mod names;
 mod notify;
+mod output;
 mod overlaps;
 mod restarts;
 mod said;
@@ -65,6 +67,7 @@ fn run(program: &OsString, arguments: Vec<OsString>) -> Result<()> {
     match arguments.split_first() {
         None => engine::run(),
         Some((argument, _)) if argument == images::ARGUMENT => images::load_all(),
+        Some((argument, _)) if argument == output::ARGUMENT => output::run(),
         Some((argument, arguments)) if argument == setkey::NAME => setkey::run(arguments),
         Some((daemon, arguments)) => {
             let error = launch::become_daemon(daemon, arguments);

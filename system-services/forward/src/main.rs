@@ -4,16 +4,21 @@
 //! `tare-forward LOG STATE CONFIG`: the log's folder, the folder that stores the position up to which the receiver
 //! has everything, and the section `[log]` of the machine's configuration.
 //!
+//! The output of containers is sent, too, if it is passed on to the socket that PID 1 hands over.
+//!
 //! The log itself is the buffer while the receiver is down. Nothing is stored twice; when the receiver comes back, it
-//! gets everything that the log still has.
+//! gets everything that the log still has, and what the engine still has of containers.
 
+mod containers;
 mod counted;
 mod link;
 mod message;
+mod place;
 mod progress;
 mod pump;
 mod tls;
 
+use containers::Containers;
 use progress::Progress;
 use pump::Pump;
 use sd_notify::NotifyState;
@@ -51,7 +56,8 @@ fn run() -> io::Result<()> {
         signal_hook::flag::register(signal, Arc::clone(&end))?;
     }
     let forward = configuration(&config)?;
-    let mut pump = Pump::new(log, Progress::open(state.join("position.json")), hostname());
+    let progress = Progress::open(state.join("position.json"));
+    let mut pump = Pump::new(log, Containers::listen()?, progress, hostname());
     sd_notify::notify(&[NotifyState::Ready])?;
     keep_sending(&forward, &mut pump, &end);
     Ok(())

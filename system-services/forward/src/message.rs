@@ -1,13 +1,18 @@
 //! A record as a syslog message (RFC 5424, section 6).
 
+use crate::containers::Line;
 use std::io::Write;
-use tare_log_format::Record;
+use std::time::{Duration, SystemTime};
+use tare_log_format::{Priority, Record, wall_text};
 
-/// Facilities (section 6.2.1): the kernel, and system daemons.
+/// Facilities (section 6.2.1): the kernel, users' programs, and system daemons.
 const KERNEL: u8 = 0;
+const USER: u8 = 1;
 const DAEMON: u8 = 3;
 /// The longest APP-NAME.
 const APP_NAME: usize = 48;
+/// How much Docker shows of a container's id.
+const SHORT_ID: usize = 12;
 /// The largest SEQUENCEID (section 7.3.1); it wraps to 1.
 const LAST_SEQUENCE: u32 = 2_147_483_647;
 
@@ -45,6 +50,22 @@ pub(crate) fn write(
     out.extend_from_slice(record.text);
 }
 
+/// Appends a container's line to `out`. The container's name is the APP-NAME, its id the PROCID, the stream the MSGID.
+/// Its facility is not that of services: a container may be called as one of them.
+pub(crate) fn write_line(out: &mut Vec<u8>, line: &Line, hostname: &str, sequence: &mut Sequence) {
+    let priority = USER * 8 + Priority::INFO.number();
+    let wall = wall_text(SystemTime::UNIX_EPOCH + Duration::from_nanos(line.mark.time()));
+    let name = &line.name[..line.name.len().min(APP_NAME)];
+    let id = &line.id[..line.id.len().min(SHORT_ID)];
+    let (stream, number) = (&line.stream, sequence.next());
+    // Writing to a vector does not fail.
+    let _ = write!(
+        out,
+        "<{priority}>1 {wall} {hostname} {name} {id} {stream} [meta sequenceId=\"{number}\"] "
+    );
+    out.extend_from_slice(&line.text);
+}
+
 /// Callers of syslog(3) choose their own names: `kernel` is the kernel only in the kernel's own streams.
 fn facility(record: &Record<'_>) -> u8 {
     match (record.service, record.stream) {
@@ -64,6 +85,7 @@ fn centiseconds(seconds: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tare_engine_api::Mark;
 
     #[test]
     fn messages() {
@@ -88,6 +110,24 @@ mod tests {
             write(&mut out, &record, "edge-17", &mut Sequence::default());
             assert_eq!(String::from_utf8(out).unwrap(), want);
         }
+    }
+
+    #[test]
+    fn lines_of_containers() {
+        let line = Line {
+            id: "0123456789abcdef".repeat(4),
+            mark: Mark::at(1_795_234_355_527_000_001),
+            stream: "stderr".to_owned(),
+            name: "a".repeat(60),
+            text: b"caf\xc3\xa9 \\x1b".to_vec(),
+        };
+        let mut out = Vec::new();
+        write_line(&mut out, &line, "edge-17", &mut Sequence::default());
+        let name = "a".repeat(48);
+        let want = format!(
+            "<14>1 2026-11-21T04:12:35.527Z edge-17 {name} 0123456789ab stderr [meta sequenceId=\"1\"] caf\u{e9} \\x1b"
+        );
+        assert_eq!(String::from_utf8(out).unwrap(), want);
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! The position up to which the receiver has everything, kept across restarts.
 
+use crate::place::{Place, Step};
 use std::collections::VecDeque;
 use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
-use tare_log_format::Position;
 
 /// Data that the other end's kernel has acknowledged may still be lost with the program there. Only data acknowledged
 /// at least this long ago, over a connection that is still up, counts as received; the rest is resent over the next
@@ -23,7 +23,7 @@ const MOMENT: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(crate) struct Progress {
     path: PathBuf,
-    received: Position,
+    received: Place,
     /// Sent and not yet acknowledged, by where on the connection it ends; oldest first.
     sent: VecDeque<Together<u64>>,
     /// Acknowledged, by time; oldest first.
@@ -37,23 +37,31 @@ struct Together<At> {
     first: At,
     /// The same for its last part.
     last: At,
-    /// The position up to which it reaches.
-    position: Position,
+    /// How far it reaches.
+    step: Step,
+}
+
+/// All of `entries`, as one.
+fn merged<At>(entries: impl Iterator<Item = Together<At>>) -> Option<Step> {
+    entries.map(|entry| entry.step).reduce(|mut step, later| {
+        step.add(later);
+        step
+    })
 }
 
 impl<At: Copy> Together<At> {
-    /// Adds what is up to `position` to the last entry of `all` if it `belongs` with that entry's start, otherwise as
+    /// Adds what is up to `step` to the last entry of `all` if it `belongs` with that entry's start, otherwise as
     /// a new entry.
-    fn add(all: &mut VecDeque<Self>, at: At, position: Position, belongs: impl Fn(At) -> bool) {
+    fn add(all: &mut VecDeque<Self>, at: At, step: Step, belongs: impl Fn(At) -> bool) {
         match all.back_mut() {
             Some(together) if belongs(together.first) => {
                 together.last = at;
-                together.position = position;
+                together.step.add(step);
             }
             _ => all.push_back(Self {
                 first: at,
                 last: at,
-                position,
+                step,
             }),
         }
     }
@@ -73,15 +81,15 @@ impl Progress {
     }
 
     /// Where a new connection begins to send.
-    pub(crate) fn begin(&mut self) -> &Position {
+    pub(crate) fn begin(&mut self) -> &Place {
         self.sent.clear();
         self.taken.clear();
         &self.received
     }
 
-    /// Notes that everything up to `position` was sent with the first `bytes` of the connection.
-    pub(crate) fn sent(&mut self, position: Position, bytes: u64) {
-        Together::add(&mut self.sent, bytes, position, |first| {
+    /// Notes that everything up to `step` was sent with the first `bytes` of the connection.
+    pub(crate) fn sent(&mut self, step: Step, bytes: u64) {
+        Together::add(&mut self.sent, bytes, step, |first| {
             bytes - first < TOGETHER
         });
     }
@@ -89,10 +97,8 @@ impl Progress {
     /// Notes that the first `bytes` of the connection were acknowledged at `now`.
     pub(crate) fn taken(&mut self, bytes: u64, now: Instant) {
         let count = self.sent.partition_point(|sent| sent.last <= bytes);
-        if let Some(sent) = self.sent.drain(..count).next_back() {
-            Together::add(&mut self.taken, now, sent.position, |first| {
-                now - first < MOMENT
-            });
+        if let Some(step) = merged(self.sent.drain(..count)) {
+            Together::add(&mut self.taken, now, step, |first| now - first < MOMENT);
         }
     }
 
@@ -100,17 +106,15 @@ impl Progress {
     pub(crate) fn settle(&mut self, now: Instant) {
         let settled = |taken: &Together<Instant>| now - taken.last >= SETTLES;
         let count = self.taken.partition_point(settled);
-        let last = self.taken.drain(..count).next_back();
-        if let Some(taken) = last {
-            self.keep(taken.position);
+        if let Some(step) = merged(self.taken.drain(..count)) {
+            self.keep(step);
         }
     }
 
     /// Counts everything acknowledged as received, because the connection was closed cleanly.
     pub(crate) fn finish(&mut self) {
-        if let Some(taken) = self.taken.pop_back() {
-            self.taken.clear();
-            self.keep(taken.position);
+        if let Some(step) = merged(self.taken.drain(..)) {
+            self.keep(step);
         }
     }
 
@@ -119,11 +123,10 @@ impl Progress {
         !self.taken.is_empty()
     }
 
-    fn keep(&mut self, position: Position) {
-        if position == self.received {
+    fn keep(&mut self, step: Step) {
+        if !self.received.advance(step) {
             return;
         }
-        self.received = position;
         let temporary = self.path.with_extension("new");
         let kept = serde_json::to_vec(&self.received)
             .map_err(Into::into)
@@ -139,11 +142,24 @@ impl Progress {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeMap;
+    use tare_engine_api::Mark;
+    use tare_log_format::Position;
 
-    fn position(offset: u64) -> Position {
+    fn position(offset: u64) -> Step {
         let file = "first line".to_owned();
         let boot = "3f2a90c1".to_owned();
-        Position { file, offset, boot }
+        Step {
+            log: Position { file, offset, boot },
+            containers: BTreeMap::new(),
+        }
+    }
+
+    /// Where something that is at `position` is received.
+    fn place(offset: u64) -> Place {
+        let mut place = Place::default();
+        place.advance(position(offset));
+        place
     }
 
     #[test]
@@ -151,7 +167,7 @@ mod tests {
         let name = format!("tare-forward-{}.json", std::process::id());
         let path = std::env::temp_dir().join(name);
         let mut progress = Progress::open(path.clone());
-        assert_eq!(*progress.begin(), Position::default());
+        assert_eq!(*progress.begin(), Place::default());
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         for seconds in 1..=5 {
@@ -160,12 +176,12 @@ mod tests {
             progress.settle(at(seconds));
         }
         assert!(progress.is_pending());
-        assert_eq!(*Progress::open(path.clone()).begin(), position(3));
-        assert_eq!(*progress.begin(), position(3));
+        assert_eq!(*Progress::open(path.clone()).begin(), place(3));
+        assert_eq!(*progress.begin(), place(3));
         progress.sent(position(9), 1);
         progress.taken(1, at(9));
         progress.finish();
-        assert_eq!(*Progress::open(path.clone()).begin(), position(9));
+        assert_eq!(*Progress::open(path.clone()).begin(), place(9));
         fs::remove_file(path).unwrap();
     }
 
@@ -185,10 +201,45 @@ mod tests {
         ] {
             progress.taken(bytes, now);
             now += MOMENT;
-            let last = progress.taken.back().map(|taken| taken.position.offset);
+            let last = progress.taken.back().map(|taken| taken.step.log.offset);
             assert_eq!(last, want, "{bytes}");
         }
         assert_eq!((progress.sent.len(), progress.taken.len()), (0, 3));
+    }
+
+    #[test]
+    fn containers_count_as_received_each_by_itself() {
+        let name = format!("tare-forward-containers-{}.json", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let mut progress = Progress::open(path.clone());
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mark = |time| Some(Mark::at(time));
+        // Sent together, acknowledged together, received together: none hides another.
+        for (offset, id, mark) in [
+            (1, "a", mark(1)),
+            (1, "b", mark(2)),
+            (2, "a", mark(3)),
+            (2, "c", mark(4)),
+            (3, "c", None),
+        ] {
+            let mut step = position(offset);
+            step.containers.insert(id.to_owned(), mark);
+            progress.sent(step, offset * TOGETHER);
+            progress.taken(offset * TOGETHER, at(0));
+        }
+        progress.settle(at(2));
+        let kept = Progress::open(path.clone()).begin().clone();
+        let containers = [("a", 3), ("b", 2)].map(|(id, time)| (id.to_owned(), Mark::at(time)));
+        assert_eq!((kept.log.offset, kept.containers), (3, containers.into()));
+        fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn a_position_from_before_containers_counted_is_understood() {
+        let old = r#"{"file":"first line","offset":5,"boot":"3f2a90c1"}"#;
+        assert_eq!(serde_json::from_str::<Place>(old).unwrap(), place(5));
+        assert_eq!(serde_json::to_string(&place(5)).unwrap(), old);
     }
 
     #[test]
@@ -201,7 +252,7 @@ mod tests {
         let ends = progress
             .sent
             .iter()
-            .map(|sent| (sent.last, sent.position.offset));
+            .map(|sent| (sent.last, sent.step.log.offset));
         assert!(ends.clone().all(|(last, offset)| last == offset));
         let gaps = ends
             .clone()
@@ -225,11 +276,11 @@ mod tests {
         assert_eq!((progress.sent.len(), progress.taken.len()), (0, 20));
         // No later than it may, and not much earlier.
         progress.settle(at(50_000) + SETTLES);
-        assert_eq!(progress.received, position(49_999));
+        assert_eq!(progress.received, place(49_999));
         progress.settle(at(99_998) + SETTLES);
-        assert_eq!(progress.received, position(94_999));
+        assert_eq!(progress.received, place(94_999));
         progress.settle(at(99_999) + SETTLES);
-        assert_eq!(progress.received, position(99_999));
+        assert_eq!(progress.received, place(99_999));
         fs::remove_file(path).unwrap();
     }
 }

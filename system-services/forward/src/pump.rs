@@ -1,7 +1,9 @@
 //! Sends the log to the receiver.
 
+use crate::containers::Containers;
 use crate::link::Link;
 use crate::message::{self, Sequence};
+use crate::place::Step;
 use crate::progress::Progress;
 use std::io;
 use std::path::PathBuf;
@@ -9,8 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tare_log_format::Reader;
 
-/// Bytes to collect for one write.
-const AT_ONCE: usize = 64 << 10;
+/// Bytes to collect for one write, of the log and as many of containers: neither crowds out the other.
+const AT_ONCE: usize = 32 << 10;
 /// How long to wait for new lines while the receiver does not have everything yet, and otherwise.
 const SOON: Duration = Duration::from_millis(100);
 const LATER: Duration = Duration::from_secs(1);
@@ -25,14 +27,21 @@ const LIVES: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(crate) struct Pump {
     log: PathBuf,
+    containers: Containers,
     progress: Progress,
     hostname: String,
 }
 
 impl Pump {
-    pub(crate) fn new(log: PathBuf, progress: Progress, hostname: String) -> Self {
+    pub(crate) fn new(
+        log: PathBuf,
+        containers: Containers,
+        progress: Progress,
+        hostname: String,
+    ) -> Self {
         Self {
             log,
+            containers,
             progress,
             hostname,
         }
@@ -63,9 +72,16 @@ impl Pump {
             let late = asked.is_some_and(|asked| asked.elapsed() >= LINGER);
             let over = late && looks > LAST_LOOKS;
             self.fill(&mut reader, &link, &mut sequence, &mut framed)?;
+            if link.is_stream() || framed.is_empty() {
+                self.fill_from_containers(&link, &mut sequence, &mut framed);
+            }
             if !framed.is_empty() {
                 link.send(&framed)?;
-                self.progress.sent(reader.position()?, link.sent());
+                let step = Step {
+                    log: reader.position()?,
+                    containers: self.containers.changes(),
+                };
+                self.progress.sent(step, link.sent());
             }
             let (taken, now) = (link.taken()?, Instant::now());
             self.progress.taken(taken, now);
@@ -94,7 +110,9 @@ impl Pump {
 
     /// Reads from the receiver's position, or from the oldest record if the log no longer reaches back that far.
     fn reader(&mut self) -> io::Result<Reader> {
-        match Reader::resume(&self.log, self.progress.begin())? {
+        let place = self.progress.begin();
+        self.containers.begin(&place.containers);
+        match Reader::resume(&self.log, &place.log)? {
             Some(reader) => Ok(reader),
             None => {
                 eprintln!(
@@ -127,5 +145,22 @@ impl Pump {
             }
         }
         Ok(())
+    }
+
+    /// Adds lines of containers to `framed`.
+    fn fill_from_containers(&mut self, link: &Link, sequence: &mut Sequence, framed: &mut Vec<u8>) {
+        let mut message = Vec::new();
+        let most = framed.len() + AT_ONCE;
+        while framed.len() < most {
+            let Some(line) = self.containers.next_line() else {
+                break;
+            };
+            message.clear();
+            message::write_line(&mut message, &line, &self.hostname, sequence);
+            link.frame(&message, framed);
+            if !link.is_stream() {
+                break;
+            }
+        }
     }
 }

@@ -83,6 +83,8 @@ pub struct Forward {
     /// Certificates of those that may have signed the receiver's, in PEM; for `tls` only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca: Option<String>,
+    /// Whether the output of containers is sent, too.
+    pub containers: bool,
 }
 
 #[derive(Deserialize)]
@@ -90,12 +92,15 @@ pub struct Forward {
 struct RawForward {
     to: Receiver,
     ca: Option<String>,
+    containers: Option<bool>,
 }
 
 impl TryFrom<RawForward> for Forward {
     type Error = String;
 
-    fn try_from(RawForward { to, ca }: RawForward) -> Result<Self, String> {
+    fn try_from(raw: RawForward) -> Result<Self, String> {
+        let RawForward { to, ca, containers } = raw;
+        let containers = containers.unwrap_or(true);
         let is_pem = |ca: &String| ca.contains("-----BEGIN CERTIFICATE-----");
         match (to.transport, &ca) {
             (Transport::Tls, None) => Err(
@@ -108,7 +113,7 @@ impl TryFrom<RawForward> for Forward {
             (Transport::Udp | Transport::Tcp, Some(_)) => {
                 Err("log.forward.ca is for receivers at tls:// only".to_owned())
             }
-            _ => Ok(Self { to, ca }),
+            _ => Ok(Self { to, ca, containers }),
         }
     }
 }
@@ -277,8 +282,20 @@ mod tests {
     }
 
     #[test]
+    fn containers_are_forwarded_unless_that_is_switched_off() {
+        for (text, want) in [
+            ("", true),
+            ("containers=true", true),
+            ("containers=false", false),
+        ] {
+            let log = log(&format!("[log.forward]\nto='udp://a'\n{text}")).unwrap();
+            assert_eq!(log.forward.map(|forward| forward.containers), Some(want));
+        }
+    }
+
+    #[test]
     fn a_log_survives_being_written() {
-        let text = "[log]\nage='2h'\nrate=0\n[log.forward]\nto='tcp://a:1'";
+        let text = "[log]\nage='2h'\nrate=0\n[log.forward]\nto='tcp://a:1'\ncontainers=false";
         let log = log(text).unwrap();
         let text = toml::to_string(&log).unwrap();
         assert_eq!(crate::parse::<Log>("t", text.as_bytes()).unwrap(), log);

@@ -2,6 +2,8 @@
 //! or close connections at once.
 
 #[cfg(test)]
+mod containers;
+#[cfg(test)]
 mod fickle;
 #[cfg(test)]
 mod late;

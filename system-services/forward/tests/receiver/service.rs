@@ -5,10 +5,14 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use tare_log_format::{Files, Moment, Priority, Stamp, push};
 use tare_tests::Scratch;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_tare-forward");
 
 /// A log and the service that sends it.
 pub(crate) struct Service {
@@ -42,7 +46,19 @@ impl Service {
     }
 
     pub(crate) fn start(&mut self) -> Result<()> {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tare-forward"));
+        self.spawn(Command::new(PROGRAM))
+    }
+
+    /// Hands it `socket` for the output of containers, as PID 1 does (`sd_listen_fds(3)`).
+    pub(crate) fn start_with(&mut self, socket: &UnixListener) -> Result<()> {
+        let mut command = Command::new("sh");
+        let script = "LISTEN_FDS=1 LISTEN_PID=$$ exec \"$0\" \"$@\" 3<&0 </dev/null";
+        command.args(["-c", script, PROGRAM]);
+        command.stdin(OwnedFd::from(socket.try_clone()?));
+        self.spawn(command)
+    }
+
+    fn spawn(&mut self, mut command: Command) -> Result<()> {
         command.args(["log", "state", "config"].map(|name| self.path(name)));
         let said = OpenOptions::new()
             .create(true)

@@ -2,10 +2,11 @@
 
 use super::{TALKER, talk};
 use anyhow::{Result, ensure};
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 use tare_image::Image;
 use tare_qemu::{Vm, free_port, secs};
-use tare_tests::guest::{power_off, wait_apps, wait_service};
+use tare_tests::guest::{power_off, says, wait_apps, wait_service};
 use tare_tests::rsyslog::{Rsyslog, Transport};
 use tare_tests::{Checks, Scratch};
 
@@ -33,6 +34,7 @@ pub(crate) fn a_receiver_gets_everything(image: &Image) -> Result<()> {
     checks.check("over an absence", || over_an_absence(&vm, &mut rsyslog));
     checks.check("the log itself has no network", || no_network(&vm));
     checks.check("/dev/log", || dev_log(&vm, &rsyslog));
+    checks.check("containers", || containers(&vm, &mut rsyslog));
     checks.check("the last words", || last_words(&vm, &rsyslog));
     checks.verdict()?;
     rsyslog.stop()?;
@@ -96,6 +98,69 @@ fn dev_log(vm: &Vm, rsyslog: &Rsyslog) -> Result<()> {
                   /bin/busybox logger -t caller -p daemon.err 'from a container'";
     vm.ssh_within(logger, secs(60))?;
     received(vm, rsyslog, "caller syslog 3 tare", "from a container")
+}
+
+/// Writes a number each 50 ms, to standard output and error in turn, and ends with the last one.
+const COUNTER: &str = "docker run -d --name counter tare/demo sh -c \
+    'i=0; while [ $i -lt 400 ]; do i=$((i+1)); echo count $i >&$((1 + i % 2)); sleep 0.05; done; echo count end'";
+
+/// What containers write arrives once, while services, the engine and the receiver come and go; and is in no file of the
+/// log.
+fn containers(vm: &Vm, rsyslog: &mut Rsyslog) -> Result<()> {
+    vm.ssh_within(COUNTER, secs(60))?;
+    received(vm, rsyslog, "counter stdout 6 tare", " count 2")?;
+    vm.ssh_within("tare service restart forward", secs(60))?;
+    vm.ssh_within("tare service restart engine", secs(120))?;
+    vm.ssh("kill -9 $(pgrep -x dockerd)")?;
+    vm.ssh_within("docker version >/dev/null", secs(120))?;
+    rsyslog.stop()?;
+    // Is removed once the receiver is back, and has the name of a service.
+    let brief = "docker run -d --name ssh tare/demo echo count brief";
+    vm.ssh_within(brief, secs(120))?;
+    rsyslog.start()?;
+    received(vm, rsyslog, "ssh stdout 6 tare", "count brief")?;
+    vm.ssh_within(
+        "docker rm ssh; docker run --rm --name removed tare/demo echo count removed",
+        secs(60),
+    )?;
+    received(vm, rsyslog, "removed stdout 6 tare", "count removed")?;
+    vm.ssh_within("docker wait counter", secs(120))?;
+    received(vm, rsyslog, "counter stdout 6 tare", "count end")?;
+    counted(vm, rsyslog)?;
+    // From the log, not a second time.
+    let syslog = "docker run --rm --name twice --log-driver syslog --log-opt tag=once tare/demo echo count syslog";
+    vm.ssh_within(syslog, secs(60))?;
+    received(vm, rsyslog, "once syslog 6 tare", "count syslog")?;
+    let lines = rsyslog.received()?;
+    let twice: Vec<_> = lines
+        .iter()
+        .filter(|line| line.starts_with("twice "))
+        .collect();
+    ensure!(twice.is_empty(), "{twice:?}");
+    says(
+        vm,
+        "cat /var/log/tare/*.log | grep -v ' once syslog ' | grep -c ' count ' || true",
+        "0\n",
+    )
+}
+
+/// Each number of the counter that dockerd has, has arrived. Those that the receiver had accepted just before its
+/// connection broke may have arrived twice (RFC 5425 has no acknowledgements).
+fn counted(vm: &Vm, rsyslog: &Rsyslog) -> Result<()> {
+    let number = |line: &str| line.split_once("count ")?.1.parse().ok();
+    let kept = vm.ssh("docker logs counter 2>&1")?;
+    let kept: BTreeSet<usize> = kept.lines().filter_map(number).collect();
+    let lines = rsyslog.received()?;
+    let lines = lines.iter().filter(|line| line.starts_with("counter "));
+    let numbers: Vec<usize> = lines.filter_map(|line| number(line)).collect();
+    let arrived: BTreeSet<usize> = numbers.iter().copied().collect();
+    ensure!(kept.len() > 300, "dockerd has {} numbers", kept.len());
+    let differing: Vec<_> = kept.symmetric_difference(&arrived).collect();
+    ensure!(differing.is_empty(), "{differing:?}");
+    let repeated = numbers.len() - arrived.len();
+    ensure!(repeated <= 200, "{repeated} numbers more than once");
+    let shown = "tare logs --container counter | grep -c ': count [0-9]'";
+    says(vm, shown, &format!("{}\n", kept.len()))
 }
 
 /// Lines written during shutdown, even by a service that stops slowly: a container ignores the signal.
