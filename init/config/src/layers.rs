@@ -2,7 +2,7 @@
 //! whole; a good one that conflicts with those below it loses the keys that do.
 
 use crate::error::{ConfigError, Location, unknown};
-use crate::machine::Machine;
+use crate::machine::{self, Machine};
 use crate::service::Condition;
 use crate::text::{decode, locate, name, reword};
 use std::collections::BTreeMap;
@@ -125,6 +125,14 @@ fn is_replaced(path: &[String]) -> bool {
     })
 }
 
+/// True if `over`, at `path`, is an app in another form than `under`, such as one that is baked into the image: it is
+/// replaced as a whole.
+fn is_other_form(path: &[String], under: &Value, over: &Value) -> bool {
+    let forms = |app: &Value| app.as_table().map(machine::forms).unwrap_or_default();
+    let is_app = path.len() == 2 && path[0] == "apps";
+    is_app && !forms(over).is_empty() && forms(over) != forms(under)
+}
+
 /// Lays `over` over the table at `path`.
 fn overlay(
     under: &mut Table,
@@ -136,8 +144,10 @@ fn overlay(
     for (key, value) in over {
         path.push(key.clone());
         let dotted = path.join(".");
-        let are_tables = value.is_table() && under.get(key).is_some_and(Value::is_table);
-        if !are_tables || is_replaced(path) {
+        let merges = |under: &Value| {
+            value.is_table() && under.is_table() && !is_other_form(path, under, value)
+        };
+        if !under.get(key).is_some_and(merges) || is_replaced(path) {
             let below = format!("{dotted}.");
             under.remove(key);
             origins.retain(|key, _| *key != dotted && !key.starts_with(&below));

@@ -16,6 +16,7 @@ mod watchdog;
 
 pub use access::Hostname;
 pub use apps::App;
+pub(crate) use apps::forms;
 pub use certificates::CaCertificates;
 pub use control::{Control, Others};
 pub use engine::Engine;

@@ -51,6 +51,10 @@ fn run(name: Option<&str>) -> Result<()> {
             let app = apps
                 .get(name)
                 .with_context(|| format!("there is no app {name}"))?;
+            if is_off(app) {
+                compose::down(name, removed::LIMIT)?;
+                return started.remove(name);
+            }
             // Before it starts: a half-started app must also be taken down some day.
             started.add(name)?;
             if let Err(error) = removed::wait_for(&apps, &started) {
@@ -60,6 +64,11 @@ fn run(name: Option<&str>) -> Result<()> {
             compose::up(name, &Specification::of(app)?)
         }
     }
+}
+
+/// Whether it has no services: so user-data turns an app of the image off. Compose starts no such app.
+fn is_off(app: &Value) -> bool {
+    app["services"].as_object().is_some_and(Map::is_empty)
 }
 
 /// The kernel does not deliver a signal without a handler to the first process of a pid namespace.
@@ -75,5 +84,22 @@ fn read_section(path: &Path) -> Result<Map<String, Value>> {
     match serde_json::from_slice(&bytes).with_context(|| format!("parse {}", path.display()))? {
         Value::Object(section) => Ok(section),
         _ => Ok(Map::new()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_app_without_services_is_off() {
+        for (app, want) in [
+            (json!({"services": {}}), true),
+            (json!({"services": {"web": {"image": "a"}}}), false),
+            (json!({"compose": "services: {}"}), false),
+        ] {
+            assert_eq!(is_off(&app), want, "{app}");
+        }
     }
 }

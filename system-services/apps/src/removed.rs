@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long it may take to take one down; containers have 10 s to end unless they say otherwise. What the engine has
 /// begun by then continues.
-const LIMIT: Duration = Duration::from_secs(45);
+pub(crate) const LIMIT: Duration = Duration::from_secs(45);
 const LOOK: Duration = Duration::from_millis(200);
 
 /// Takes them down, those that are late last.

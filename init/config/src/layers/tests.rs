@@ -162,6 +162,33 @@ fn later_layers_win_key_by_key_and_lists_replace() {
     assert_eq!(origins["hostname"], "image");
 }
 
+/// As it does one that is baked into the image.
+#[test]
+fn an_app_in_another_form_replaces_the_app() {
+    let text = "[apps.shop]\ncompose = 'services: {}'";
+    let file = "[apps.shop]\ncompose-file = '/srv/a.yaml'";
+    let toml = "[apps.shop.services.a]\nimage = 'a'";
+    for (weak, strong, origins) in [
+        (text, toml, vec!["apps.shop.services.a.image: fw_cfg"]),
+        (toml, text, vec!["apps.shop.compose: fw_cfg"]),
+        (text, file, vec!["apps.shop.compose-file: fw_cfg"]),
+        (
+            toml,
+            "[apps.shop.services.b]\nimage = 'b'",
+            vec![
+                "apps.shop.services.a.image: image",
+                "apps.shop.services.b.image: fw_cfg",
+            ],
+        ),
+    ] {
+        let (merged, left_out) = merge(&[layer("image", weak), layer("fw_cfg", strong)]);
+        assert_eq!(left_out, Vec::<String>::new());
+        let of = merged.origins.iter();
+        let of: Vec<String> = of.map(|(key, source)| format!("{key}: {source}")).collect();
+        assert_eq!(of, origins);
+    }
+}
+
 #[test]
 fn layers_that_conflict_cost_the_conflicting_keys() {
     let health = |text: &str| format!("[services.ssh.lifecycle]\nhealth = {{ {text} }}");

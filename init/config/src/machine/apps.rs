@@ -12,11 +12,7 @@ impl TryFrom<Table> for App {
     type Error = String;
 
     fn try_from(mut table: Table) -> Result<Self, String> {
-        let forms = ["services", "compose", "compose-file"];
-        let named: Vec<&str> = forms
-            .into_iter()
-            .filter(|form| table.contains_key(*form))
-            .collect();
+        let named = forms(&table);
         match (&named[..], table.len()) {
             (["services"], _) => {}
             (["compose"], 1) if table["compose"].is_str() => {}
@@ -33,6 +29,12 @@ impl TryFrom<Table> for App {
         values.try_for_each(without_dates)?;
         Ok(Self(table))
     }
+}
+
+/// The keys of `app` that say what it is: one, if it is well-formed.
+pub(crate) fn forms(app: &Table) -> Vec<&'static str> {
+    let forms = ["services", "compose", "compose-file"].into_iter();
+    forms.filter(|form| app.contains_key(*form)).collect()
 }
 
 /// Files of apps are where logins and the engine see them, too.
