@@ -17,7 +17,6 @@ pub use output::{Line, Output, Stream};
 use answer::message;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -56,6 +55,14 @@ pub enum EngineError {
         /// In its words.
         message: String,
     },
+}
+
+/// What a request sends: an archive (tar(5)).
+pub struct Body {
+    /// In bytes.
+    pub length: u64,
+    /// As many.
+    pub bytes: Box<dyn Read>,
 }
 
 /// What matters here of a container.
@@ -119,34 +126,15 @@ impl Engine {
         }
     }
 
-    /// Sends a request for `path`, which begins after the version, with `body`. The connection has the answer.
+    /// Sends a request for `path`, which begins after the version. The connection has the answer.
     ///
     /// # Errors
     /// The engine cannot be reached.
-    pub fn send(
-        &self,
-        method: &str,
-        path: &str,
-        body: Option<&File>,
-    ) -> Result<UnixStream, EngineError> {
-        let connected = UnixStream::connect(&self.socket);
-        let mut stream = connected.map_err(|source| EngineError::Connect {
-            socket: self.socket.clone(),
-            source,
-        })?;
-        let length = body.map_or(Ok(0), |file| file.metadata().map(|meta| meta.len()))?;
-        let head = format!(
-            "{method} /{VERSION}/{path} HTTP/1.0\r\nHost: engine\r\n\
-             Content-Type: application/x-tar\r\nContent-Length: {length}\r\n\r\n"
-        );
-        stream.write_all(head.as_bytes())?;
-        if let Some(mut body) = body {
-            io::copy(&mut body, &mut stream)?;
-        }
-        Ok(stream)
+    pub fn send(&self, method: &str, path: &str) -> Result<UnixStream, EngineError> {
+        self.begin(method, path, 0)
     }
 
-    /// Sends a request and reads the whole answer.
+    /// Sends a request with `body`, and reads the whole answer.
     ///
     /// # Errors
     /// The engine cannot be reached, or does not speak HTTP.
@@ -154,11 +142,35 @@ impl Engine {
         &self,
         method: &str,
         path: &str,
-        body: Option<&File>,
+        body: Option<Body>,
     ) -> Result<Answer, EngineError> {
+        let length = body.as_ref().map_or(0, |body| body.length);
+        let mut stream = self.begin(method, path, length)?;
+        let sent = match body {
+            Some(mut body) => io::copy(&mut body.bytes, &mut stream),
+            None => Ok(0),
+        };
         let mut answer = Vec::new();
-        self.send(method, path, body)?.read_to_end(&mut answer)?;
+        let read = stream.read_to_end(&mut answer);
+        // An engine that refuses a body answers, and closes the connection before it has read all.
+        if answer.is_empty() {
+            sent.and(read)?;
+        }
         Ok(Answer::parse(&answer)?)
+    }
+
+    fn begin(&self, method: &str, path: &str, length: u64) -> Result<UnixStream, EngineError> {
+        let connected = UnixStream::connect(&self.socket);
+        let mut stream = connected.map_err(|source| EngineError::Connect {
+            socket: self.socket.clone(),
+            source,
+        })?;
+        let head = format!(
+            "{method} /{VERSION}/{path} HTTP/1.0\r\nHost: engine\r\n\
+             Content-Type: application/x-tar\r\nContent-Length: {length}\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes())?;
+        Ok(stream)
     }
 
     /// The container of this name, id or beginning of an id.
@@ -177,7 +189,7 @@ impl Engine {
     /// The engine cannot be reached.
     pub fn inspect(&self, name: &str) -> Result<UnixStream, EngineError> {
         let path = format!("containers/{}/json", escaped(name));
-        self.send("GET", &path, None)
+        self.send("GET", &path)
     }
 
     /// All containers, whether they run or not.
@@ -196,7 +208,7 @@ impl Engine {
     pub fn events(&self, actions: &[&str]) -> Result<UnixStream, EngineError> {
         let filters = serde_json::json!({"type": ["container"], "event": actions});
         let path = format!("events?filters={}", escaped(&filters.to_string()));
-        self.send("GET", &path, None)
+        self.send("GET", &path)
     }
 
     /// Requests the output of container `id`; what the connection has is for [`Output`].
@@ -204,7 +216,7 @@ impl Engine {
     /// # Errors
     /// The engine cannot be reached.
     pub fn output(&self, id: &str, wanted: &Wanted) -> Result<UnixStream, EngineError> {
-        self.send("GET", &wanted.path(id), None)
+        self.send("GET", &wanted.path(id))
     }
 }
 

@@ -1,19 +1,21 @@
 //! Images that came with the disk image.
 
 use crate::api;
+use crate::archive::{self, Archive, Image};
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
+use sd_notify::NotifyState;
 use std::fs::File;
-use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
 use tare_engine_api::Engine;
 
 /// The argument that selects [`load_all`].
 pub(crate) const ARGUMENT: &str = "load-images";
-/// Images in the format of `docker save`.
+/// Images in the format of `docker save`: archives, and folders with the files of one.
 const FOLDER: &str = "/images";
 /// Where the engine keeps images.
 const STORE: &str = "/var/lib/docker";
+/// How long one image may take, in microseconds: 15 minutes.
+const TIME: u32 = 15 * 60 * 1_000_000;
 
 /// Loads every image of the disk image that the engine does not have yet.
 ///
@@ -42,12 +44,12 @@ pub(crate) fn load_all() -> Result<()> {
     Ok(())
 }
 
+/// What is in the folder: archives, and folders with the files of one.
 fn archives(folder: &Path) -> Result<Vec<PathBuf>> {
     let entries = std::fs::read_dir(folder)?;
     let mut paths = entries
         .map(|entry| entry.map(|entry| entry.path()))
         .collect::<std::io::Result<Vec<_>>>()?;
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "tar"));
     paths.sort();
     Ok(paths)
 }
@@ -59,21 +61,34 @@ enum Outcome {
 }
 
 fn load(engine: &Engine, path: &Path) -> Result<Outcome> {
-    let mut archive = File::open(path).context("open")?;
-    let names = names(&archive).context("read")?;
-    if !names.is_empty() && has_all(engine, &names)? {
+    let images = archive::images(path)?;
+    if !images.is_empty() && has_all(engine, &images)? {
         return Ok(Outcome::Present);
     }
-    archive.rewind().context("read")?;
-    api::load(engine, &archive)?;
+    extend_start();
+    api::load(engine, Archive::open(path, &images)?)?;
     Ok(Outcome::Loaded)
 }
 
-/// After a power cut, the engine may have an image but have lost its tag.
-fn has_all(engine: &Engine, names: &[String]) -> Result<bool> {
-    for name in names {
-        if !api::has_image(engine, name)? {
+/// The engine counts as started only when images are loaded, and a large one on a slow disk takes its time.
+fn extend_start() {
+    if let Err(error) = sd_notify::notify(&[NotifyState::ExtendTimeoutUsec(TIME)]) {
+        eprintln!("notify: {error}");
+    }
+}
+
+/// Whether the engine has each image, by its own name. After a power cut it may have lost the name, and the name may have
+/// become another image's: of another disk image, or of one that was pulled.
+fn has_all(engine: &Engine, images: &[Image]) -> Result<bool> {
+    for image in images {
+        let Some(id) = id(&image.config) else {
             return Ok(false);
+        };
+        let tags = image.repo_tags.iter().flatten();
+        for name in tags.chain([&id]) {
+            if api::image_id(engine, name)?.as_ref() != Some(&id) {
+                return Ok(false);
+            }
         }
     }
     Ok(true)
@@ -86,74 +101,30 @@ fn sync(folder: &str) -> Result<()> {
     rustix::fs::syncfs(folder).context("write the images to disk")
 }
 
-/// The ids and tags of the images in an archive; ids are the digests by which its manifest names configurations.
-/// Empty if one has another kind of name; only loading it shows its id.
-fn names(archive: impl Read + Seek) -> Result<Vec<String>> {
-    let mut archive = tar::Archive::new(archive);
-    for entry in archive.entries_with_seek()? {
-        let mut entry = entry?;
-        if entry.path()?.as_os_str() == "manifest.json" {
-            let mut manifest = Vec::new();
-            entry.read_to_end(&mut manifest)?;
-            return Ok(manifest_names(&serde_json::from_slice(&manifest)?).unwrap_or_default());
-        }
-    }
-    Ok(Vec::new())
-}
-
-fn manifest_names(manifest: &Value) -> Option<Vec<String>> {
-    let mut names = Vec::new();
-    for image in manifest.as_array()? {
-        names.push(format!("sha256:{}", digest(image["Config"].as_str()?)?));
-        let tags = image["RepoTags"].as_array().into_iter().flatten();
-        names.extend(tags.filter_map(Value::as_str).map(str::to_owned));
-    }
-    Some(names)
-}
-
-/// The digest in `HEX.json` (Docker) or `blobs/sha256/HEX` (OCI).
-fn digest(config: &str) -> Option<String> {
+/// The id of an image, which is the digest of its configuration, by the configuration's file: `HEX.json` (Docker) or
+/// `blobs/sha256/HEX` (OCI). `None` if it has another name; only loading the image shows its id.
+fn id(config: &str) -> Option<String> {
     let name = config.rsplit('/').next()?;
     let digest = name.strip_suffix(".json").unwrap_or(name);
     let is_digest = digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit());
-    is_digest.then(|| digest.to_owned())
+    is_digest.then(|| format!("sha256:{digest}"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Cursor;
-
-    fn archive(manifest: &str) -> Cursor<Vec<u8>> {
-        let mut builder = tar::Builder::new(Vec::new());
-        for (name, bytes) in [("layer.tar", "layer"), ("manifest.json", manifest)] {
-            let mut header = tar::Header::new_gnu();
-            header.set_size(bytes.len() as u64);
-            header.set_mode(0o644);
-            builder
-                .append_data(&mut header, name, bytes.as_bytes())
-                .unwrap();
-        }
-        Cursor::new(builder.into_inner().unwrap())
-    }
 
     #[test]
-    fn names_come_from_the_manifest() {
+    fn ids_come_from_the_names_of_configurations() {
         let hex = "0123456789abcdef".repeat(4);
-        let id = format!("sha256:{hex}");
-        for (manifest, want) in [
-            (
-                format!(r#"[{{"Config":"{hex}.json","RepoTags":["a/b:latest"]}}]"#),
-                vec![id.clone(), "a/b:latest".to_owned()],
-            ),
-            (
-                format!(r#"[{{"Config":"blobs/sha256/{hex}","RepoTags":null}}]"#),
-                vec![id],
-            ),
-            (r#"[{"Config":"config.json"}]"#.to_owned(), vec![]),
-            (r#"{}"#.to_owned(), vec![]),
+        let want = format!("sha256:{hex}");
+        for (config, want) in [
+            (format!("{hex}.json"), Some(&want)),
+            (format!("blobs/sha256/{hex}"), Some(&want)),
+            ("config.json".to_owned(), None),
+            (String::new(), None),
         ] {
-            assert_eq!(names(archive(&manifest)).unwrap(), want, "{manifest}");
+            assert_eq!(id(&config).as_ref(), want, "{config}");
         }
     }
 }

@@ -13,6 +13,7 @@
 //! stopped on shutdown of the machine.
 
 mod api;
+mod archive;
 mod choice;
 mod config;
 mod daemon;
