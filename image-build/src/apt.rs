@@ -21,7 +21,7 @@ use crate::digest;
 use crate::progress::Stage;
 
 /// Older package lists are fetched again; security updates appear about this often.
-const LISTS_MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+pub(crate) const LISTS_MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A Debian binary package in the cache.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

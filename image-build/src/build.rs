@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use tare_config::Service;
 
 use crate::apt::Apt;
+use crate::bake::Baked;
 use crate::binaries::Binaries;
 use crate::host;
 use crate::inputs::Inputs;
@@ -38,7 +39,11 @@ pub struct BuildOptions {
     /// A folder of additional services, relative to the workspace's root; for tests of the
     /// supervisor.
     pub extra_services: Option<PathBuf>,
-    /// Fetch the package lists even if they are not a day old.
+    /// Compose files whose apps and images go into the image.
+    pub bake: Vec<PathBuf>,
+    /// Files of `docker save` whose images go into the image, and are not fetched for `bake`.
+    pub bake_archives: Vec<PathBuf>,
+    /// Fetch the package lists, and ask for the images of `bake`, even if that was done less than a day ago.
     pub refresh: bool,
     /// What kind of machine the kernel is for.
     pub platform: Platform,
@@ -54,6 +59,8 @@ impl BuildOptions {
             programs: workspace.to_owned(),
             output: workspace.join("target/image"),
             extra_services: None,
+            bake: Vec::new(),
+            bake_archives: Vec::new(),
             refresh: false,
             platform: Platform::Vm,
             jobs: 0,
@@ -118,6 +125,9 @@ struct Parts {
     binaries: Binaries,
     packages: Packages,
     tools: Tools,
+    baked: Baked,
+    /// The machine's configuration for keys that user-data does not set.
+    defaults: String,
 }
 
 impl Parts {
@@ -134,15 +144,18 @@ impl Parts {
                 Binaries::build(&options.programs, &packages, None, options.jobs, stage)
             })
         };
+        let baked = || Baked::gather(options, &cache, progress);
         // Each has phases that use one processor, or none.
         let (rest, kernel) = thread::scope(|scope| {
-            let rest = scope.spawn(|| anyhow::Ok((packages()?, programs()?)));
+            let rest = scope.spawn(|| anyhow::Ok((packages()?, baked()?, programs()?)));
             let description = workspace.join(&recipe.kernel);
             let kernel = kernel::build(&description, options.platform, &cache, progress);
             (rest.join(), kernel)
         });
-        let ((packages, tools), binaries) = rest.unwrap_or_else(|panic| resume_unwind(panic))?;
+        let ((packages, tools), baked, binaries) =
+            rest.unwrap_or_else(|panic| resume_unwind(panic))?;
         let kernel = kernel?;
+        let defaults = recipe.defaults(&baked.apps)?;
         Ok(Self {
             cache,
             recipe,
@@ -152,6 +165,8 @@ impl Parts {
             binaries,
             packages,
             tools,
+            baked,
+            defaults,
         })
     }
 
@@ -165,6 +180,7 @@ impl Parts {
         inputs.add_kernel(&self.kernel);
         inputs.add_tools(&self.tools);
         inputs.add_binaries(&self.binaries)?;
+        inputs.add_baked(&self.baked);
         Ok(inputs.hash())
     }
 
@@ -221,8 +237,7 @@ impl Parts {
         system::add_init(&mut root, init)?;
         root.lay_over(&self.kernel.modules)?;
         system::add_services(&mut root, &self.services, &rootfs)?;
-        let defaults = toml::to_string(&self.recipe.configuration)?;
-        root.put_text("usr/share/tare/defaults.toml", 0o644, &defaults);
+        root.put_text("usr/share/tare/defaults.toml", 0o644, &self.defaults);
         self.add_images(&mut root, &options.workspace, &workshop)?;
         check::check(&root, &self.services)?;
         stage.message(&format!(
@@ -263,7 +278,7 @@ impl Parts {
                 Node::file(0o644, content),
             );
         }
-        Ok(())
+        self.baked.add_images(root)
     }
 
     fn cmdline(&self, verity: &Verity, layout: &disk::Layout) -> String {
@@ -283,8 +298,13 @@ impl Parts {
         let tree = Binaries::crate_tree(&options.workspace, &guest, stage)?;
         let crates = sbom::crates(&tree, &options.workspace.join("Cargo.lock"))?;
         let mut debs = self.packages.all();
-        debs.extend([self.kernel.source.clone(), self.tools.boot().clone()]);
-        let document = sbom::document(&debs, &crates, time, &digest::to_hex(&verity.root));
+        debs.extend([self.kernel.source.clone(), self.tools.boot()?.clone()]);
+        let parts = sbom::Parts {
+            debs,
+            crates,
+            images: self.baked.images().collect(),
+        };
+        let document = sbom::document(&parts, time, &digest::to_hex(&verity.root));
         cache::write_atomic(&image.sbom, &serde_json::to_vec_pretty(&document)?)
     }
 }

@@ -134,7 +134,9 @@ impl Layout {
         let name = &self.partitions[&number].name;
         ensure!(
             need <= have,
-            "partition {name} has {have} bytes, {need} are needed; change [disk] in tare.toml"
+            "partition {name} has {} MiB, and {} MiB are needed: raise its size, in [disk] of image-build/tare.toml",
+            have >> 20,
+            need.div_ceil(1 << 20)
         );
         io::copy(&mut content, &mut partition)
             .map(|_| ())
@@ -238,6 +240,24 @@ mod tests {
         let table: String = lines.collect();
         assert_eq!(table, include_str!("disk/golden.txt"));
         assert_eq!(layout.size, (1 + 160 + 512 + 512 + 64 + 1) << 20);
+    }
+
+    #[test]
+    fn content_that_does_not_fit_says_what_to_change() {
+        let path = std::env::temp_dir().join(format!("tare-fill-{}", std::process::id()));
+        let content = path.with_extension("content");
+        let layout = layout();
+        let file = layout.create(&path).unwrap();
+        let large = File::create(&content).unwrap();
+        large.set_len((512 << 20) + 1).unwrap();
+        let error = layout.fill(&file, SYSTEM_A, &content).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "partition system-a has 512 MiB, and 513 MiB are needed: raise its size, in [disk] of image-build/tare.toml"
+        );
+        for made in [path, content] {
+            fs::remove_file(made).unwrap();
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::apt::Deb;
+use crate::bake::{Baked, Saved};
 use crate::binaries::Binaries;
 use crate::digest;
 use crate::kernel::Kernel;
@@ -63,6 +64,13 @@ impl Inputs {
             self.0.push(format!("{} {hash}", binary.name));
         }
         Ok(())
+    }
+
+    pub(crate) fn add_baked(&mut self, baked: &Baked) {
+        let apps = baked.apps.iter();
+        self.0
+            .extend(apps.map(|(name, text)| format!("app {name} {text}")));
+        self.0.extend(baked.images().map(Saved::key));
     }
 
     /// The hash over all inputs.

@@ -6,6 +6,7 @@
 
 pub mod apt;
 mod archive;
+mod bake;
 mod binaries;
 mod build;
 pub mod cache;

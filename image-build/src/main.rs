@@ -25,7 +25,18 @@ struct Arguments {
     #[arg(long, value_name = "FOLDER")]
     output: Option<PathBuf>,
 
-    /// Fetch Debian's package lists even if they are less than a day old
+    /// Put the app of this Compose file and its container images into the image; may be repeated
+    ///
+    /// The app starts at the first boot, and nothing is pulled. Images come from their registries, or from
+    /// `--bake-archive`.
+    #[arg(long, value_name = "COMPOSE-FILE")]
+    bake: Vec<PathBuf>,
+
+    /// Put the container images of this file of `docker save` into the image; may be repeated
+    #[arg(long, value_name = "FILE")]
+    bake_archive: Vec<PathBuf>,
+
+    /// Ask for Debian's package lists and for the images of `--bake` even if that was done less than a day ago
     #[arg(long)]
     refresh: bool,
 
@@ -50,6 +61,8 @@ fn main() -> ExitCode {
 
 fn run(arguments: Arguments) -> anyhow::Result<()> {
     let mut options = BuildOptions {
+        bake: arguments.bake,
+        bake_archives: arguments.bake_archive,
         refresh: arguments.refresh,
         jobs: arguments.jobs.unwrap_or_default(),
         ..BuildOptions::default().on(arguments.platform)

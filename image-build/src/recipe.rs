@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 use tare_config::{Bytes, Machine, Service};
+use toml::Table;
 
 /// The whole image.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -27,7 +28,7 @@ pub(crate) struct Recipe {
     pub(crate) images: Vec<Preloaded>,
     /// The machine's configuration for keys that user-data does not set.
     #[serde(default)]
-    pub(crate) configuration: toml::Table,
+    pub(crate) configuration: Table,
 }
 
 /// Sizes of the partitions.
@@ -77,6 +78,29 @@ impl Recipe {
         tare_config::parse::<Machine>("[configuration]", configuration.as_bytes())
             .with_context(|| format!("in {}", path.display()))?;
         Ok(recipe)
+    }
+
+    /// The machine's configuration for keys that user-data does not set: the recipe's, and baked apps, the Compose
+    /// specifications `apps` by name.
+    ///
+    /// # Errors
+    /// The recipe has such an app, too, or they are too long together.
+    pub(crate) fn defaults(&self, apps: &BTreeMap<String, String>) -> Result<String> {
+        let mut defaults = self.configuration.clone();
+        if !apps.is_empty() {
+            let own = defaults
+                .entry("apps")
+                .or_insert_with(|| Table::new().into());
+            let own = own.as_table_mut().context("apps is not a table")?;
+            for (name, text) in apps {
+                let app = Table::from_iter([("compose".to_owned(), text.as_str().into())]);
+                let known = own.insert(name.clone(), app.into());
+                ensure!(known.is_none(), "[configuration] has an app {name}, too");
+            }
+        }
+        let text = toml::to_string(&defaults)?;
+        tare_config::parse::<Machine>("[configuration] with baked apps", text.as_bytes())?;
+        Ok(text)
     }
 
     /// The folders of the services: those of the recipe, and all below `extra`.
@@ -317,6 +341,30 @@ mod tests {
                 ("forward", "forward"),
                 ("metrics", "metrics")
             ]
+        );
+    }
+
+    #[test]
+    fn baked_apps_are_in_the_configuration() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tare.toml");
+        let mut recipe = Recipe::read(&path).unwrap();
+        recipe.configuration = "hostname = 'edge'\n[apps.blog]\ncompose = 'services: {}'"
+            .parse()
+            .unwrap();
+        let app = |name: &str, text: &str| BTreeMap::from([(name.to_owned(), text.to_owned())]);
+        let defaults = recipe.defaults(&app("shop", "{\"services\": {}}")).unwrap();
+        let want = "hostname = \"edge\"\n\n[apps.blog]\ncompose = \"services: {}\"\n\n\
+                    [apps.shop]\ncompose = '{\"services\": {}}'\n";
+        assert_eq!(defaults, want);
+        let error = |apps| recipe.defaults(&apps).unwrap_err().to_string();
+        assert_eq!(
+            error(app("blog", "")),
+            "[configuration] has an app blog, too"
+        );
+        let long = error(app("shop", &"x".repeat(tare_config::MAX_BYTES)));
+        assert!(
+            long.starts_with("[configuration] with baked apps:1:1: too long: "),
+            "{long}"
         );
     }
 

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::apt::Deb;
+use crate::bake::Saved;
 use crate::system::VERSION;
 use crate::text::rfc3339;
 
@@ -66,12 +67,22 @@ fn name_and_version(line: &str) -> Option<Crate> {
     })
 }
 
-/// The document for an image with the given packages; `created` in seconds since 1970.
-pub(crate) fn document(debs: &[Deb], crates: &[Crate], created: u64, root_hash: &str) -> Value {
+/// What is in an image besides our own files.
+#[derive(Debug, Default)]
+pub(crate) struct Parts<'a> {
+    pub(crate) debs: Vec<Deb>,
+    pub(crate) crates: Vec<Crate>,
+    /// Container images that are baked.
+    pub(crate) images: Vec<&'a Saved>,
+}
+
+/// The document for an image with these parts; `created` in seconds since 1970.
+pub(crate) fn document(parts: &Parts<'_>, created: u64, root_hash: &str) -> Value {
     let packages: Vec<Value> = [ours()]
         .into_iter()
-        .chain(debs.iter().map(deb))
-        .chain(crates.iter().map(cargo))
+        .chain(parts.debs.iter().map(deb))
+        .chain(parts.crates.iter().map(cargo))
+        .chain(parts.images.iter().copied().map(baked))
         .collect();
     let contained = packages.iter().skip(1).map(|package| {
         json!({
@@ -129,6 +140,14 @@ fn cargo(found: &Crate) -> Value {
     let id = format!("crate-{name}-{version}");
     let url = format!("pkg:cargo/{name}@{}", encoded(version));
     package(&id, name, version, sha256.as_deref(), &url)
+}
+
+/// By the digest of its configuration, which is its id in the engine (`pkg:docker`, package-url's own example).
+fn baked(image: &Saved) -> Value {
+    let (name, tag) = (image.reference.repository(), image.reference.tag());
+    let url = format!("pkg:docker/{}@sha256%3A{}", encoded(name), image.id());
+    let id = format!("image-{name}-{tag}");
+    package(&id, name, &tag, Some(image.id()), &url)
 }
 
 fn package(id: &str, name: &str, version: &str, sha256: Option<&str>, url: &str) -> Value {
@@ -192,7 +211,11 @@ mod tests {
             size: 1,
             path: "x".into(),
         };
-        let got = document(&[deb], &[], 0, "ffff");
+        let parts = Parts {
+            debs: vec![deb],
+            ..Parts::default()
+        };
+        let got = document(&parts, 0, "ffff");
         let got = format!("{}\n", serde_json::to_string_pretty(&got).unwrap());
         assert_eq!(got, include_str!("sbom/golden.json"));
     }

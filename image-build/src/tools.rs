@@ -24,22 +24,31 @@ const ASSUMED: &[&str] = &["debconf"];
 pub(crate) struct Tools {
     root: PathBuf,
     id: String,
-    boot: Deb,
+    debs: Vec<Deb>,
 }
 
 impl Tools {
-    /// Downloads and unpacks the tools, if they are not in `cache` yet.
+    /// Downloads and unpacks the tools of every build, if they are not in `cache` yet.
     pub(crate) fn open(cache: &Path, apt: &Apt, stage: &Stage) -> Result<Self> {
-        let debs = apt.download(&strings(PACKAGES), &strings(ASSUMED))?;
+        Self::of(PACKAGES, ASSUMED, cache, apt, stage)
+    }
+
+    /// Downloads and unpacks `packages` and what they depend on, except `assumed`, if they are not in `cache` yet.
+    pub(crate) fn of(
+        packages: &[&str],
+        assumed: &[&str],
+        cache: &Path,
+        apt: &Apt,
+        stage: &Stage,
+    ) -> Result<Self> {
+        let debs = apt.download(&strings(packages), &strings(assumed))?;
         let hashes: Vec<&str> = debs.iter().map(|deb| deb.sha256.as_str()).collect();
         let id = digest::hex(hashes.join("\n").as_bytes());
         let root = cache.join("tools").join(&id);
         if !root.exists() {
             unpack(&debs, &root, stage).context("unpack the build's tools")?;
         }
-        let boot = debs.into_iter().find(|deb| deb.package == BOOT);
-        let boot = boot.with_context(|| format!("no package {BOOT}"))?;
-        Ok(Self { root, id, boot })
+        Ok(Self { root, id, debs })
     }
 
     /// Identifies the versions of all tools.
@@ -48,8 +57,12 @@ impl Tools {
     }
 
     /// The package of the boot loader and its stub.
-    pub(crate) fn boot(&self) -> &Deb {
-        &self.boot
+    ///
+    /// # Errors
+    /// These are other tools.
+    pub(crate) fn boot(&self) -> Result<&Deb> {
+        let boot = self.debs.iter().find(|deb| deb.package == BOOT);
+        boot.with_context(|| format!("no package {BOOT}"))
     }
 
     /// A file of the tools' packages, such as the boot loader.

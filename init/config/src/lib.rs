@@ -28,4 +28,4 @@ pub use override_::Override;
 pub use resolver::RESOLVER_ADDRESSES;
 pub use service::Service;
 pub use size::Bytes;
-pub use text::{MAX_BYTES, parse};
+pub use text::{MAX_BYTES, name as check_name, parse};

@@ -63,7 +63,10 @@ pub(crate) fn reword(message: &str) -> String {
 }
 
 /// Checks that `name` is valid for a service, an app or a volume: it becomes the name of a directory and a cgroup.
-pub(crate) fn name(name: &str) -> Result<(), String> {
+///
+/// # Errors
+/// A sentence that says what a name is.
+pub fn name(name: &str) -> Result<(), String> {
     let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     let starts = name.starts_with(|c: char| c.is_ascii_lowercase());
     if starts && name.len() <= 63 && name.chars().all(inner) {
