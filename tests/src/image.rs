@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::sync::OnceLock;
 
-use crate::services;
+use crate::{baked, services};
 use anyhow::{Result, anyhow};
 use tare_image::host::{self, Group};
 use tare_image::progress::Progress;
@@ -31,6 +31,24 @@ pub fn image_with_test_services() -> Result<&'static Image> {
         build(&BuildOptions {
             output: usual.workspace.join("target/image-with-test-services"),
             extra_services: Some(services::write(&usual.workspace)?),
+            ..usual
+        })
+    })
+}
+
+/// The same with an app and container images that are baked.
+///
+/// # Errors
+/// As [`image`].
+pub fn image_with_baked_app() -> Result<&'static Image> {
+    static IMAGE: OnceLock<Result<Image, String>> = OnceLock::new();
+    let usual = BuildOptions::default();
+    once(&IMAGE, || {
+        let baked = baked::write()?;
+        build(&BuildOptions {
+            output: usual.workspace.join("target/image-with-baked-app"),
+            bake: vec![baked.compose],
+            bake_archives: vec![baked.archive],
             ..usual
         })
     })

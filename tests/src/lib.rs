@@ -4,6 +4,7 @@
 //! two machines at a time. [`Checks`] runs several checks on one boot, which costs half a minute, without one failure
 //! hiding the next.
 
+mod baked;
 pub mod certificates;
 mod checks;
 pub mod debian;
@@ -21,7 +22,7 @@ pub mod user_data;
 mod varlinkctl;
 
 pub use checks::Checks;
-pub use image::{image, image_with_test_services};
+pub use image::{image, image_with_baked_app, image_with_test_services};
 pub use scratch::Scratch;
 pub use services::{LOOPS, MANY, QUIET, enable as enable_many, enable_loops, enable_shown};
 pub use slot::asleep;

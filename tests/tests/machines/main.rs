@@ -1,6 +1,7 @@
 //! Every test that needs machines. `cargo test -p tare-tests --test machines -- NAME` runs those whose names contain
 //! `NAME`.
 
+mod baked;
 mod boot;
 mod bundles;
 mod console;
@@ -54,6 +55,11 @@ macro_rules! long {
 }
 
 const TESTS: &[Test] = &[
+    test!(
+        120,
+        image_with_baked_app,
+        baked::an_app_runs_without_a_registry
+    ),
     test!(60, image, boot::through_firmware),
     test!(40, image, boot::kernel_started_directly),
     test!(60, image, bundles::run_under_other_runtimes),
