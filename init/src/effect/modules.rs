@@ -43,9 +43,7 @@ pub(crate) fn start_coldplug() -> io::Result<OwnedFd> {
 
 fn start(argument: &str) -> io::Result<OwnedFd> {
     let mut command = Command::new("/proc/self/exe");
-    command.arg0(MODPROBE).args(["-q", "--", argument]);
-    // Its pid is still valid: only the main loop reaps.
-    Ok(pidfd::open(command.spawn()?.id() as i32)?)
+    pidfd::spawn(command.arg0(MODPROBE).args(["-q", "--", argument]))
 }
 
 /// Loads [`ALWAYS`] and the modules that a machine names. Returns a sentence for each that cannot be loaded.

@@ -2,7 +2,18 @@
 
 use nix::errno::Errno;
 use nix::libc;
+use std::io;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::process::Command;
+
+/// Starts a process and opens it. It is reaped with the orphans.
+///
+/// # Errors
+/// The process cannot be started, or no descriptor is left.
+pub(crate) fn spawn(command: &mut Command) -> io::Result<OwnedFd> {
+    // Its pid is still valid: only the main loop reaps.
+    Ok(open(command.spawn()?.id() as i32)?)
+}
 
 /// Opens the process that has `pid` now (`pidfd_open(2)`). The descriptor is readable once it has ended.
 pub(crate) fn open(pid: i32) -> nix::Result<OwnedFd> {

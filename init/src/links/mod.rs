@@ -98,10 +98,7 @@ pub(crate) fn concern(subsystem: &str, node: &str) -> bool {
 /// Starts a process that makes all links match the devices that are present, and returns its pidfd. The process is reaped
 /// with the orphans.
 pub(crate) fn start() -> io::Result<OwnedFd> {
-    let mut command = Command::new("/proc/self/exe");
-    command.arg0(NAME);
-    // Its pid is still valid: only the main loop reaps.
-    Ok(pidfd::open(command.spawn()?.id() as i32)?)
+    pidfd::spawn(Command::new("/proc/self/exe").arg0(NAME))
 }
 
 /// The main function of that process.
