@@ -11,10 +11,13 @@ use std::env;
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::FromRawFd;
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::time::Duration;
 use tare_engine_api::Mark;
 
 /// The first descriptor that PID 1 hands over (`sd_listen_fds(3)`).
 const SOCKET: i32 = 3;
+/// The other end reads the marks before anything else. If it is stopped, the log does not wait for it.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// How much is read at once.
 const AT_ONCE: usize = 64 << 10;
 
@@ -138,7 +141,7 @@ fn accept(listener: Option<&UnixListener>, marks: &Marks) -> io::Result<Option<L
     };
     let mut begin = serde_json::to_vec(marks)?;
     begin.push(b'\n');
-    // The other end reads them before it writes.
+    stream.set_write_timeout(Some(PATIENCE))?;
     stream.write_all(&begin)?;
     stream.set_nonblocking(true)?;
     Ok(Some(Link {
@@ -265,6 +268,18 @@ mod tests {
         let stream = UnixStream::connect(&path).unwrap();
         assert_eq!(containers.next_line(), None);
         assert_eq!(begun(&stream), "{}\n");
+        std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn marks_that_are_not_read_keep_nothing_waiting() {
+        let (path, mut containers) = listening("stopped");
+        // More than a socket's buffer holds.
+        let marks = (0..100_000).map(|id: u32| (format!("{id:064x}"), Mark::at(1)));
+        containers.begin(&marks.collect());
+        let stream = UnixStream::connect(&path).unwrap();
+        assert_eq!(containers.next_line(), None);
+        drop(stream);
         std::fs::remove_file(path).unwrap();
     }
 
