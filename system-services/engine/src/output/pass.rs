@@ -163,10 +163,12 @@ impl<'a> Pass<'a> {
         while let Some(event) = events.next_event()? {
             happened.push(event);
         }
-        happened.into_iter().try_for_each(|event| self.heed(event))
+        happened
+            .into_iter()
+            .try_for_each(|event| self.handle(event))
     }
 
-    fn heed(&mut self, event: Event) -> Result<()> {
+    fn handle(&mut self, event: Event) -> Result<()> {
         match (&*event.action, self.follows.get_mut(&event.id)) {
             ("create", _) => {
                 let inspection = self.engine.inspect(&event.id)?;

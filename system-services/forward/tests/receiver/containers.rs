@@ -1,35 +1,20 @@
 //! Lines of containers arrive over the socket that PID 1 hands over; the test is the service `engine`, and the receiver.
 
 use crate::PATIENCE;
+use crate::connection::Connection;
 use crate::service::Service;
 use anyhow::{Context, Result};
 use nix::sys::signal::Signal;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::os::unix::net::{UnixListener, UnixStream};
 
-/// The receiver's end of a connection.
-struct Connection(BufReader<TcpStream>);
-
-impl Connection {
-    fn of(listener: &TcpListener) -> Result<Self> {
-        let (stream, _) = listener.accept()?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        Ok(Self(BufReader::new(stream)))
-    }
-
-    /// The next message that contains `marker` (RFC 6587, octet counting).
-    fn message(&mut self, marker: &str) -> Result<String> {
-        loop {
-            let mut length = Vec::new();
-            self.0.read_until(b' ', &mut length)?;
-            let length = String::from_utf8(length)?.trim_end().parse()?;
-            let mut message = vec![0; length];
-            self.0.read_exact(&mut message)?;
-            let message = String::from_utf8(message)?;
-            if message.contains(marker) {
-                return Ok(message);
-            }
+/// The next message that contains `marker`.
+fn message_with(connection: &mut Connection, marker: &str) -> Result<String> {
+    loop {
+        let message = connection.message()?;
+        if message.contains(marker) {
+            return Ok(message);
         }
     }
 }
@@ -50,11 +35,11 @@ fn what_the_receiver_has_is_not_passed_on_again() -> Result<()> {
     service.configure(&format!("tcp://{}", receiver.local_addr()?), None)?;
     let socket = UnixListener::bind(service.path("socket"))?;
     service.start_with(&socket)?;
-    let mut connection = Connection::of(&receiver)?;
+    let mut connection = Connection::accept(&receiver, 8 << 10)?;
     let (mut engine_stream, marks) = engine(&service)?;
     assert_eq!(marks, "{}\n");
     engine_stream.write_all(b"0123456789abcdef 1795234355527000001:1 stderr web spoken \\x1b\n")?;
-    let message = connection.message("spoken")?;
+    let message = message_with(&mut connection, "spoken")?;
     let (before, _) = message.split_once("[meta").context("no meta")?;
     let fields: Vec<&str> = before.split(' ').collect();
     assert_eq!(
@@ -66,26 +51,26 @@ fn what_the_receiver_has_is_not_passed_on_again() -> Result<()> {
     assert!(message.ends_with("] spoken \\x1b"), "{message}");
     // The log goes on beside it.
     service.write(0..1)?;
-    connection.message("number 0")?;
+    message_with(&mut connection, "number 0")?;
 
     // A clean end: the receiver has it all.
     service.end(Signal::SIGTERM)?;
     drop(connection);
     service.start_with(&socket)?;
-    let mut connection = Connection::of(&receiver)?;
+    let mut connection = Connection::accept(&receiver, 8 << 10)?;
     let (mut engine_stream, marks) = engine(&service)?;
     assert_eq!(marks, "{\"0123456789abcdef\":\"1795234355527000001:1\"}\n");
     engine_stream.write_all(b"0123456789abcdef 1795234355527000001:2 stdout web unsure\n")?;
-    connection.message("unsure")?;
+    message_with(&mut connection, "unsure")?;
 
     // The receiver breaks the connection at once: it may not have kept what it had.
     drop(connection);
     assert_eq!(engine_stream.read(&mut [0; 9])?, 0);
-    let mut connection = Connection::of(&receiver)?;
+    let mut connection = Connection::accept(&receiver, 8 << 10)?;
     let (mut engine_stream, marks) = engine(&service)?;
     assert_eq!(marks, "{\"0123456789abcdef\":\"1795234355527000001:1\"}\n");
     engine_stream.write_all(b"0123456789abcdef -\n0123456789abcdee 5:1 stdout db other\n")?;
-    connection.message("other")?;
+    message_with(&mut connection, "other")?;
     service.end(Signal::SIGTERM)?;
     let kept = std::fs::read_to_string(service.path("state").join("position.json"))?;
     assert!(

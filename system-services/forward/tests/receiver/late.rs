@@ -1,11 +1,11 @@
 //! A receiver that is always behind.
 
+use crate::connection::Connection;
 use crate::service::Service;
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 use nix::sys::socket::{setsockopt, sockopt};
-use std::io::{BufRead, BufReader, Read};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -19,30 +19,14 @@ const LASTS: Duration = Duration::from_secs(10);
 /// Records acknowledged this long before the end count as received: two seconds, the time in which the receiver reads
 /// one entry, and slack for a busy machine.
 const SETTLED: Duration = Duration::from_secs(6);
-/// Everything runs on one machine; the rest is slack for a busy one.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// The receiver reads little at a time, so that it stays behind.
+const CAPACITY: usize = 1024;
 
-/// The receiver's end of a connection.
-struct Connection(BufReader<TcpStream>);
-
-impl Connection {
-    fn of(listener: &TcpListener) -> Result<Self> {
-        let (stream, _) = listener.accept()?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        Ok(Self(BufReader::with_capacity(1024, stream)))
-    }
-
-    /// The next message's number (RFC 6587, octet counting).
-    fn number(&mut self) -> Result<u32> {
-        let mut length = Vec::new();
-        self.0.read_until(b' ', &mut length)?;
-        let length = String::from_utf8(length)?.trim_end().parse()?;
-        let mut message = vec![0; length];
-        self.0.read_exact(&mut message)?;
-        let message = String::from_utf8(message)?;
-        let number = message.split_once("number ").context("no number")?.1;
-        Ok(number.split(' ').next().unwrap_or_default().parse()?)
-    }
+/// The number of the next message.
+fn number_of(connection: &mut Connection) -> Result<u32> {
+    let message = connection.message()?;
+    let number = message.split_once("number ").context("no number")?.1;
+    Ok(number.split(' ').next().unwrap_or_default().parse()?)
 }
 
 /// Writes and receives one record per step, so that the receiver stays as far behind as it was at first. Returns the
@@ -52,7 +36,7 @@ fn stay_behind(service: &Service, connection: &mut Connection, padding: &str) ->
     let [mut last, mut settled] = [0; 2];
     for number in BACKLOG.. {
         service.write_padded(number..number + 1, padding)?;
-        last = connection.number()?;
+        last = number_of(connection)?;
         if started.elapsed() < LASTS - SETTLED {
             settled = last;
         }
@@ -75,12 +59,12 @@ fn what_a_late_receiver_took_long_ago_is_not_sent_again() -> Result<()> {
     let padding = format!(" {}", "x".repeat(1000));
     service.write_padded(0..BACKLOG, &padding)?;
     service.start()?;
-    let mut connection = Connection::of(&listener)?;
+    let mut connection = Connection::accept(&listener, CAPACITY)?;
     let [last, settled] = stay_behind(&service, &mut connection, &padding)?;
     service.end(Signal::SIGKILL)?;
     drop(connection);
     service.start()?;
-    let first = Connection::of(&listener)?.number()?;
+    let first = number_of(&mut Connection::accept(&listener, CAPACITY)?)?;
     println!("received up to {last}, {settled} long ago; sent again from {first}");
     // Records that were never received are sent.
     ensure!((settled..=last + 1).contains(&first), "{first}");

@@ -2,6 +2,8 @@
 //! or close connections at once.
 
 #[cfg(test)]
+mod connection;
+#[cfg(test)]
 mod containers;
 #[cfg(test)]
 mod fickle;
