@@ -11,5 +11,10 @@ _completions() {
     _comp_complete_load "$@"
 }
 complete -D -o bashdefault -o default -F _completions
+# What people miss here is often there.
+command_not_found_handle() {
+    echo "$1: command not found. If it is a tool for looking into the machine: tare toolbox $1" >&2
+    return 127
+}
 alias man=mman
 alias ls='ls --color=auto' grep='grep --color=auto' ll='ls -l'

@@ -90,12 +90,16 @@ fn rights(vm: &Vm) -> Result<()> {
 
 fn statuses(vm: &Vm) -> Result<()> {
     for (command, want) in [
-        ("tare toolbox -- nothing 2>/dev/null; echo $?", "127\n"),
+        (
+            "tare toolbox -- nothing 2>&1; echo $?",
+            "tare toolbox: there is no command `nothing` in the toolbox\n127\n",
+        ),
         ("tare toolbox sh -c 'exit 7'; echo $?", "7\n"),
         ("echo in | tare toolbox cat", "in\n"),
     ] {
         says(vm, command, want)?;
     }
+    mentions(vm, "bash -ic htop 2>&1 || true", "tare toolbox htop")?;
     mentions(vm, "tare toolbox --help", "tcpdump")
 }
 

@@ -240,7 +240,7 @@ fn engine(vm: &Vm) -> Result<()> {
         )
     };
     says(vm, &client("wide"), "linux\n")?;
-    mentions(vm, &client("own"), "certificate")?;
+    mentions(vm, &client("own"), "remote error: tls: ")?;
     let plain = format!("docker -H tcp://{HOST}:2376 version 2>&1 || true");
     mentions(vm, &plain, "HTTP request to an HTTPS server")?;
     // The key is root's alone.
