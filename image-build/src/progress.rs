@@ -224,7 +224,7 @@ impl Stage {
         if !status.success() {
             bail!(
                 "{}: {status} (log: {})",
-                line_of(cmd),
+                name_of(cmd),
                 self.log_path.display()
             );
         }
@@ -283,6 +283,20 @@ fn log_name(stage: &str) -> String {
     format!("{}.log", stage.chars().map(keep).collect::<String>())
 }
 
+/// A command in an error: of one of trixie's programs ([`Tools::run`]) its name, for its line is long and in the log.
+///
+/// [`Tools::run`]: crate::tools::Tools::run
+fn name_of(cmd: &Command) -> String {
+    let words: Vec<_> = cmd.get_args().collect();
+    match words[..] {
+        [option, _, program, ..] if option == "--library-path" => {
+            let name = Path::new(program).file_name().unwrap_or(program);
+            name.to_string_lossy().into_owned()
+        }
+        _ => line_of(cmd),
+    }
+}
+
 /// A command as one would type it, without quoting: for logs and errors.
 fn line_of(cmd: &Command) -> String {
     let words = std::iter::once(cmd.get_program()).chain(cmd.get_args());
@@ -321,6 +335,15 @@ mod tests {
         ] {
             assert_eq!(log_name(stage), want);
         }
+    }
+
+    #[test]
+    fn a_program_of_trixie_has_a_short_name() {
+        let mut command = Command::new("/x/ld-linux-x86-64.so.2");
+        command.args(["--library-path", "/x/lib", "/x/usr/bin/skopeo", "copy"]);
+        assert_eq!(name_of(&command), "skopeo");
+        let mut command = Command::new("make");
+        assert_eq!(name_of(command.arg("all")), "make all");
     }
 
     #[test]
