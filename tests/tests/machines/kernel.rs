@@ -199,6 +199,10 @@ fn names(vm: &Vm) -> Result<()> {
         "docker run --rm --device {adapter} tare/demo sh -c 'test -c {adapter} && echo there'"
     );
     says(vm, &use_it, "there\n")?;
+    // As the page has it, for names with a colon. A login has no such folder: the toolbox looks for the name.
+    let by_path = "docker run --rm --device $(tare toolbox -- sh -c 'realpath /dev/serial/by-path/*'):/dev/ttyUSB7 tare/demo \
+        sh -c 'test -c /dev/ttyUSB7 && echo there'";
+    says(vm, by_path, "there\n")?;
     let state = "docker run --rm --privileged -v /dev:/dev tare/demo sh -c \
         'cd /dev/disk/by-partlabel && test -b state && busybox readlink state'";
     says(vm, state, "../../vda4\n")
