@@ -56,7 +56,7 @@ pub fn disk(folder: &Path, packages: &[&str], assumed: &[&str]) -> Result<Disk> 
 /// # Errors
 /// The engine does not import it.
 pub fn import(vm: &Vm, device: &str, name: &str) -> Result<()> {
-    let read = format!("docker run --rm --privileged tare/demo cat {device}");
+    let read = format!("docker run --rm --privileged --log-driver none tare/demo cat {device}");
     vm.ssh_within(&format!("{read} | docker import - {name}"), secs(180))
         .map(drop)
 }

@@ -2,6 +2,7 @@
 
 mod helpers;
 pub(crate) mod networks;
+pub(crate) mod programs;
 pub(crate) mod registries;
 
 use std::thread;

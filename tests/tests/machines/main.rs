@@ -86,6 +86,8 @@ const TESTS: &[Test] = &[
     test!(250, image, docker::apps_are_independent),
     test!(280, image, docker::networks_builds_and_sessions),
     test!(200, image, docker::networks::late_ones),
+    test!(200, image, docker::programs::platforms::run_what_is_in_them),
+    test!(200, image, docker::programs::servers::do_their_work),
     test!(240, image, docker::registries::of_every_kind),
     long!(300, image, docker::thirty_sessions),
     test!(150, image, engine::restarts_without_its_containers),
