@@ -40,6 +40,8 @@ pub fn disk(folder: &Path, packages: &[&str], assumed: &[&str]) -> Result<Disk> 
     Progress::new(&target().join("log")).stage("Debian packages", |stage| {
         unpack(&root, packages, assumed, stage)?;
         let mut tar = Command::new("tar");
+        // A quarter of the files, which an emulated machine takes long to unpack.
+        tar.args(["doc", "locale", "man"].map(|unread| format!("--exclude=./usr/share/{unread}")));
         stage.run(tar.arg("-C").arg(&root).arg("-cf").arg(&path).arg("."))
     })?;
     fs::remove_dir_all(&root)?;
@@ -56,6 +58,7 @@ pub fn disk(folder: &Path, packages: &[&str], assumed: &[&str]) -> Result<Disk> 
 /// # Errors
 /// The engine does not import it.
 pub fn import(vm: &Vm, device: &str, name: &str) -> Result<()> {
+    // Without a log, which would hold the archive as well.
     let read = format!("docker run --rm --privileged --log-driver none tare/demo cat {device}");
     vm.ssh_within(&format!("{read} | docker import - {name}"), secs(180))
         .map(drop)
