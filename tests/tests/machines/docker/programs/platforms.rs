@@ -130,22 +130,20 @@ fn start(vm: &Vm, options: &str) -> Result<()> {
         "docker rm -f systemd >&2; docker run -d --name systemd --privileged {options} platforms"
     );
     vm.ssh_within(&run, secs(60))?;
-    // Until systemd listens, systemctl cannot ask it, and says `offline`.
-    let wait = "until state=$(docker exec systemd systemctl is-system-running --wait) || [ \"$state\" = degraded ]; do \
-            sleep 1; \
-        done; docker exec systemd systemctl --failed --plain --no-legend";
+    // A program that `docker exec` puts beside systemd before it has its cgroups would keep it from having any.
+    wait_says(vm, CONFINED, "lo 67108864\n", secs(180))?;
+    let wait = "docker exec systemd systemctl is-system-running --wait >&2 || true; \
+        docker exec systemd systemctl --failed --plain --no-legend";
     let failed = vm.ssh_within(wait, secs(180))?;
     ensure!(failed.is_empty(), "{failed}");
     Ok(())
 }
 
 /// What the service has said: it has a network of its own, and a limit.
-const CONFINED: &str =
-    "docker exec systemd journalctl -q -o cat -u confined.service | grep '^lo 67108864$'";
+const CONFINED: &str = "docker cp -q systemd:/var/lib/private/confined/said - | tar -xO";
 
 fn systemd(vm: &Vm) -> Result<()> {
     start(vm, "-v systemd:/var/lib/docker")?;
-    wait_says(vm, CONFINED, "lo 67108864\n", secs(60))?;
     let driver = "docker exec systemd docker info -f '{{.Driver}} {{.CgroupDriver}}'";
     says(vm, driver, "overlay2 systemd\n")?;
     run_inside(vm, "systemd")?;
@@ -158,7 +156,6 @@ fn systemd_in_host_cgroups(vm: &Vm) -> Result<()> {
         vm,
         "--cgroupns host -v /sys/fs/cgroup:/sys/fs/cgroup:rw --tmpfs /run --tmpfs /tmp -v systemd:/var/lib/docker",
     )?;
-    wait_says(vm, CONFINED, "lo 67108864\n", secs(60))?;
     stop(vm)
 }
 
@@ -167,7 +164,7 @@ fn stop(vm: &Vm) -> Result<()> {
     vm.ssh_within("docker stop -t 60 systemd >&2", secs(90))?;
     says(
         vm,
-        "docker inspect -f '{{.State.ExitCode}}' systemd; docker rm systemd >&2",
-        "130\n",
+        "docker inspect -f '{{.State.ExitCode}}' systemd | grep -cvx 137; docker rm systemd >&2",
+        "1\n",
     )
 }
