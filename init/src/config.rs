@@ -8,7 +8,10 @@ use crate::plan::services::Complaint;
 use log::Level;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use tare_config::{Layer, MAX_BYTES, Machine, Merged, Origins};
+use tare_config::{Added, Layers, MAX_BYTES, Machine, Origin, Origins};
+
+/// How many problems of one source are named. `tare config validate` names all.
+const NAMED: usize = 20;
 
 /// The result of merging the layers.
 #[derive(Debug, Default)]
@@ -18,63 +21,71 @@ pub(crate) struct Loaded {
     pub(crate) accepted: BTreeMap<String, Vec<u8>>,
     /// Problems with user-data, one sentence each.
     pub(crate) problems: Vec<String>,
-    /// Which source set each key.
+    /// Where each key was set.
     pub(crate) origins: Origins,
     /// What to log, problems included: the configuration is read twice if `storage` takes long.
     pub(crate) lines: Vec<(Level, String)>,
 }
 
-/// The problem that `complaint` is about the user-data of its sources.
+/// The problem that `complaint` is about, with the places of its keys.
 pub(crate) fn ignored(origins: &Origins, complaint: &Complaint) -> String {
     let of = |key: &str| {
-        let names = complaint.services.iter();
-        let mut keys = names.map(|name| format!("services.{name}."));
-        keys.any(|prefix| key.starts_with(&prefix))
+        let rests = complaint.keys.iter().filter_map(|of| key.strip_prefix(of));
+        rests
+            .into_iter()
+            .any(|rest| rest.is_empty() || rest.starts_with('.'))
     };
-    let sources = origins.iter().filter(|(key, _)| of(key));
-    let sources: BTreeSet<&str> = sources.map(|(_, source)| source.as_str()).collect();
-    let of = match sources.is_empty() {
+    let places = origins.iter().filter(|(key, _)| of(key));
+    let places: BTreeSet<&Origin> = places.map(|(_, origin)| origin).collect();
+    let places = Vec::from_iter(places.into_iter().map(Origin::to_string));
+    let at = match places.is_empty() {
         // An empty table sets no key.
         true => String::new(),
-        false => format!(" of {}", Vec::from_iter(sources).join(" and ")),
+        false => format!("{}: ", places.join(" and ")),
     };
-    format!("user-data{of} is ignored: {}", complaint.text)
+    format!("user-data: {at}{}", complaint.text)
 }
 
-/// Merges the layers in order: the image's, then each source's. A bad layer is rejected as a whole and replaced by
-/// the last accepted version of its source, if there is one. A layer that conflicts with those before loses the keys
-/// that do, and is not saved. Nothing here can fail.
+/// Merges the layers in order: the image's, then each source's. What is wrong in a source is left out; the source is not
+/// saved then. One that cannot be read at all is replaced by its last accepted version, if there is one. Nothing here can
+/// fail.
 pub(crate) fn load(
     services: &[&str],
     sources: &Sources,
     remembered: &BTreeMap<String, Vec<u8>>,
 ) -> Loaded {
-    let mut stack = Stack::default();
-    if let Ok(bytes) = read_bounded(Path::new(DEFAULTS), MAX_BYTES) {
-        stack.add("image", &bytes, services);
+    let image = read_bounded(Path::new(DEFAULTS), MAX_BYTES);
+    let mut stack = Stack {
+        layers: Layers::new(services),
+        problems: Vec::new(),
+        lines: Vec::new(),
+    };
+    if let Ok(bytes) = &image {
+        stack.add("image", bytes);
     }
     let mut accepted = BTreeMap::new();
     for source in SOURCES {
         let rejected = match sources.get(source) {
-            Some(Ok(bytes)) => match stack.add(source, bytes, services) {
+            Some(Ok(bytes)) => match stack.add(source, bytes) {
                 Added::Whole => {
-                    let text = format!("user-data of {source}: {} bytes, in force", bytes.len());
-                    stack.lines.push((Level::Info, text));
+                    stack.note(source, bytes, "in force");
                     accepted.insert(source.to_owned(), bytes.clone());
                     continue;
                 }
-                Added::InPart => continue,
+                Added::InPart => {
+                    stack.note(source, bytes, "in force in part");
+                    continue;
+                }
                 Added::Rejected => true,
             },
             Some(Err(error)) => {
-                stack.reject(error.clone());
+                stack.complain(format!("user-data is rejected: {error}"));
                 true
             }
             None => false,
         };
         let last = remembered.get(source);
-        let stands_in =
-            last.is_some_and(|bytes| stack.add(source, bytes, services) != Added::Rejected);
+        let stands_in = last.is_some_and(|bytes| stack.add(source, bytes) != Added::Rejected);
         let outcome = match stands_in {
             true => "using the last accepted version",
             false => "there is no accepted version",
@@ -87,65 +98,56 @@ pub(crate) fn load(
             stack.lines.push((Level::Info, text));
         }
     }
-    let keys = stack.merged.machine.ssh_authorized_keys.clone();
-    for problem in keys.problems() {
-        stack.complain(format!("user-data: {problem}"));
-    }
+    let configuration = stack.layers.finish();
     Loaded {
-        machine: stack.merged.machine,
+        machine: configuration.machine,
         accepted,
         problems: stack.problems,
-        origins: stack.merged.origins,
+        origins: configuration.origins,
         lines: stack.lines,
     }
 }
 
-/// The result of adding a layer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Added {
-    Whole,
-    /// Without keys that conflict with earlier layers.
-    InPart,
-    Rejected,
-}
-
 /// The layers so far.
-#[derive(Debug, Default)]
-struct Stack {
-    merged: Merged,
+#[derive(Debug)]
+struct Stack<'t> {
+    layers: Layers<'t>,
     /// Problems with user-data.
     problems: Vec<String>,
     lines: Vec<(Level, String)>,
 }
 
-impl Stack {
+impl<'t> Stack<'t> {
     /// Adds what `source` holds as the top layer.
-    fn add(&mut self, source: &str, bytes: &[u8], services: &[&str]) -> Added {
-        let layer = match Layer::parse(source, bytes, services) {
-            Ok(layer) => layer,
-            Err(error) => {
-                self.reject(error.to_string());
-                return Added::Rejected;
-            }
+    fn add(&mut self, source: &str, bytes: &'t [u8]) -> Added {
+        let before = self.layers.problems().len();
+        let added = self.layers.add(source, bytes);
+        let verdict = match added {
+            Added::Rejected => "user-data is rejected",
+            Added::Whole | Added::InPart => "user-data",
         };
-        let left_out = self.merged.add(&layer);
-        let added = match left_out.is_empty() {
-            true => Added::Whole,
-            false => Added::InPart,
-        };
-        for problem in left_out {
-            self.complain(format!("user-data of {problem}"));
+        let problems = &self.layers.problems()[before..];
+        let mut named: Vec<String> = problems
+            .iter()
+            .take(NAMED)
+            .map(|problem| format!("{verdict}: {problem}"))
+            .collect();
+        let more = problems.len().saturating_sub(NAMED);
+        if more > 0 {
+            named.push(format!("{verdict}: {source} has {more} more errors"));
         }
+        named.into_iter().for_each(|problem| self.complain(problem));
         added
-    }
-
-    fn reject(&mut self, problem: String) {
-        self.complain(format!("user-data is rejected: {problem}"));
     }
 
     fn complain(&mut self, problem: String) {
         self.lines.push((Level::Error, problem.clone()));
         self.problems.push(problem);
+    }
+
+    fn note(&mut self, source: &str, bytes: &[u8], how: &str) {
+        let text = format!("user-data of {source}: {} bytes, {how}", bytes.len());
+        self.lines.push((Level::Info, text));
     }
 }
 
@@ -174,11 +176,19 @@ mod tests {
             (sources(&[("fw_cfg", good)]), Some("new"), 1, vec![]),
             (sources(&[]), Some("old"), 0, vec![]),
             (
-                sources(&[("fw_cfg", "hostnam = 'new'")]),
+                sources(&[("fw_cfg", "hostname = 'new'\n[log]\nrat = 1")]),
+                Some("new"),
+                0,
+                vec![
+                    "user-data: fw_cfg:3:1: `log.rat` is left out: unknown key `rat`, did you mean `rate`?",
+                ],
+            ),
+            (
+                sources(&[("fw_cfg", "hostname = new")]),
                 Some("old"),
                 0,
                 vec![
-                    "user-data is rejected: fw_cfg:1:1: unknown key `hostnam`, did you mean `hostname`?",
+                    "user-data is rejected: fw_cfg:1:12: this is not a value: text must be in quotation marks",
                 ],
             ),
             (
@@ -199,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_ignored_names_the_sources_that_say_it() {
+    fn what_is_ignored_names_the_places_that_say_it() {
         let override_of = |name: &str| format!("services.{name}.lifecycle.after = []");
         let layers = [
             ("nocloud", override_of("log")),
@@ -211,18 +221,22 @@ mod tests {
         let sources = layers.map(|(name, text)| (name.to_owned(), Ok(text.into_bytes())));
         let services = ["log", "ssh", "apps", "app"];
         let loaded = load(&services, &Sources::from(sources), &BTreeMap::new());
-        for (services, want) in [
-            (vec!["ssh"], " of fw_cfg"),
-            (vec!["log"], " of nocloud"),
-            (vec!["app", "log"], " of nocloud"),
-            (vec!["ssh", "log", "apps", "ssh"], " of fw_cfg and nocloud"),
+        for (names, want) in [
+            (vec!["ssh"], "fw_cfg:1: "),
+            (vec!["log"], "nocloud:1: "),
+            (vec!["app", "log"], "nocloud:1: "),
+            (
+                vec!["ssh", "log", "apps", "ssh"],
+                "fw_cfg:1 and fw_cfg:2 and nocloud:1: ",
+            ),
             (vec!["app"], ""),
         ] {
+            let keys = names.iter().map(|name| format!("services.{name}"));
             let complaint = Complaint {
-                services: services.into_iter().map(str::to_owned).collect(),
+                keys: keys.collect(),
                 text: "x".to_owned(),
             };
-            let want = format!("user-data{want} is ignored: x");
+            let want = format!("user-data: {want}x");
             assert_eq!(ignored(&loaded.origins, &complaint), want);
         }
         let in_force = |source: &str, bytes| {
@@ -248,9 +262,18 @@ mod tests {
         assert_eq!(
             loaded.problems,
             [
-                "user-data of fw_cfg: `log.file` is left out, because it conflicts with nocloud: log.file is 4MiB: it \
-                 must be half of log.total, 4MiB, at most, in `log`"
+                "user-data: fw_cfg:3:1: `log.file` is left out: log.file is 4MiB: it must be half of log.total, 4MiB, at most, \
+                 with what nocloud says"
             ]
         );
+    }
+
+    #[test]
+    fn of_many_problems_the_first_are_named() {
+        let text: String = (0..25).map(|n| format!("k{n} = 1\n")).collect();
+        let sources = Sources::from([("fw_cfg".to_owned(), Ok(text.into_bytes()))]);
+        let problems = load(&[], &sources, &BTreeMap::new()).problems;
+        assert_eq!(problems.len(), 21);
+        assert_eq!(problems[20], "user-data: fw_cfg has 5 more errors");
     }
 }

@@ -258,7 +258,7 @@ impl Host {
         let mut complaints = resolved.complaints;
         if self.machine.services.contains_key(STORAGE) {
             let why = "it runs before user-data is read; override ignored";
-            complaints.push(Complaint::new(STORAGE, why));
+            complaints.push(Complaint::new(STORAGE, "", why));
         }
         for complaint in &complaints {
             let problem = config::ignored(origins, complaint);

@@ -1,253 +1,338 @@
-//! Configuration layers. Each is checked on its own and then merged with those below it. A bad layer is rejected as a
-//! whole; a good one that conflicts with those below it loses the keys that do.
+//! The sources of a machine's configuration, one over the other.
+//!
+//! Whatever is wrong costs what it stands for and is a [`Problem`] with its place. A text that is not TOML costs its source.
 
-use crate::error::{ConfigError, Location, unknown};
-use crate::machine::{self, Machine};
-use crate::service::Condition;
-use crate::text::{decode, locate, name, reword};
+mod merge;
+mod names;
+mod sift;
+mod texts;
+mod tree;
+
+use self::merge::overlay;
+use self::sift::{Found, sift};
+use self::texts::{Texts, placed};
+use self::tree::Path;
+use crate::error::{ConfigError, Location};
+use crate::machine::{DottedKey, Machine, SchemaVersion};
+use crate::problem::{Problem, Severity};
+use crate::text::{decode, reword};
+use serde::Deserialize;
 use std::collections::BTreeMap;
-use toml::de::DeTable;
-use toml::{Table, Value};
+use std::fmt;
+use std::ops::Range;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue, Deserializer, ValueDeserializer};
 
-/// A configuration source that has been checked.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Layer {
-    /// Its name in messages: `image`, `fw_cfg`, `nocloud`.
+/// Sections whose entries have nothing to do with each other. Each entry is read by itself, so that errors in one of many
+/// take no longer than in one of few.
+const APART: [&str; 3] = ["apps", "registries", "services"];
+
+/// Where a key was set.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Origin {
+    /// The source: `image`, `nocloud`, `fw_cfg`.
     pub source: String,
-    table: Table,
+    /// The line in it, from 1.
+    pub line: usize,
 }
 
-impl Layer {
-    /// Checks `bytes` as configuration for a machine whose image has `services`.
-    ///
-    /// # Errors
-    /// The first error in it. Nothing of the layer may be used then.
-    pub fn parse(source: &str, bytes: &[u8], services: &[&str]) -> Result<Self, ConfigError> {
-        let text = decode(source, bytes)?;
-        let located = |error: toml::de::Error| locate(source, text, &error);
-        toml::from_str::<Machine>(text).map_err(located)?;
-        check_names(source, text, services)?;
-        let table = toml::from_str(text).map_err(located)?;
-        Ok(Self {
-            source: source.to_owned(),
-            table,
-        })
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.source, self.line)
     }
 }
 
-/// Which layer set a key, by the key's dotted path.
-pub type Origins = BTreeMap<String, String>;
+/// Where each key was set, by its dotted path as TOML spells it. A list is one key.
+pub type Origins = BTreeMap<String, Origin>;
 
-/// Tables that are replaced as a whole: a key of one layer's would contradict those of another's.
-const REPLACED: &[&[&str]] = &[
-    &["log", "forward"],
-    &["services", "*", "lifecycle", "health"],
-];
-
-/// Layers merged so far, and their result.
+/// The configuration that several sources make.
 #[derive(Debug, Default)]
-pub struct Merged {
-    /// The configuration.
+pub struct Configuration {
+    /// Its values.
     pub machine: Machine,
-    /// Which layer set each key.
+    /// Where they were set.
     pub origins: Origins,
-    table: Table,
-    sources: Vec<String>,
+    /// What was left out, by source and place.
+    pub problems: Vec<Problem>,
 }
 
-impl Merged {
-    /// Lays `layer` over those before it. Tables are merged, any other value is replaced.
-    ///
-    /// Individually valid layers may conflict: one sets `log.total`, the other a `log.file` of the same size. Then
-    /// the keys of `layer` that do not fit are left out. Returns one sentence for each.
-    pub fn add(&mut self, layer: &Layer) -> Vec<String> {
-        let mut left_out = Vec::new();
-        self.fit(&layer.source, &mut Vec::new(), &layer.table, &mut left_out);
-        self.sources.push(layer.source.clone());
-        left_out
+/// What became of a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Added {
+    /// All of it is in force.
+    Whole,
+    /// All but what the problems say.
+    InPart,
+    /// Nothing of it.
+    Rejected,
+}
+
+/// Sources merged so far, from the weakest on.
+#[derive(Debug)]
+pub struct Layers<'t> {
+    services: Vec<&'t str>,
+    texts: Texts<'t>,
+    merged: DeTable<'t>,
+    problems: Vec<Problem>,
+}
+
+impl<'t> Layers<'t> {
+    /// No source yet, of a machine whose image has `services`.
+    #[must_use]
+    pub fn new(services: &[&'t str]) -> Self {
+        Self {
+            services: services.to_vec(),
+            texts: Texts::default(),
+            merged: DeTable::new(),
+            problems: Vec::new(),
+        }
     }
 
-    /// Adds the table at `path`, or if that conflicts, each of its keys that does not.
-    fn fit(
-        &mut self,
-        source: &str,
-        path: &mut Vec<String>,
-        over: &Table,
-        left_out: &mut Vec<String>,
-    ) {
-        if self.lay(source, path, over).is_ok() {
-            return;
+    /// Lays the text `bytes` of `source` over those before it. Tables are merged, any other value is replaced. What is
+    /// wrong by itself, or contradicts those before, is left out.
+    pub fn add(&mut self, source: &str, bytes: &'t [u8]) -> Added {
+        let before = self.problems.len();
+        let parsed = self.parse(source, bytes);
+        let rejected = parsed.is_err();
+        match parsed {
+            Ok(table) => self.lay(table),
+            Err(problems) => self.problems.extend(problems),
         }
-        for (key, value) in over {
-            path.push(key.clone());
-            match value {
-                Value::Table(inner) if !is_replaced(path) => {
-                    self.fit(source, path, inner, left_out);
-                }
+        let problems = &mut self.problems[before..];
+        problems.sort_by_key(|problem| (problem.location.line, problem.location.column));
+        let is_error = |problem: &Problem| problem.severity == Severity::Error;
+        match problems.iter().any(is_error) {
+            _ if rejected => Added::Rejected,
+            true => Added::InPart,
+            false => Added::Whole,
+        }
+    }
+
+    fn lay(&mut self, mut table: DeTable<'t>) {
+        if let Some(unset) = table.remove_entry("unset") {
+            self.take_back(DeTable::from_iter([unset]));
+        }
+        for part in parts(table) {
+            self.add_part(part);
+        }
+    }
+
+    /// Parses a source, and adds it to the texts.
+    fn parse(&mut self, source: &str, bytes: &'t [u8]) -> Result<DeTable<'t>, Vec<Problem>> {
+        let text = decode(source, bytes).map_err(|error| vec![Problem::rejects(error, 0)])?;
+        let problem = |span: Range<usize>, error: &toml::de::Error| {
+            let error = ConfigError {
+                location: Location::of(source, text, span.start),
+                message: reword(error.message()),
+            };
+            Problem::rejects(error, span.len())
+        };
+        let (table, errors) = DeTable::parse_recoverable(text);
+        if !errors.is_empty() {
+            let problems = errors
+                .iter()
+                .map(|error| problem(error.span().unwrap_or_default(), error));
+            return Err(problems.collect());
+        }
+        let table = table.into_inner();
+        if let Some(version) = table.get("schema") {
+            SchemaVersion::deserialize(ValueDeserializer::from(version.clone()))
+                .map_err(|error| vec![problem(version.span(), &error)])?;
+        }
+        let start = self.texts.add(source, text);
+        Ok(placed(table, start))
+    }
+
+    /// Adds a section of a source, or an entry of it.
+    fn add_part(&mut self, part: DeTable<'t>) {
+        let wrong = names::wrong(&part, &self.services);
+        let (part, found) = sift(&DeTable::new(), part, wrong);
+        self.complain(found, "");
+        let base = restricted(&self.merged, &part);
+        let (part, found) = sift(&base, part, Vec::new());
+        self.complain(found, &self.said_by());
+        overlay(&mut self.merged, part);
+    }
+
+    /// Removes the keys that `part`, the key `unset` of a source, names.
+    fn take_back(&mut self, part: DeTable<'t>) {
+        let (part, found) = sift(&DeTable::new(), part, Vec::new());
+        self.complain(found, "");
+        let texts = part
+            .get("unset")
+            .and_then(|unset| unset.get_ref().as_array());
+        let before = self.merged.clone();
+        let mut removed: BTreeMap<String, Vec<(Path, Range<usize>)>> = BTreeMap::new();
+        for text in texts.into_iter().flatten() {
+            let Ok(key) = DottedKey::deserialize(ValueDeserializer::from(text.clone())) else {
+                continue;
+            };
+            let path = Path::of(key.keys());
+            let section = key.keys()[0].clone();
+            if tree::remove(&mut self.merged, &path) {
+                removed
+                    .entry(section)
+                    .or_default()
+                    .push((path, text.span()));
+            } else {
+                let message = format!("no weaker source sets `{path}`");
+                self.problems.push(self.problem(
+                    Severity::Warning,
+                    Path::of(&["unset"]),
+                    &text.span(),
+                    message,
+                ));
+            }
+        }
+        for (section, keys) in removed {
+            let name = section.as_str();
+            let left = self
+                .merged
+                .get_key_value(name)
+                .map(|(key, value)| (key.clone(), value.clone()));
+            let Err(error) = read(DeTable::from_iter(left)) else {
+                continue;
+            };
+            // It was valid before.
+            if let Some((key, value)) = before.get_key_value(name) {
+                self.merged.insert(key.clone(), value.clone());
+            }
+            for (path, span) in keys {
+                let message = format!("`{path}` cannot be taken back: {}", reword(error.message()));
+                self.problems.push(self.problem(
+                    Severity::Error,
+                    Path::of(&["unset"]),
+                    &span,
+                    message,
+                ));
+            }
+        }
+    }
+
+    fn complain(&mut self, found: Vec<Found>, why: &str) {
+        for found in found {
+            let message = found.message + why;
+            let problem = self.problem(Severity::Error, found.path, &found.span, message);
+            self.problems.push(problem);
+        }
+    }
+
+    fn problem(
+        &self,
+        severity: Severity,
+        path: Path,
+        span: &Range<usize>,
+        message: String,
+    ) -> Problem {
+        Problem {
+            severity,
+            key: path.to_string(),
+            location: self.texts.location(span.start),
+            length: span.len(),
+            message,
+        }
+    }
+
+    /// The end of a message about what contradicts the sources before the last one.
+    fn said_by(&self) -> String {
+        let sources: Vec<&str> = self.texts.sources().collect();
+        let before = sources.split_last().map_or(&[][..], |(_, before)| before);
+        format!(", with what {} says", before.join(" and "))
+    }
+
+    /// What is wrong in the sources so far, in their order and by place.
+    #[must_use]
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+
+    /// The configuration of the sources so far.
+    #[must_use]
+    pub fn finish(self) -> Configuration {
+        let mut origins = Origins::new();
+        self.collect(&Path::default(), &self.merged, &mut origins);
+        let mut problems = self.problems;
+        // Each part was read before.
+        let machine = read(self.merged).unwrap_or_else(|error| {
+            let location = self.texts.location(error.span().unwrap_or_default().start);
+            let message = reword(error.message());
+            problems.push(Problem::rejects(ConfigError { location, message }, 0));
+            Machine::default()
+        });
+        Configuration {
+            machine,
+            origins,
+            problems,
+        }
+    }
+
+    fn collect(&self, path: &Path, table: &DeTable<'_>, origins: &mut Origins) {
+        for (key, value) in table {
+            let path = path.key(key.get_ref());
+            match value.get_ref() {
+                DeValue::Table(inner) => self.collect(&path, inner, origins),
                 _ => {
-                    let parent = &path[..path.len() - 1];
-                    let one = Table::from_iter([(key.clone(), value.clone())]);
-                    if let Err(error) = self.lay(source, parent, &one) {
-                        left_out.push(self.conflict(source, &path.join("."), &error));
+                    if let Some((source, line)) = self.texts.line(key.span().start) {
+                        let source = source.to_owned();
+                        origins.insert(path.to_string(), Origin { source, line });
                     }
                 }
             }
-            path.pop();
         }
     }
-
-    /// Adds the table at `path`, or nothing if it conflicts.
-    fn lay(&mut self, source: &str, path: &[String], over: &Table) -> Result<(), toml::de::Error> {
-        let nested = |inner, key: &String| Table::from_iter([(key.clone(), Value::Table(inner))]);
-        let over = path.iter().rev().fold(over.clone(), nested);
-        let (mut table, mut origins) = (self.table.clone(), self.origins.clone());
-        overlay(&mut table, &mut origins, source, &mut Vec::new(), &over);
-        self.machine = table.clone().try_into()?;
-        (self.table, self.origins) = (table, origins);
-        Ok(())
-    }
-
-    /// Merged layers have no line numbers; the text of the error names the key.
-    fn conflict(&self, source: &str, key: &str, error: &toml::de::Error) -> String {
-        format!(
-            "{source}: `{key}` is left out, because it conflicts with {}: {}",
-            self.sources.join(" and "),
-            reword(error.to_string().trim_end())
-        )
-    }
 }
 
-/// True if the table at `path` is one of [`REPLACED`].
-fn is_replaced(path: &[String]) -> bool {
-    REPLACED.iter().any(|replaced| {
-        let matches = |(name, key): (&&str, &String)| *name == "*" || name == key;
-        replaced.len() == path.len() && replaced.iter().zip(path).all(matches)
-    })
+/// Everything that is wrong with `bytes`, the text of `source`, on a machine whose image has `services`.
+#[must_use]
+pub fn validate(source: &str, bytes: &[u8], services: &[&str]) -> Vec<Problem> {
+    let mut layers = Layers::new(services);
+    layers.add(source, bytes);
+    layers.finish().problems
 }
 
-/// True if `over`, at `path`, is an app in another form than `under`, such as one that is baked into the image: it is
-/// replaced as a whole.
-fn is_other_form(path: &[String], under: &Value, over: &Value) -> bool {
-    let forms = |app: &Value| app.as_table().map(machine::forms).unwrap_or_default();
-    let is_app = path.len() == 2 && path[0] == "apps";
-    is_app && !forms(over).is_empty() && forms(over) != forms(under)
+/// The machine that `table` describes.
+fn read(table: DeTable<'_>) -> Result<Machine, toml::de::Error> {
+    Machine::deserialize(Deserializer::from(Spanned::new(0..0, table)))
 }
 
-/// Lays `over` over the table at `path`.
-fn overlay(
-    under: &mut Table,
-    origins: &mut Origins,
-    source: &str,
-    path: &mut Vec<String>,
-    over: &Table,
-) {
-    for (key, value) in over {
-        path.push(key.clone());
-        let dotted = path.join(".");
-        let merges = |under: &Value| {
-            value.is_table() && under.is_table() && !is_other_form(path, under, value)
-        };
-        if !under.get(key).is_some_and(merges) || is_replaced(path) {
-            let below = format!("{dotted}.");
-            under.remove(key);
-            origins.retain(|key, _| *key != dotted && !key.starts_with(&below));
-        }
-        if let Value::Table(inner) = value {
-            let slot = under.entry(key.clone());
-            if let Value::Table(slot) = slot.or_insert_with(|| Value::Table(Table::new())) {
-                overlay(slot, origins, source, path, inner);
+/// The sections of `table`, each as a table of its own, and the entries of those that are [`APART`].
+fn parts(table: DeTable<'_>) -> Vec<DeTable<'_>> {
+    let mut parts = Vec::new();
+    for (key, value) in table {
+        let (span, value) = (value.span(), value.into_inner());
+        match value {
+            DeValue::Table(entries) if APART.contains(&&**key.get_ref()) && entries.len() > 1 => {
+                parts.extend(entries.into_iter().map(|entry| {
+                    let entries = DeValue::Table(DeTable::from_iter([entry]));
+                    DeTable::from_iter([(key.clone(), Spanned::new(span.clone(), entries))])
+                }));
             }
-        } else {
-            under.insert(key.clone(), value.clone());
-            origins.insert(dotted, source.to_owned());
+            value => parts.push(DeTable::from_iter([(key, Spanned::new(span, value))])),
         }
-        path.pop();
     }
+    parts
 }
 
-/// Checks names that are used as keys: services must be in the image, names of apps and links must be well-formed.
-fn check_names(source: &str, text: &str, services: &[&str]) -> Result<(), ConfigError> {
-    let Ok(document) = DeTable::parse(text) else {
-        return Ok(());
-    };
-    let known = |key: &str| match services.contains(&key) {
-        true => Ok(()),
-        false => Err(unknown("service", key, services)),
-    };
-    let table = document.get_ref();
-    check_keys(source, text, table, &["services"], &known)?;
-    check_conditions(source, text, table, &known)?;
-    check_keys(source, text, table, &["apps"], &name)?;
-    check_keys(source, text, table, &["network", "interfaces"], &link_name)
-}
-
-/// A service can only wait for services in the image.
-fn check_conditions(
-    source: &str,
-    text: &str,
-    table: &DeTable<'_>,
-    known: &dyn Fn(&str) -> Result<(), String>,
-) -> Result<(), ConfigError> {
-    let services = table
-        .get("services")
-        .and_then(|all| all.get_ref().as_table());
-    let after = services
-        .into_iter()
-        .flat_map(DeTable::values)
-        .filter_map(|service| {
-            let lifecycle = service.get_ref().as_table()?.get("lifecycle")?;
-            let after = lifecycle.get_ref().as_table()?.get("after")?;
-            after.get_ref().as_array()
-        });
-    for written in after.flatten() {
-        let condition = written.get_ref().as_str().unwrap_or_default();
-        let condition = Condition::try_from(condition.to_owned()).ok();
-        let subject = condition.as_ref().and_then(Condition::subject);
-        subject
-            .map_or(Ok(()), known)
-            .map_err(|message| ConfigError {
-                location: Location::of(source, text, written.span().start),
-                message,
-            })?;
+/// What `table` has of the sections in `part`, and of the entries that are [`APART`].
+fn restricted<'t>(table: &DeTable<'t>, part: &DeTable<'t>) -> DeTable<'t> {
+    let mut restricted = DeTable::new();
+    for (key, value) in part {
+        let Some((section, found)) = table.get_key_value(&**key.get_ref()) else {
+            continue;
+        };
+        let found = match (found.get_ref(), value.get_ref()) {
+            (DeValue::Table(all), DeValue::Table(some)) if APART.contains(&&**key.get_ref()) => {
+                let entries = all
+                    .iter()
+                    .filter(|(name, _)| some.contains_key(&**name.get_ref()));
+                let entries = entries.map(|(name, entry)| (name.clone(), entry.clone()));
+                Spanned::new(found.span(), DeValue::Table(entries.collect()))
+            }
+            _ => found.clone(),
+        };
+        restricted.insert(section.clone(), found);
     }
-    Ok(())
-}
-
-/// Applies `check` to every key of the table at `path`.
-fn check_keys(
-    source: &str,
-    text: &str,
-    table: &DeTable<'_>,
-    path: &[&str],
-    check: &dyn Fn(&str) -> Result<(), String>,
-) -> Result<(), ConfigError> {
-    let Some((first, rest)) = path.split_first() else {
-        return table.keys().try_for_each(|key| {
-            let located = |message| ConfigError {
-                location: Location::of(source, text, key.span().start),
-                message,
-            };
-            check(key.get_ref()).map_err(located)
-        });
-    };
-    match table
-        .get(*first)
-        .and_then(|value| value.get_ref().as_table())
-    {
-        Some(inner) => check_keys(source, text, inner, rest, check),
-        None => Ok(()),
-    }
-}
-
-/// The kernel's rule for link names (`dev_valid_name`, net/core/dev.c).
-fn link_name(name: &str) -> Result<(), String> {
-    let fits = |c: char| !c.is_whitespace() && c != '/' && c != ':' && !c.is_control();
-    if (1..16).contains(&name.len()) && name != "." && name != ".." && name.chars().all(fits) {
-        return Ok(());
-    }
-    Err(format!(
-        "`{name}` is not a link name: 1 to 15 bytes, no space, `/` or `:`"
-    ))
+    restricted
 }
 
 #[cfg(test)]

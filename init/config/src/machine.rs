@@ -3,6 +3,7 @@
 mod access;
 mod apps;
 mod certificates;
+mod checked;
 mod control;
 mod engine;
 mod keys;
@@ -11,21 +12,23 @@ mod metrics;
 mod module;
 mod network;
 mod registry;
+mod schema;
 mod sysctl;
 mod watchdog;
 
 pub use access::Hostname;
 pub use apps::App;
 pub(crate) use apps::forms;
-pub use certificates::CaCertificates;
+pub use certificates::Certificates;
 pub use control::{Control, Others};
 pub use engine::Engine;
-pub use keys::AuthorizedKeys;
+pub use keys::AuthorizedKey;
 pub use log::{Forward, Log, Receiver, Transport};
 pub use metrics::Metrics;
 pub use module::ModuleName;
 pub use network::{Cidr, Domain, Interface, Mtu, Network};
 pub use registry::{Mirror, Registries, Registry, RegistryName};
+pub use schema::{DottedKey, SchemaVersion};
 pub use sysctl::Sysctl;
 pub use watchdog::{Watchdog, WatchdogTimeout};
 
@@ -37,12 +40,19 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Machine {
+    /// The version of the keys that this is written for: 1. A source for any other is rejected as a whole.
+    pub schema: SchemaVersion,
+    /// Keys that weaker sources set and this one takes back, such as `network.interfaces.eth0.addresses`.
+    #[serde(deserialize_with = "checked::list")]
+    pub unset: Vec<DottedKey>,
     /// The machine's name. If absent, the one DHCP sends, otherwise `tare`.
     pub hostname: Option<Hostname>,
     /// Public keys that may log in over ssh.
-    pub ssh_authorized_keys: AuthorizedKeys,
+    #[serde(deserialize_with = "checked::list")]
+    pub ssh_authorized_keys: Vec<AuthorizedKey>,
     /// Certificates that the engine and logins trust besides those of the image.
-    pub ca_certificates: CaCertificates,
+    #[serde(deserialize_with = "checked::list")]
+    pub ca_certificates: Vec<Certificates>,
     /// Links, addresses, resolvers.
     pub network: Network,
     /// Where the time comes from.
@@ -58,6 +68,7 @@ pub struct Machine {
     /// Settings of the kernel.
     pub sysctl: Sysctl,
     /// Modules of the kernel to load, besides those of devices and those that the kernel asks for.
+    #[serde(deserialize_with = "checked::list")]
     pub modules: Vec<ModuleName>,
     /// Options of the container engine.
     pub engine: Engine,
@@ -74,6 +85,7 @@ pub struct Machine {
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Time {
     /// NTP servers, by name or address. If empty, those DHCP names, otherwise Debian's pool.
+    #[serde(deserialize_with = "checked::list")]
     pub servers: Vec<ServerName>,
 }
 

@@ -46,7 +46,8 @@ pub(crate) fn locate(source: &str, text: &str, error: &toml::de::Error) -> Confi
     }
 }
 
-/// Serde lists every known key when it meets an unknown one (`serde::de::Error::unknown_field`); we name the nearest.
+/// The message of a library in our words. Serde lists every known key when it meets an unknown one
+/// (`serde::de::Error::unknown_field`); we name the nearest.
 pub(crate) fn reword(message: &str) -> String {
     let sentence = message.lines().collect::<Vec<_>>().join(", ");
     for (prefix, noun) in [("unknown field `", "key"), ("unknown variant `", "value")] {
@@ -59,8 +60,47 @@ pub(crate) fn reword(message: &str) -> String {
         let known: Vec<&str> = rest.split('`').skip(1).step_by(2).collect();
         return unknown(noun, name, &known);
     }
-    sentence
+    if let Some(key) = sentence.strip_prefix("missing field ") {
+        return format!("missing key {key}");
+    }
+    let ours = WORDS.iter().find_map(|(theirs, ours)| {
+        let start = sentence.strip_suffix(theirs)?;
+        Some(format!("{start}{ours}"))
+    });
+    ours.unwrap_or(sentence)
 }
+
+const NO_VALUE: &str = "this is not a value: text must be in quotation marks";
+const NO_BOOLEAN: &str = "this is not a value: write `true` or `false`, or text in quotation marks";
+
+/// Ends of messages of the libraries that speak of Rust's types, or do not say what would be right.
+const WORDS: [(&str, &str); 13] = [
+    ("invalid float, expected `nan`", NO_VALUE),
+    ("invalid float, expected `inf`", NO_VALUE),
+    ("invalid boolean, expected `true`", NO_BOOLEAN),
+    ("invalid boolean, expected `false`", NO_BOOLEAN),
+    (
+        "string values must be quoted, expected literal string",
+        NO_VALUE,
+    ),
+    ("expected i64", "expected a whole number"),
+    ("expected u64", "expected a whole number from 0"),
+    (
+        "expected u32",
+        "expected a whole number from 0 to 4294967295",
+    ),
+    ("expected u16", "expected a whole number from 0 to 65535"),
+    ("expected a sequence", "expected a list"),
+    ("expected a map", "expected a table"),
+    (
+        "invalid IP address syntax",
+        "this is not an address: write it as in `192.0.2.1` or `2001:db8::1`",
+    ),
+    (
+        "invalid socket address syntax",
+        "this is not an address with a port: write it as in `127.0.0.1:9100` or `[::1]:9100`",
+    ),
+];
 
 /// Checks that `name` is valid for a service, an app or a volume: it becomes the name of a directory and a cgroup.
 ///
@@ -98,7 +138,7 @@ mod tests {
                 "description = 1",
                 "s:1:15: invalid type: integer `1`, expected a string",
             ),
-            ("description = 'x'\n", "s:1:1: missing field `process`"),
+            ("description = 'x'\n", "s:1:1: missing key `process`"),
         ] {
             assert_eq!(error(text.as_bytes()), want);
         }

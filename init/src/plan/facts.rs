@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::net::IpAddr;
 use tare_config::Machine;
+use tare_config::machine::{AuthorizedKey, Certificates};
 
 /// A file of `/run/host`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,7 +51,7 @@ pub(crate) fn facts(machine: &Machine, leases: &Leases, machine_id: &str) -> Vec
         fact("resolv.conf", resolv_conf(machine, leases)),
         fact("ntp.sources", ntp_sources(machine, leases)),
         fact("authorized_keys", authorized_keys(machine)),
-        fact("ca-certificates.crt", machine.ca_certificates.pem()),
+        fact("ca-certificates.crt", ca_certificates(machine)),
         fact("machine-id", format!("{machine_id}\n")),
         fact("hostname", format!("{hostname}\n")),
     ]
@@ -72,11 +73,14 @@ fn hosts(hostname: &str) -> String {
 }
 
 fn authorized_keys(machine: &Machine) -> String {
-    machine
-        .ssh_authorized_keys
-        .lines()
-        .map(|line| format!("{line}\n"))
-        .collect()
+    let keys = machine.ssh_authorized_keys.iter();
+    let lines = keys.filter_map(AuthorizedKey::line);
+    lines.map(|line| format!("{line}\n")).collect()
+}
+
+fn ca_certificates(machine: &Machine) -> String {
+    let texts = machine.ca_certificates.iter();
+    texts.map(Certificates::pem).collect()
 }
 
 /// `resolv.conf(5)`: at most three resolvers are used (`MAXNS`).

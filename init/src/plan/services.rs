@@ -14,18 +14,19 @@ pub(crate) struct Resolved {
     pub(crate) complaints: Vec<Complaint>,
 }
 
-/// What user-data says about `services` and why it is ignored.
+/// What user-data says at `keys`, and why it is ignored.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Complaint {
-    pub(crate) services: Vec<String>,
+    /// Dotted keys.
+    pub(crate) keys: Vec<String>,
     pub(crate) text: String,
 }
 
 impl Complaint {
-    /// About the override of one service.
-    pub(crate) fn new(service: &str, why: &str) -> Self {
+    /// About `key` of the override of one service, or about all of it if that is empty.
+    pub(crate) fn new(service: &str, key: &str, why: &str) -> Self {
         Self {
-            services: vec![service.to_owned()],
+            keys: vec![format!("services.{service}{key}")],
             text: format!("service {service}: {why}"),
         }
     }
@@ -41,7 +42,7 @@ pub(crate) fn resolve(installed: &Services, machine: &Machine) -> Resolved {
         let mut service = overridden(name, original, machine);
         if let Err(why) = check_in(&service, installed) {
             let why = format!("{why}; override ignored, using the image's settings");
-            complaints.push(Complaint::new(name, &why));
+            complaints.push(Complaint::new(name, ".lifecycle", &why));
             service.lifecycle.clone_from(&original.lifecycle);
         }
         if service.runs_on(machine) {
@@ -81,8 +82,11 @@ fn settle(service: &mut Service, names: &BTreeSet<String>) {
 fn break_cycles(services: &mut Services, installed: &Services, complaints: &mut Vec<Complaint>) {
     let names: BTreeSet<String> = services.keys().cloned().collect();
     while let Some(cycle) = cycle(services) {
+        let keys = cycle
+            .iter()
+            .map(|name| format!("services.{name}.lifecycle.after"));
         complaints.push(Complaint {
-            services: cycle.clone(),
+            keys: keys.collect(),
             text: format!(
                 "services wait for each other: {}; override ignored, using the image's conditions",
                 cycle.join(" -> ")

@@ -36,7 +36,8 @@ pub(crate) fn from_a_disk_and_the_hypervisor_which_wins(image: &Image) -> Result
         says(&vm, "cat /etc/resolv.conf", merged)
     });
     checks.check("the key that conflicts is left out", || {
-        let left_out = "user-data of fw_cfg: `log.file` is left out, because it conflicts with";
+        let left_out =
+            "`log.file` is left out: log.file is 4MiB: it must be half of log.total, 4MiB, at most";
         let count = format!("tare status | grep -cF '{left_out}'");
         says(&vm, &count, "1\n")
     });

@@ -1,25 +1,37 @@
 use super::*;
+use crate::machine::ModuleName;
 use crate::testing::examples;
 
 const LOGS: &str = include_str!("../../../../docs/logs.md");
 
-fn layer(source: &str, text: &str) -> Layer {
-    Layer::parse(source, text.as_bytes(), &["engine", "ssh"]).unwrap()
+/// What `sources` make, from the weakest on, on a machine whose image has `engine` and `ssh`.
+fn merge(sources: &[(&str, &str)]) -> Configuration {
+    let mut layers = Layers::new(&["engine", "ssh"]);
+    for (source, text) in sources {
+        layers.add(source, text.as_bytes());
+    }
+    layers.finish()
 }
 
-/// The result, and what is left out.
-fn merge(layers: &[Layer]) -> (Merged, Vec<String>) {
-    let mut merged = Merged::default();
-    let left_out = layers.iter().flat_map(|layer| merged.add(layer)).collect();
-    (merged, left_out)
+/// The problems of one source.
+fn problems(text: &str) -> Vec<String> {
+    let problems = merge(&[("u", text)]).problems;
+    problems.iter().map(ToString::to_string).collect()
+}
+
+/// Keys and the sources that set them.
+fn origins(configuration: &Configuration) -> Vec<String> {
+    let origins = configuration.origins.iter();
+    let origins = origins.map(|(key, Origin { source, .. })| format!("{key}: {source}"));
+    origins.collect()
 }
 
 #[test]
-fn a_bad_layer_says_where_and_what_instead() {
+fn a_problem_says_where_what_it_costs_and_what_instead() {
     for (text, want) in [
         (
             "hostnam = 'a'",
-            "u:1:1: unknown key `hostnam`, did you mean `hostname`?",
+            "u:1:1: `hostnam` is left out: unknown key `hostnam`, did you mean `hostname`?",
         ),
         ("hostname = 'a'\nhostname = 'b'", "u:2:1: duplicate key"),
         (
@@ -28,83 +40,294 @@ fn a_bad_layer_says_where_and_what_instead() {
         ),
         (
             "[watchdog]\ntimeout = '1s'",
-            "u:2:11: a watchdog's timeout must be 5s..=300s in whole seconds, is 1s",
+            "u:2:11: `watchdog.timeout` is left out: a watchdog's timeout must be 5s..=300s in whole seconds, is 1s",
         ),
         (
             "[network.interfaces.eth0]\nmtu = 0",
-            "u:2:7: mtu must be 68..=65535, is 0",
+            "u:2:7: `network.interfaces.eth0.mtu` is left out: mtu must be 68..=65535, is 0",
         ),
         (
             "[network.interfaces.'a b']",
-            "u:1:21: `a b` is not a link name: 1 to 15 bytes, no space, `/` or `:`",
+            "u:1:21: `network.interfaces.\"a b\"` is left out: `a b` is not a link name: 1 to 15 bytes, no space, `/` or `:`",
         ),
         (
             "[services.engin]\nenabled = false",
-            "u:1:11: unknown service `engin`, did you mean `engine`?",
+            "u:1:11: `services.engin` is left out: unknown service `engin`, did you mean `engine`?",
         ),
         (
             "[services.ssh.lifecycle]\nafter = ['network:online', 'engin:ready']",
-            "u:2:28: unknown service `engin`, did you mean `engine`?",
+            "u:2:28: `services.ssh.lifecycle.after` is left out: unknown service `engin`, did you mean `engine`?",
         ),
         (
             "[services.ssh]\nenabled = 'no'",
-            "u:2:11: invalid type: string \"no\", expected a boolean",
+            "u:2:11: `services.ssh.enabled` is left out: invalid type: string \"no\", expected a boolean",
         ),
         (
             "[services.ssh.resources]\ncpu-weight = 0",
-            "u:2:14: cpu-weight must be 1..=10000, is 0",
+            "u:2:14: `services.ssh.resources.cpu-weight` is left out: cpu-weight must be 1..=10000, is 0",
         ),
         (
             "[services.ssh.resources]\nmemory-max = '0KiB'",
-            "u:2:14: memory-max must be 1MiB or more, is 0KiB",
+            "u:2:14: `services.ssh.resources.memory-max` is left out: memory-max must be 1MiB or more, is 0KiB",
         ),
         (
             "[services.ssh.resources]\nopen-files = 2000000",
-            "u:2:14: open-files must be 16..=1048576, is 2000000",
+            "u:2:14: `services.ssh.resources.open-files` is left out: open-files must be 16..=1048576, is 2000000",
         ),
         (
             "[services.ssh.resources]\npids-max = -1",
-            "u:2:12: pids-max must be 0..=4194304, is -1",
+            "u:2:12: `services.ssh.resources.pids-max` is left out: pids-max must be 0..=4194304, is -1",
         ),
         (
             "[services.ssh.process]\nargs = ['sshd']",
-            "u:2:8: args must start with the absolute path of a program",
+            "u:2:8: `services.ssh.process.args` is left out: args must start with the absolute path of a program",
         ),
         (
             "[services.ssh.process]\nargs = ['/sshd', \"-\\u0000\"]",
-            "u:2:8: `-\\0` holds a NUL byte",
+            "u:2:8: `services.ssh.process.args` is left out: `-\\0` holds a NUL byte",
         ),
         (
             "[services.ssh.environment]\nA = ''\nB = \"b\\u0000\"",
-            "u:3:5: `b\\0` holds a NUL byte",
+            "u:3:5: `services.ssh.environment.B` is left out: `b\\0` holds a NUL byte",
         ),
         (
             "[services.ssh.environment]\n'' = 'a'",
-            "u:2:1: `` is not the name of a variable: it must not be empty or hold `=` or a NUL byte",
+            "u:2:1: `services.ssh.environment.\"\"` is left out: `` is not the name of a variable: it must not be empty or hold `=` or a NUL byte",
         ),
         (
             "[services.ssh.environment]\n'A=' = 'a'",
-            "u:2:1: `A=` is not the name of a variable: it must not be empty or hold `=` or a NUL byte",
+            "u:2:1: `services.ssh.environment.\"A=\"` is left out: `A=` is not the name of a variable: it must not be empty or hold `=` or a NUL byte",
         ),
         (
             "[services.ssh]\nenvironment = { \"A\\u0000\" = 'a' }",
-            "u:2:17: `A\\0` is not the name of a variable: it must not be empty or hold `=` or a NUL byte",
+            "u:2:17: `services.ssh.environment.\"A\\0\"` is left out: `A\\0` is not the name of a variable: it must not be empty or hold `=` or a NUL byte",
         ),
         (
             "[apps.Shop]\nservices = {}",
-            "u:1:7: `Shop` is not a name: write a letter, then letters, digits or `-`, all lower case, 63 at most",
+            "u:1:7: `apps.Shop` is left out: `Shop` is not a name: write a letter, then letters, digits or `-`, all lower case, 63 at most",
         ),
         (
             "[network.interfaces.e]\ngateway = ['1.1.1.1', '2.2.2.2']",
-            "u:2:11: gateway must be one address, or one of each family",
+            "u:2:11: `network.interfaces.e.gateway` is left out: gateway must be one address, or one of each family",
         ),
         (
             "[network.interfaces.e]\naddresses = ['1.1.1.1/33']",
-            "u:2:13: `1.1.1.1/33` is not an address with its prefix length: write it as in `192.0.2.10/24`",
+            "u:2:14: `network.interfaces.e.addresses[0]` is left out: `1.1.1.1/33` is not an address with its prefix length: write it as in `192.0.2.10/24`",
         ),
     ] {
-        let error = Layer::parse("u", text.as_bytes(), &["engine", "ssh"]).unwrap_err();
-        assert_eq!(error.to_string(), want);
+        assert_eq!(problems(text), [want]);
+    }
+}
+
+#[test]
+fn all_problems_of_a_source_are_found_at_once_and_cost_what_they_stand_for() {
+    let text = "\
+hostnam = 'a'
+modules = ['ip_vs', 'a b', 'dm-raid', '']
+[network]
+dns = ['1.1.1.1', 'one.one']
+[network.interfaces.eth0]
+addresses = ['10.0.0.2/24']
+gateway = 'none'
+[log]
+total = '4MiB'
+file = '4MiB'
+rate = 'fast'
+[log.forward]
+to = 'tls://a'
+[engine]
+hosts = ['tcp://0.0.0.0:2376']
+tlsverify = 'yes'
+mtu = '1400'
+debug = true
+[sysctl]
+vm.swappiness = 1.5
+vm.overcommit_memory = 2
+\"net.ipv4.ip_forward\" = 1
+[services.ssh.lifecycle]
+restart.limit = { starts = 'x', within = '1s' }
+start-timeout = '5s'
+[services.nothing]
+enabled = false
+[services.engine]
+enabled = 'no'
+[apps.shop]
+services = {}
+[apps.Shop]
+services = {}
+[registries.'a.example']
+username = 'me'
+[registries.'b.example']
+insecure = true
+";
+    let merged = merge(&[("u", text)]);
+    let problems: Vec<String> = merged.problems.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        problems,
+        [
+            "u:1:1: `hostnam` is left out: unknown key `hostnam`, did you mean `hostname`?",
+            "u:2:21: `modules[1]` is left out: `a b` is not a kernel module: write its name as in `ip_vs`, without its path",
+            "u:2:39: `modules[3]` is left out: `` is not a kernel module: write its name as in `ip_vs`, without its path",
+            "u:4:19: `network.dns[1]` is left out: this is not an address: write it as in `192.0.2.1` or `2001:db8::1`",
+            "u:7:11: `network.interfaces.eth0.gateway` is left out: this is not an address or a list of two: write it as in \
+             `192.0.2.1`",
+            "u:10:1: `log.file` is left out: log.file is 4MiB: it must be half of log.total, 4MiB, at most",
+            "u:11:8: `log.rate` is left out: invalid type: string \"fast\", expected a whole number from 0 to 4294967295",
+            "u:12:6: `log.forward` is left out: log.forward.ca must hold the certificate of the CA that signed the receiver's",
+            "u:15:1: `engine.hosts` is left out: it needs engine.tlsverify",
+            "u:16:13: `engine.tlsverify` is left out: engine.tlsverify must be true or false",
+            "u:17:7: `engine.mtu` is left out: engine.mtu must be a whole number",
+            "u:20:17: `sysctl.vm.swappiness` is left out: sysctl vm.swappiness must be a number, true, false or one line of text",
+            "u:21:24: `sysctl.vm.overcommit_memory` is left out: sysctl vm.overcommit_memory must be 0 or 1, is 2",
+            "u:24:28: `services.ssh.lifecycle.restart.limit` is left out: invalid type: string \"x\", expected a whole number from 0 \
+             to 4294967295",
+            "u:26:11: `services.nothing` is left out: unknown service `nothing`, known are engine, ssh",
+            "u:29:11: `services.engine.enabled` is left out: invalid type: string \"no\", expected a boolean",
+            "u:32:7: `apps.Shop` is left out: `Shop` is not a name: write a letter, then letters, digits or `-`, all lower case, \
+             63 at most",
+            "u:34:13: `registries.\"a.example\"` is left out: a registry's username and password need each other",
+        ]
+    );
+    assert_eq!(
+        origins(&merged),
+        [
+            "engine.debug: u",
+            "log.total: u",
+            "modules: u",
+            "network.dns: u",
+            "network.interfaces.eth0.addresses: u",
+            "registries.\"b.example\".insecure: u",
+            "services.ssh.lifecycle.start-timeout: u",
+            "sysctl.\"net.ipv4.ip_forward\": u",
+        ]
+    );
+    let modules: Vec<&str> = merged
+        .machine
+        .modules
+        .iter()
+        .map(ModuleName::as_str)
+        .collect();
+    assert_eq!(modules, ["ip_vs", "dm-raid"]);
+}
+
+#[test]
+fn a_text_that_is_no_toml_costs_its_source_and_says_all() {
+    for (text, want) in [
+        (
+            "hostname = 'a'\nhostname = 'b'\nx = \n[network\n",
+            vec![
+                "u:2:1: duplicate key",
+                "u:3:5: this is not a value: text must be in quotation marks",
+                "u:4:9: unclosed table, expected `]`",
+            ],
+        ),
+        (
+            "schema = 2\nhostname = 'a'",
+            vec!["u:1:10: schema is 2: this release knows 1 only"],
+        ),
+        (
+            "schema = '1'",
+            vec!["u:1:10: invalid type: string \"1\", expected a whole number"],
+        ),
+        (
+            "a = \"\\u0000\"\nb = '\u{0}'",
+            vec!["u:2:6: invalid literal string, expected non-single-quote visible characters"],
+        ),
+    ] {
+        let merged = merge(&[("u", text)]);
+        let problems: Vec<String> = merged.problems.iter().map(ToString::to_string).collect();
+        assert_eq!(problems, want);
+        assert_eq!(merged.machine, Machine::default());
+    }
+}
+
+#[test]
+fn files_of_windows_are_read() {
+    let merged = merge(&[("u", "\u{feff}schema = 1\r\n[log]\r\nrate = 1\r\n")]);
+    assert_eq!(merged.problems, []);
+    assert_eq!(merged.machine.log.rate, 1);
+    assert_eq!(merged.origins["log.rate"].line, 3);
+}
+
+#[test]
+fn a_key_of_a_weaker_source_can_be_taken_back() {
+    let weak = "hostname = 'a'\n[network.interfaces.eth0]\naddresses = ['10.0.0.2/24']\nmtu = 1400\n\
+        [engine]\ntlsverify = true\ntlscacert = '/a'\ntlscert = '/b'\ntlskey = '/c'";
+    for (unset, problems, kept) in [
+        (
+            "['hostname', 'engine', 'network.interfaces.eth0.addresses']",
+            vec![],
+            vec!["network.interfaces.eth0.mtu: image"],
+        ),
+        (
+            "['network']",
+            vec![],
+            vec![
+                "engine.tlscacert: image",
+                "engine.tlscert: image",
+                "engine.tlskey: image",
+                "engine.tlsverify: image",
+                "hostname: image",
+            ],
+        ),
+        (
+            "['engine.tlskey', 'a b', 'hostnam', 'network', 'hostname']",
+            vec![
+                "u:1:10: `unset` is left out: `engine.tlskey` cannot be taken back: engine.tlsverify needs engine.tlskey: the CA of \
+                 the clients, and the certificate and key of the engine",
+                "u:1:27: `unset[1]` is left out: `a b` is not a key: write it as in `network.interfaces.eth0.addresses`",
+                "u:1:34: no weaker source sets `hostnam`",
+            ],
+            vec![
+                "engine.tlscacert: image",
+                "engine.tlscert: image",
+                "engine.tlskey: image",
+                "engine.tlsverify: image",
+            ],
+        ),
+    ] {
+        let merged = merge(&[("image", weak), ("u", &format!("unset = {unset}"))]);
+        let said: Vec<String> = merged.problems.iter().map(ToString::to_string).collect();
+        assert_eq!(said, problems);
+        assert_eq!(origins(&merged), kept);
+    }
+    let again = merge(&[
+        ("image", weak),
+        (
+            "u",
+            "unset = ['network']\n[network.interfaces.eth0]\ndhcp = true",
+        ),
+    ]);
+    assert_eq!(
+        origins(&again).last().unwrap(),
+        "network.interfaces.eth0.dhcp: u"
+    );
+}
+
+/// What costs a second each would cost hours together.
+#[test]
+fn a_source_of_errors_alone_is_read_in_bounded_time() {
+    let keys = |of: &dyn Fn(usize) -> String| (0..10_000).map(of).collect::<String>();
+    for (text, last) in [
+        (keys(&|n| format!("k{n} = 1\n")), "unknown key"),
+        (
+            format!("[sysctl]\n{}", keys(&|n| format!("k{n} = 1\n"))),
+            "too many errors",
+        ),
+        (
+            format!("modules = [{}]", keys(&|_| "'',".to_owned())),
+            "too many errors",
+        ),
+        (
+            format!("[services]\n{}", keys(&|n| format!("k{n} = 1\n"))),
+            "unknown service",
+        ),
+    ] {
+        let problems = validate("u", text.as_bytes(), &["ssh"]);
+        let last = problems
+            .iter()
+            .any(|problem| problem.message.contains(last));
+        assert!(last, "{}", problems[0]);
     }
 }
 
@@ -119,38 +342,39 @@ fn text_is_as_long_as_exec_takes() {
         (
             format!("{variable}'{}'", text(longest - 1)),
             Some(
-                "u:1:1: `A…` is too long: an argument or variable must be shorter than 131072 bytes",
+                "u:2:1: `services.ssh.environment.A` is left out: `A…` is too long: an argument or variable must be shorter than 131072 bytes",
             ),
         ),
         (format!("{args}'{}']", text(longest)), None),
         (
             format!("{args}'{}']", text(longest + 1)),
             Some(
-                "u:2:8: `xxxxxxxxxxxxxxxxxxxx…` is too long: an argument or variable must be shorter than 131072 bytes",
+                "u:2:8: `services.ssh.process.args` is left out: `xxxxxxxxxxxxxxxxxxxx…` is too long: an argument or variable must be shorter than 131072 bytes",
             ),
         ),
     ] {
-        let error = Layer::parse("u", toml.as_bytes(), &["ssh"]).err();
-        assert_eq!(error.map(|error| error.to_string()).as_deref(), want);
+        assert_eq!(problems(&toml), Vec::from_iter(want));
     }
 }
 
 #[test]
 fn later_layers_win_key_by_key_and_lists_replace() {
-    let (merged, left_out) = merge(&[
-        layer(
+    let merged = merge(&[
+        (
             "image",
             "hostname = 'a'\n[network]\ndns = ['1.1.1.1', '8.8.8.8']\nsearch = ['x']",
         ),
-        layer(
+        (
             "fw_cfg",
             "[network]\ndns = ['9.9.9.9']\n[services.engine.environment]\nA = 'b'",
         ),
     ]);
-    let Merged {
-        machine, origins, ..
+    let Configuration {
+        machine,
+        origins,
+        problems,
     } = merged;
-    assert_eq!(left_out, Vec::<String>::new());
+    assert_eq!(problems, []);
     assert_eq!(machine.hostname.unwrap().as_str(), "a");
     assert_eq!(
         machine.network.dns,
@@ -158,8 +382,9 @@ fn later_layers_win_key_by_key_and_lists_replace() {
     );
     assert_eq!(machine.network.search.len(), 1);
     assert_eq!(machine.services["engine"].environment["A"], "b");
-    assert_eq!(origins["network.dns"], "fw_cfg");
-    assert_eq!(origins["hostname"], "image");
+    let set = |key: &str| (origins[key].source.as_str(), origins[key].line);
+    assert_eq!(set("network.dns"), ("fw_cfg", 2));
+    assert_eq!(set("hostname"), ("image", 1));
 }
 
 /// As it does one that is baked into the image.
@@ -168,7 +393,7 @@ fn an_app_in_another_form_replaces_the_app() {
     let text = "[apps.shop]\ncompose = 'services: {}'";
     let file = "[apps.shop]\ncompose-file = '/srv/a.yaml'";
     let toml = "[apps.shop.services.a]\nimage = 'a'";
-    for (weak, strong, origins) in [
+    for (weak, strong, want) in [
         (text, toml, vec!["apps.shop.services.a.image: fw_cfg"]),
         (toml, text, vec!["apps.shop.compose: fw_cfg"]),
         (text, file, vec!["apps.shop.compose-file: fw_cfg"]),
@@ -181,19 +406,17 @@ fn an_app_in_another_form_replaces_the_app() {
             ],
         ),
     ] {
-        let (merged, left_out) = merge(&[layer("image", weak), layer("fw_cfg", strong)]);
-        assert_eq!(left_out, Vec::<String>::new());
-        let of = merged.origins.iter();
-        let of: Vec<String> = of.map(|(key, source)| format!("{key}: {source}")).collect();
-        assert_eq!(of, origins);
+        let merged = merge(&[("image", weak), ("fw_cfg", strong)]);
+        assert_eq!(merged.problems, []);
+        assert_eq!(origins(&merged), want);
     }
 }
 
 #[test]
-fn layers_that_conflict_cost_the_conflicting_keys() {
+fn what_contradicts_weaker_sources_costs_its_keys() {
     let health = |text: &str| format!("[services.ssh.lifecycle]\nhealth = {{ {text} }}");
     let certificate = "[log.forward]\nto = 'tls://a'\nca = '-----BEGIN CERTIFICATE-----'";
-    for (weak, strong, want, origins) in [
+    for (weak, strong, want, set) in [
         (
             certificate.to_owned(),
             "[log.forward]\nto = 'udp://a'".to_owned(),
@@ -210,8 +433,8 @@ fn layers_that_conflict_cost_the_conflicting_keys() {
             "[log]\ntotal = '4MiB'".to_owned(),
             "hostname = 'b'\n[log]\nage = '1h'\nfile = '4MiB'".to_owned(),
             Some(
-                "fw_cfg: `log.file` is left out, because it conflicts with image and nocloud: log.file is 4MiB: it \
-                 must be half of log.total, 4MiB, at most, in `log`",
+                "fw_cfg:4:1: `log.file` is left out: log.file is 4MiB: it must be half of log.total, 4MiB, at most, \
+                 with what image and nocloud says",
             ),
             vec!["hostname: fw_cfg", "log.age: fw_cfg", "log.total: nocloud"],
         ),
@@ -222,12 +445,10 @@ fn layers_that_conflict_cost_the_conflicting_keys() {
             vec!["log.file: fw_cfg", "log.total: fw_cfg"],
         ),
     ] {
-        let layers = [("image", ""), ("nocloud", &weak), ("fw_cfg", &strong)];
-        let (merged, left_out) = merge(&layers.map(|(source, text)| layer(source, text)));
-        assert_eq!(left_out, want.into_iter().collect::<Vec<_>>());
-        let of = merged.origins.iter();
-        let of: Vec<String> = of.map(|(key, source)| format!("{key}: {source}")).collect();
-        assert_eq!(of, origins);
+        let merged = merge(&[("image", ""), ("nocloud", &weak), ("fw_cfg", &strong)]);
+        let problems: Vec<String> = merged.problems.iter().map(ToString::to_string).collect();
+        assert_eq!(problems, Vec::from_iter(want));
+        assert_eq!(origins(&merged), set);
     }
 }
 
@@ -235,9 +456,9 @@ fn layers_that_conflict_cost_the_conflicting_keys() {
 fn every_prefix_of_a_good_layer_is_taken_or_refused_but_never_panics() {
     let text = include_str!("example.toml");
     for end in 0..=text.len() {
-        let _ = Layer::parse("u", &text.as_bytes()[..end], &["engine", "ssh"]);
+        let _ = validate("u", &text.as_bytes()[..end], &["engine", "ssh"]);
     }
-    assert!(Layer::parse("u", text.as_bytes(), &["engine", "ssh"]).is_ok());
+    assert_eq!(problems(text), [""; 0]);
 }
 
 #[test]
@@ -251,15 +472,13 @@ fn the_examples_of_the_pages_are_user_data() {
         let examples = examples(page, "toml");
         assert_eq!(examples.len(), count);
         for text in examples {
-            let read = Layer::parse("docs", text.as_bytes(), &["engine"]);
-            assert_eq!(read.err(), None, "{text}");
+            assert_eq!(problems(text), [""; 0], "{text}");
         }
     }
 }
 
 #[test]
 fn the_page_of_logs_shows_the_defaults() {
-    let shown = layer("docs", examples(LOGS, "toml")[0]);
-    let (merged, _) = merge(&[shown]);
+    let merged = merge(&[("docs", examples(LOGS, "toml")[0])]);
     assert_eq!(merged.machine.log, Machine::default().log);
 }

@@ -12,7 +12,7 @@ impl TryFrom<Table> for App {
     type Error = String;
 
     fn try_from(mut table: Table) -> Result<Self, String> {
-        let named = forms(&table);
+        let named = forms(|form| table.contains_key(form));
         match (&named[..], table.len()) {
             (["services"], _) => {}
             (["compose"], 1) if table["compose"].is_str() => {}
@@ -31,10 +31,10 @@ impl TryFrom<Table> for App {
     }
 }
 
-/// The keys of `app` that say what it is: one, if it is well-formed.
-pub(crate) fn forms(app: &Table) -> Vec<&'static str> {
+/// The keys that say what an app is, of those that it `has`: one, if it is well-formed.
+pub(crate) fn forms(has: impl Fn(&str) -> bool) -> Vec<&'static str> {
     let forms = ["services", "compose", "compose-file"].into_iter();
-    forms.filter(|form| app.contains_key(*form)).collect()
+    forms.filter(|form| has(form)).collect()
 }
 
 /// Files of apps are where logins and the engine see them, too.

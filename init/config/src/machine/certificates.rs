@@ -6,33 +6,32 @@ use serde::{Deserialize, Serialize};
 const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
 const END: &str = "-----END CERTIFICATE-----";
 
-/// The key `ca-certificates`: texts with one or more certificates each.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(try_from = "Vec<String>", into = "Vec<String>")]
-pub struct CaCertificates(Vec<String>);
+/// A text with one or more certificates: an element of `ca-certificates`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Certificates(String);
 
-impl CaCertificates {
-    /// All of them in one text.
+impl Certificates {
+    /// The text; its last line is ended.
     #[must_use]
     pub fn pem(&self) -> String {
-        let lines = self.0.iter().flat_map(|text| text.lines());
-        lines.map(|line| format!("{line}\n")).collect()
+        self.0.lines().map(|line| format!("{line}\n")).collect()
     }
 }
 
-impl TryFrom<Vec<String>> for CaCertificates {
+impl TryFrom<String> for Certificates {
     type Error = String;
 
-    fn try_from(texts: Vec<String>) -> Result<Self, String> {
-        for (index, text) in texts.iter().enumerate() {
-            check(text).map_err(|why| format!("ca-certificates[{index}] {why}"))?;
+    fn try_from(text: String) -> Result<Self, String> {
+        match check(&text) {
+            Ok(()) => Ok(Self(text)),
+            Err(why) => Err(format!("the text {why}")),
         }
-        Ok(Self(texts))
     }
 }
 
-impl From<CaCertificates> for Vec<String> {
-    fn from(certificates: CaCertificates) -> Self {
+impl From<Certificates> for String {
+    fn from(certificates: Certificates) -> Self {
         certificates.0
     }
 }
@@ -82,7 +81,6 @@ fn is_sequence(der: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Machine;
 
     fn block(der: &[u8]) -> String {
         format!("{BEGIN}\n{}\n{END}\n", BASE64.encode(der))
@@ -123,17 +121,27 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_one_is_named() {
+    fn a_bad_one_costs_itself() {
         let good = block(&[0x30, 0]);
-        let parse = |second: &str| {
-            let text = format!("ca-certificates = ['''{good}''', '''{second}''']");
-            crate::parse::<Machine>("u", text.as_bytes())
-        };
-        let machine = parse(good.trim_end()).unwrap();
-        assert_eq!(machine.ca_certificates.pem(), format!("{good}{good}"));
+        let text = format!(
+            "ca-certificates = ['/etc/ssl/own.pem', '''{good}''', '', '''{}''']",
+            good.trim_end()
+        );
+        let mut layers = crate::Layers::new(&[]);
+        layers.add("u", text.as_bytes());
+        let read = layers.finish();
+        let certificates = read.machine.ca_certificates.iter();
         assert_eq!(
-            parse("/etc/ssl/own.pem").unwrap_err().to_string(),
-            "u:1:19: ca-certificates[1] holds no certificate in PEM"
+            certificates.map(Certificates::pem).collect::<String>(),
+            format!("{good}{good}")
+        );
+        let problems: Vec<String> = read.problems.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            problems,
+            [
+                "u:1:20: `ca-certificates[0]` is left out: the text holds no certificate in PEM",
+                "u:4:6: `ca-certificates[2]` is left out: the text holds no certificate in PEM"
+            ]
         );
     }
 }

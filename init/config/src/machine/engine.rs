@@ -1,14 +1,15 @@
 //! Options of the container engine.
 
-use super::certificates;
+use super::{certificates, checked};
 use crate::error::unknown;
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 use toml::{Table, Value};
 
 /// The section `[engine]`: options of `daemon.json` (dockerd(8), "Daemon configuration file"), in TOML. The engine checks
 /// their values when it starts.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
-#[serde(try_from = "Table", into = "Table")]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[serde(into = "Table")]
 pub struct Engine(Table);
 
 /// The type of an option.
@@ -98,14 +99,10 @@ const FIXED: [&str; 11] = [
     "userns-remap",
 ];
 
-impl TryFrom<Table> for Engine {
-    type Error = String;
-
-    fn try_from(options: Table) -> Result<Self, String> {
-        for (name, value) in &options {
-            check(name, value)?;
-        }
-        check_tls(&options)?;
+impl<'de> Deserialize<'de> for Engine {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let options = checked::table(from, check_name, check)?;
+        check_tls(&options).map_err(D::Error::custom)?;
         Ok(Self(options))
     }
 }
@@ -116,13 +113,25 @@ impl From<Engine> for Table {
     }
 }
 
-fn check(name: &str, value: &Value) -> Result<(), String> {
+fn check_name(name: &str) -> Result<(), String> {
     if FIXED.contains(&name) {
         return Err(format!("engine.{name} is fixed: the image depends on it"));
     }
-    let Some((_, kind)) = OPTIONS.iter().find(|(option, _)| *option == name) else {
-        let names: Vec<&str> = OPTIONS.iter().map(|(option, _)| *option).collect();
-        return Err(unknown("option of the engine", name, &names));
+    if kind(name).is_some() {
+        return Ok(());
+    }
+    let names: Vec<&str> = OPTIONS.iter().map(|(option, _)| *option).collect();
+    Err(unknown("option of the engine", name, &names))
+}
+
+fn kind(name: &str) -> Option<Kind> {
+    let option = OPTIONS.iter().find(|(option, _)| *option == name);
+    option.map(|(_, kind)| *kind)
+}
+
+fn check(name: &str, value: &Value) -> Result<(), String> {
+    let Some(kind) = kind(name) else {
+        return Ok(());
     };
     let fits = match kind {
         Boolean => value.is_bool(),
@@ -132,7 +141,7 @@ fn check(name: &str, value: &Value) -> Result<(), String> {
         Kind::Table => value.is_table(),
     };
     if !fits {
-        return Err(format!("engine.{name} must be {}", words(*kind)));
+        return Err(format!("engine.{name} must be {}", words(kind)));
     }
     match name {
         "hosts" => check_hosts(value),

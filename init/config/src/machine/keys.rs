@@ -1,7 +1,7 @@
 //! Keys that may log in: lines of `authorized_keys` as sshd accepts them (sshd(8), AUTHORIZED_KEYS FILE FORMAT).
 
 use data_encoding::BASE64;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 /// The key types that OpenSSH 10's sshd accepts. DSA is no longer among them.
 const TYPES: [&str; 7] = [
@@ -14,58 +14,39 @@ const TYPES: [&str; 7] = [
     "ssh-rsa",
 ];
 
-/// Lines of `authorized_keys`. An invalid line affects only its own key: it is skipped and named in
-/// [`AuthorizedKeys::problems`].
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-#[serde(into = "Vec<String>")]
-pub struct AuthorizedKeys {
-    lines: Vec<String>,
-    problems: Vec<String>,
-}
+/// A line of `authorized_keys`: an element of `ssh-authorized-keys`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct AuthorizedKey(String);
 
-impl AuthorizedKeys {
-    /// Valid lines, without the white space around them.
-    pub fn lines(&self) -> impl Iterator<Item = &str> {
-        self.lines.iter().map(String::as_str)
-    }
-
-    /// What is wrong with the others, one sentence each.
+impl AuthorizedKey {
+    /// The line, without the white space around it; `None` if it is a comment or empty, as lines of the file may be.
     #[must_use]
-    pub fn problems(&self) -> &[String] {
-        &self.problems
+    pub fn line(&self) -> Option<&str> {
+        Some(self.0.as_str()).filter(|line| !is_comment(line))
     }
 }
 
-impl From<Vec<String>> for AuthorizedKeys {
-    fn from(texts: Vec<String>) -> Self {
-        let mut keys = Self::default();
-        for (index, text) in texts.iter().enumerate() {
-            let line = text.trim();
-            // The file may contain comments and empty lines, too.
-            if line.is_empty() || line.starts_with('#') {
-                continue;
-            }
-            match check(line) {
-                Ok(()) => keys.lines.push(line.to_owned()),
-                Err(why) => keys
-                    .problems
-                    .push(format!("ssh-authorized-keys[{index}] is ignored: {why}")),
-            }
+impl TryFrom<String> for AuthorizedKey {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let line = text.trim();
+        if !is_comment(line) {
+            check(line)?;
         }
-        keys
+        Ok(Self(line.to_owned()))
     }
 }
 
-impl From<AuthorizedKeys> for Vec<String> {
-    fn from(keys: AuthorizedKeys) -> Self {
-        keys.lines
+impl From<AuthorizedKey> for String {
+    fn from(key: AuthorizedKey) -> Self {
+        key.0
     }
 }
 
-impl<'de> Deserialize<'de> for AuthorizedKeys {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        Vec::<String>::deserialize(from).map(Self::from)
-    }
+fn is_comment(line: &str) -> bool {
+    line.is_empty() || line.starts_with('#')
 }
 
 /// Checks that `line` is options, if any, a key type, and a complete key of that type.
@@ -160,16 +141,17 @@ mod tests {
             format!("restrict,pty,command=\"echo \\\"a b\\\"\" {ED25519}"),
             sk(),
         ] {
-            let keys = AuthorizedKeys::from(vec![line.clone()]);
-            assert_eq!(keys.problems(), [""; 0], "{line}");
-            assert_eq!(keys.lines().collect::<Vec<_>>(), [line.trim()]);
+            let key = AuthorizedKey::try_from(line.clone()).unwrap();
+            assert_eq!(key.line(), Some(line.trim()));
         }
-        let nothing = AuthorizedKeys::from(vec![String::new(), "# mine".to_owned()]);
-        assert_eq!(nothing, AuthorizedKeys::default());
+        for comment in ["", "# mine", "  "] {
+            let key = AuthorizedKey::try_from(comment.to_owned()).unwrap();
+            assert_eq!(key.line(), None);
+        }
     }
 
     #[test]
-    fn a_bad_line_costs_that_key_alone() {
+    fn what_sshd_would_skip_is_refused() {
         for (bad, why) in [
             (
                 "ssh-ed25519",
@@ -201,10 +183,7 @@ mod tests {
                 "`world` is not a type of key; write one line as in `ssh-ed25519 AAAA… comment`",
             ),
         ] {
-            let keys = AuthorizedKeys::from(vec![ED25519.to_owned(), bad.to_owned()]);
-            assert_eq!(keys.lines().collect::<Vec<_>>(), [ED25519], "{bad}");
-            let want = format!("ssh-authorized-keys[1] is ignored: {why}");
-            assert_eq!(keys.problems(), [want]);
+            assert_eq!(AuthorizedKey::try_from(bad.to_owned()), Err(why.to_owned()));
         }
     }
 }

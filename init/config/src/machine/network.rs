@@ -1,6 +1,7 @@
 //! Links, addresses, resolvers.
 
 use super::access::is_label;
+use super::checked;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,6 +14,7 @@ pub struct Network {
     /// Resolvers, in order. If empty, those DHCP names.
     pub dns: Vec<IpAddr>,
     /// Domains to complete short names with. If empty, those DHCP names.
+    #[serde(deserialize_with = "checked::list")]
     pub search: Vec<Domain>,
     /// Links by their kernel name.
     pub interfaces: BTreeMap<String, Interface>,
@@ -25,6 +27,7 @@ pub struct Interface {
     /// Whether to request an IPv4 address. If absent, only if `addresses` is empty.
     pub dhcp: Option<bool>,
     /// Static addresses with their prefix lengths.
+    #[serde(deserialize_with = "checked::list")]
     pub addresses: Vec<Cidr>,
     /// Default gateways, at most one of each family.
     #[serde(deserialize_with = "gateways", skip_serializing_if = "Vec::is_empty")]
@@ -44,7 +47,10 @@ impl Interface {
 /// A gateway, or one of each family.
 fn gateways<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<IpAddr>, D::Error> {
     #[derive(Deserialize)]
-    #[serde(untagged, expecting = "expected an address, or a list of two")]
+    #[serde(
+        untagged,
+        expecting = "this is not an address or a list of two: write it as in `192.0.2.1`"
+    )]
     enum OneOrTwo {
         One(IpAddr),
         Two(Vec<IpAddr>),

@@ -1,12 +1,12 @@
 //! Settings of the kernel.
 
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use toml::{Table, Value};
+use std::fmt;
 
 /// The section `[sysctl]`: settings below `/proc/sys` by name, with their values as they are written there.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(try_from = "Table")]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Sysctl(pub BTreeMap<String, String>);
 
 /// Settings, or the beginnings of their names, that the machine sets itself: another value would make it less safe, or
@@ -53,45 +53,101 @@ const FIXED: [&str; 39] = [
     "vm.panic_on_oom",
 ];
 
-impl TryFrom<Table> for Sysctl {
-    type Error = String;
-
-    fn try_from(table: Table) -> Result<Self, String> {
+impl<'de> Deserialize<'de> for Sysctl {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let mut settings = BTreeMap::new();
-        collect(&table, "", &mut settings)?;
+        from.deserialize_map(Setting {
+            name: String::new(),
+            settings: &mut settings,
+        })?;
         Ok(Self(settings))
     }
 }
 
-/// `vm.overcommit_memory = 1` is a table in a table, `"vm.overcommit_memory" = 1` is not; both mean the same.
-fn collect(
-    table: &Table,
-    prefix: &str,
-    settings: &mut BTreeMap<String, String>,
-) -> Result<(), String> {
-    for (key, value) in table {
-        let name = format!("{prefix}{key}");
-        let text = match value {
-            Value::Table(inner) => {
-                collect(inner, &format!("{name}."), settings)?;
-                continue;
+/// The setting `name`, or those that begin so: `vm.overcommit_memory = 1` is a table in a table,
+/// `"vm.overcommit_memory" = 1` is not; both mean the same.
+struct Setting<'a> {
+    name: String,
+    settings: &'a mut BTreeMap<String, String>,
+}
+
+impl Setting<'_> {
+    fn set<E: Error>(self, text: String) -> Result<(), E> {
+        let name = check(self.name).map_err(E::custom)?;
+        check_value(&name, &text).map_err(E::custom)?;
+        if self.settings.contains_key(&name) {
+            let message = format!("sysctl {name} is set twice, in two spellings");
+            return Err(E::custom(message));
+        }
+        self.settings.insert(name, text);
+        Ok(())
+    }
+
+    fn is_no_value<E: Error>(&self) -> E {
+        E::custom(format!(
+            "sysctl {} must be a number, true, false or one line of text",
+            self.name
+        ))
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Setting<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
+        from.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Setting<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a table of settings")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(key) = map.next_key::<String>()? {
+            // The library's name for a date.
+            if key.starts_with("$__toml") {
+                return Err(self.is_no_value());
             }
-            Value::Integer(number) => number.to_string(),
-            Value::Boolean(on) => u8::from(*on).to_string(),
-            Value::String(text) if !text.contains(['\n', '\0']) => text.clone(),
-            _ => {
-                return Err(format!(
-                    "sysctl {name} must be a number, true, false or one line of text"
-                ));
-            }
-        };
-        let name = check(name)?;
-        check_value(&name, &text)?;
-        if settings.insert(name.clone(), text).is_some() {
-            return Err(format!("sysctl {name} is set twice, in two spellings"));
+            let name = match self.name.is_empty() {
+                true => key,
+                false => format!("{}.{key}", self.name),
+            };
+            let settings = &mut *self.settings;
+            map.next_value_seed(Setting { name, settings })?;
+        }
+        Ok(())
+    }
+
+    fn visit_bool<E: Error>(self, on: bool) -> Result<(), E> {
+        self.set(u8::from(on).to_string())
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<(), E> {
+        self.set(number.to_string())
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<(), E> {
+        self.set(number.to_string())
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
+        match text.contains(['\n', '\0']) {
+            true => Err(self.is_no_value()),
+            false => self.set(text.to_owned()),
         }
     }
-    Ok(())
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<(), E> {
+        Err(self.is_no_value())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<(), A::Error> {
+        Err(self.is_no_value())
+    }
 }
 
 /// The kernel's default; no program starts with much fewer.

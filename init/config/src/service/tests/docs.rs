@@ -1,8 +1,8 @@
 //! Checks that `docs/services.md` is correct.
 
 use super::*;
-use crate::Layer;
 use crate::testing::examples;
+use crate::validate;
 
 const PAGE: &str = include_str!("../../../../../docs/services.md");
 
@@ -24,8 +24,8 @@ fn its_examples_are_services_and_user_data() {
     let user_data = examples(PAGE, "toml user-data");
     assert_eq!(user_data.len(), 2);
     for text in user_data {
-        let layer = Layer::parse("docs", text.as_bytes(), &["engine", "ssh", "time"]);
-        assert_eq!(layer.err(), None, "{text}");
+        let problems = validate("docs", text.as_bytes(), &["engine", "ssh", "time"]);
+        assert_eq!(problems, [], "{text}");
     }
 }
 
