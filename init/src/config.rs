@@ -4,11 +4,11 @@ use crate::effect::files::read_bounded;
 use crate::effect::userdata::SOURCES;
 use crate::job::Sources;
 use crate::paths::DEFAULTS;
-use crate::plan::services::Complaint;
 use log::Level;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
-use tare_config::{Added, Layers, MAX_BYTES, Machine, Origin, Origins};
+use tare_config::service::Services;
+use tare_config::{Added, Layers, MAX_BYTES, Machine};
 
 /// How many problems of one source are named. `tare config validate` names all.
 const NAMED: usize = 20;
@@ -21,36 +21,17 @@ pub(crate) struct Loaded {
     pub(crate) accepted: BTreeMap<String, Vec<u8>>,
     /// Problems with user-data, one sentence each.
     pub(crate) problems: Vec<String>,
-    /// Where each key was set.
-    pub(crate) origins: Origins,
+    /// The services that run.
+    pub(crate) services: Services,
     /// What to log, problems included: the configuration is read twice if `storage` takes long.
     pub(crate) lines: Vec<(Level, String)>,
-}
-
-/// The problem that `complaint` is about, with the places of its keys.
-pub(crate) fn ignored(origins: &Origins, complaint: &Complaint) -> String {
-    let of = |key: &str| {
-        let rests = complaint.keys.iter().filter_map(|of| key.strip_prefix(of));
-        rests
-            .into_iter()
-            .any(|rest| rest.is_empty() || rest.starts_with('.'))
-    };
-    let places = origins.iter().filter(|(key, _)| of(key));
-    let places: BTreeSet<&Origin> = places.map(|(_, origin)| origin).collect();
-    let places = Vec::from_iter(places.into_iter().map(Origin::to_string));
-    let at = match places.is_empty() {
-        // An empty table sets no key.
-        true => String::new(),
-        false => format!("{}: ", places.join(" and ")),
-    };
-    format!("user-data: {at}{}", complaint.text)
 }
 
 /// Merges the layers in order: the image's, then each source's. What is wrong in a source is left out; the source is not
 /// saved then. One that cannot be read at all is replaced by its last accepted version, if there is one. Nothing here can
 /// fail.
 pub(crate) fn load(
-    services: &[&str],
+    services: &Services,
     sources: &Sources,
     remembered: &BTreeMap<String, Vec<u8>>,
 ) -> Loaded {
@@ -63,20 +44,15 @@ pub(crate) fn load(
     if let Ok(bytes) = &image {
         stack.add("image", bytes);
     }
-    let mut accepted = BTreeMap::new();
+    let mut in_force = BTreeMap::new();
     for source in SOURCES {
         let rejected = match sources.get(source) {
             Some(Ok(bytes)) => match stack.add(source, bytes) {
-                Added::Whole => {
-                    stack.note(source, bytes, "in force");
-                    accepted.insert(source.to_owned(), bytes.clone());
-                    continue;
-                }
-                Added::InPart => {
-                    stack.note(source, bytes, "in force in part");
-                    continue;
-                }
                 Added::Rejected => true,
+                added => {
+                    in_force.insert(source, (bytes, added));
+                    continue;
+                }
             },
             Some(Err(error)) => {
                 stack.complain(format!("user-data is rejected: {error}"));
@@ -98,12 +74,34 @@ pub(crate) fn load(
             stack.lines.push((Level::Info, text));
         }
     }
+    let before = stack.layers.problems().len();
     let configuration = stack.layers.finish();
+    // Only the whole shows what does not fit the image's services.
+    for problem in &configuration.problems[before..] {
+        if let Some((_, added)) = in_force.get_mut(problem.location.source.as_str()) {
+            *added = Added::InPart;
+        }
+        let problem = format!("user-data: {problem}");
+        stack.lines.push((Level::Error, problem.clone()));
+        stack.problems.push(problem);
+    }
+    let mut accepted = BTreeMap::new();
+    for (source, (bytes, added)) in in_force {
+        let how = match added {
+            Added::Whole => "in force",
+            _ => "in force in part",
+        };
+        let text = format!("user-data of {source}: {} bytes, {how}", bytes.len());
+        stack.lines.push((Level::Info, text));
+        if added == Added::Whole {
+            accepted.insert(source.to_owned(), bytes.clone());
+        }
+    }
     Loaded {
         machine: configuration.machine,
         accepted,
         problems: stack.problems,
-        origins: configuration.origins,
+        services: configuration.services,
         lines: stack.lines,
     }
 }
@@ -143,11 +141,6 @@ impl<'t> Stack<'t> {
     fn complain(&mut self, problem: String) {
         self.lines.push((Level::Error, problem.clone()));
         self.problems.push(problem);
-    }
-
-    fn note(&mut self, source: &str, bytes: &[u8], how: &str) {
-        let text = format!("user-data of {source}: {} bytes, {how}", bytes.len());
-        self.lines.push((Level::Info, text));
     }
 }
 
@@ -198,7 +191,11 @@ mod tests {
                 vec!["user-data is rejected: fw_cfg: no answer"],
             ),
         ] {
-            let loaded = load(&[], &sources, &bytes(&[("fw_cfg", "hostname = 'old'")]));
+            let loaded = load(
+                &Services::new(),
+                &sources,
+                &bytes(&[("fw_cfg", "hostname = 'old'")]),
+            );
             let hostname = loaded.machine.hostname.map(|name| name.as_str().to_owned());
             assert_eq!(hostname.as_deref(), want);
             assert_eq!(
@@ -209,44 +206,35 @@ mod tests {
     }
 
     #[test]
-    fn what_is_ignored_names_the_places_that_say_it() {
-        let override_of = |name: &str| format!("services.{name}.lifecycle.after = []");
-        let layers = [
-            ("nocloud", override_of("log")),
+    fn what_does_not_fit_the_services_is_left_out_and_named() {
+        let text = "process = { args = ['/x'] }";
+        let service = |name: &str| {
+            let text = format!("description = 'x'\n{text}");
             (
-                "fw_cfg",
-                format!("{}\n{}", override_of("ssh"), override_of("apps")),
-            ),
-        ];
-        let sources = layers.map(|(name, text)| (name.to_owned(), Ok(text.into_bytes())));
-        let services = ["log", "ssh", "apps", "app"];
-        let loaded = load(&services, &Sources::from(sources), &BTreeMap::new());
-        for (names, want) in [
-            (vec!["ssh"], "fw_cfg:1: "),
-            (vec!["log"], "nocloud:1: "),
-            (vec!["app", "log"], "nocloud:1: "),
-            (
-                vec!["ssh", "log", "apps", "ssh"],
-                "fw_cfg:1 and fw_cfg:2 and nocloud:1: ",
-            ),
-            (vec!["app"], ""),
-        ] {
-            let keys = names.iter().map(|name| format!("services.{name}"));
-            let complaint = Complaint {
-                keys: keys.collect(),
-                text: "x".to_owned(),
-            };
-            let want = format!("user-data: {want}x");
-            assert_eq!(ignored(&loaded.origins, &complaint), want);
-        }
-        let in_force = |source: &str, bytes| {
-            let text = format!("user-data of {source}: {bytes} bytes, in force");
-            (Level::Info, text)
+                name.to_owned(),
+                tare_config::parse(name, text.as_bytes()).unwrap(),
+            )
         };
+        let services = Services::from(["log", "ssh"].map(service));
+        let layers = [
+            ("nocloud", "services.log.lifecycle.after = ['ssh:ready']"),
+            ("fw_cfg", "[services.ssh.lifecycle]\nafter = ['log:ready']"),
+        ];
+        let sources = bytes(&layers)
+            .into_iter()
+            .map(|(name, held)| (name, Ok(held)));
+        let loaded = load(&services, &sources.collect(), &BTreeMap::new());
+        let why = "is left out: services wait for each other: log -> ssh -> log";
         assert_eq!(
-            loaded.lines,
-            [in_force("nocloud", 33), in_force("fw_cfg", 68)]
+            loaded.problems,
+            [
+                format!("user-data: fw_cfg:2:1: `services.ssh.lifecycle.after` {why}"),
+                format!("user-data: nocloud:1:24: `services.log.lifecycle.after` {why}"),
+            ]
         );
+        assert_eq!(loaded.accepted, BTreeMap::new());
+        let in_part = "user-data of nocloud: 44 bytes, in force in part";
+        assert_eq!(loaded.lines[3], (Level::Info, in_part.to_owned()));
     }
 
     #[test]
@@ -255,7 +243,7 @@ mod tests {
         let file = "hostname = 'b'\n[log]\nfile = '4MiB'";
         let sources = bytes(&[("nocloud", total), ("fw_cfg", file)]);
         let sources = sources.into_iter().map(|(name, held)| (name, Ok(held)));
-        let loaded = load(&[], &sources.collect(), &BTreeMap::new());
+        let loaded = load(&Services::new(), &sources.collect(), &BTreeMap::new());
         assert_eq!(loaded.machine.hostname.unwrap().as_str(), "b");
         assert_eq!(loaded.machine.log.total, tare_config::Bytes::mib(4));
         assert_eq!(loaded.accepted.into_keys().collect::<Vec<_>>(), ["nocloud"]);
@@ -272,7 +260,7 @@ mod tests {
     fn of_many_problems_the_first_are_named() {
         let text: String = (0..25).map(|n| format!("k{n} = 1\n")).collect();
         let sources = Sources::from([("fw_cfg".to_owned(), Ok(text.into_bytes()))]);
-        let problems = load(&[], &sources, &BTreeMap::new()).problems;
+        let problems = load(&Services::new(), &sources, &BTreeMap::new()).problems;
         assert_eq!(problems.len(), 21);
         assert_eq!(problems[20], "user-data: fw_cfg has 5 more errors");
     }

@@ -16,7 +16,6 @@ use crate::effect::watchdog::Watchdogs;
 use crate::event::{DiskEvent, Event, NetworkEvent, PowerEvent, UnitEvent};
 use crate::network::Network;
 use crate::plan::facts::Fact;
-use crate::plan::services::{Complaint, resolve};
 use crate::supervisor::{Supervisor, values};
 use crate::task::Task;
 use crate::timeline::{BASE, CONFIGURATION, NETWORK, Timeline};
@@ -27,8 +26,9 @@ use log::Level;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::time::Duration;
+use tare_config::Machine;
 use tare_config::service::Condition;
-use tare_config::{Machine, Origins};
+use tare_config::service::Services;
 use tare_control::EventKind;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -228,10 +228,8 @@ impl Host {
     /// Reads the configuration, and adds the services that may start now.
     fn take_configuration(&mut self) {
         let with_state = self.configured == Configured::Yes;
-        let names = self.installed.names();
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let (sources, remembered) = self.disks.user_data();
-        let loaded = config::load(&names, &sources, &remembered);
+        let loaded = config::load(&self.installed.services(), &sources, &remembered);
         self.machine = loaded.machine;
         self.rejected = loaded.problems;
         for (level, line) in loaded.lines {
@@ -241,7 +239,7 @@ impl Host {
         self.apply_settings();
         self.set_watchdogs();
         self.allow_others();
-        self.add_services(with_state, &loaded.origins);
+        self.add_services(with_state, &loaded.services);
     }
 
     /// Logs a line about the configuration, once, even if that is read again.
@@ -253,19 +251,8 @@ impl Host {
     }
 
     /// Adds the services; without the state, only those that do not need it.
-    fn add_services(&mut self, with_state: bool, origins: &Origins) {
-        let resolved = resolve(&self.installed.services(), &self.machine);
-        let mut complaints = resolved.complaints;
-        if self.machine.services.contains_key(STORAGE) {
-            let why = "it runs before user-data is read; override ignored";
-            complaints.push(Complaint::new(STORAGE, "", why));
-        }
-        for complaint in &complaints {
-            let problem = config::ignored(origins, complaint);
-            self.say(Level::Error, problem.clone());
-            self.rejected.push(problem);
-        }
-        for (name, service) in &resolved.services {
+    fn add_services(&mut self, with_state: bool, services: &Services) {
+        for (name, service) in services {
             let needs_state = service.lifecycle.after.contains(&Condition::StateMounted);
             if self.supervisor.knows(name) || needs_state && !with_state {
                 continue;
@@ -283,7 +270,7 @@ impl Host {
             }
         }
         // What was just added has not started yet.
-        let has_log = installed::has_log(&resolved.services, &self.broken);
+        let has_log = installed::has_log(services, &self.broken);
         self.supervisor.expect_log(has_log);
     }
 

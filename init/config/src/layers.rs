@@ -15,6 +15,8 @@ use self::tree::Path;
 use crate::error::{ConfigError, Location};
 use crate::machine::{DottedKey, Machine, SchemaVersion};
 use crate::problem::{Problem, Severity};
+use crate::resolve::{Resolved, resolve};
+use crate::service::Services;
 use crate::text::{decode, reword};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -50,6 +52,8 @@ pub type Origins = BTreeMap<String, Origin>;
 pub struct Configuration {
     /// Its values.
     pub machine: Machine,
+    /// The services that run, as the image and the values describe them.
+    pub services: Services,
     /// Where they were set.
     pub origins: Origins,
     /// What was left out, by source and place.
@@ -70,18 +74,18 @@ pub enum Added {
 /// Sources merged so far, from the weakest on.
 #[derive(Debug)]
 pub struct Layers<'t> {
-    services: Vec<&'t str>,
+    image: &'t Services,
     texts: Texts<'t>,
     merged: DeTable<'t>,
     problems: Vec<Problem>,
 }
 
 impl<'t> Layers<'t> {
-    /// No source yet, of a machine whose image has `services`.
+    /// No source yet, of a machine whose image has the services `image`.
     #[must_use]
-    pub fn new(services: &[&'t str]) -> Self {
+    pub fn new(image: &'t Services) -> Self {
         Self {
-            services: services.to_vec(),
+            image,
             texts: Texts::default(),
             merged: DeTable::new(),
             problems: Vec::new(),
@@ -145,7 +149,7 @@ impl<'t> Layers<'t> {
 
     /// Adds a section of a source, or an entry of it.
     fn add_part(&mut self, part: DeTable<'t>) {
-        let wrong = names::wrong(&part, &self.services);
+        let wrong = names::wrong(&part, self.image);
         let (part, found) = sift(&DeTable::new(), part, wrong);
         self.complain(found, "");
         let base = restricted(&self.merged, &part);
@@ -251,16 +255,24 @@ impl<'t> Layers<'t> {
     pub fn finish(self) -> Configuration {
         let mut origins = Origins::new();
         self.collect(&Path::default(), &self.merged, &mut origins);
-        let mut problems = self.problems;
+        let mut problems = self.problems.clone();
         // Each part was read before.
-        let machine = read(self.merged).unwrap_or_else(|error| {
+        let machine = read(self.merged.clone()).unwrap_or_else(|error| {
             let location = self.texts.location(error.span().unwrap_or_default().start);
             let message = reword(error.message());
             problems.push(Problem::rejects(ConfigError { location, message }, 0));
             Machine::default()
         });
+        let Resolved { services, refused } = resolve(self.image, &machine);
+        for refused in refused {
+            let path = Path::of(&refused.keys);
+            let span = tree::span(&self.merged, &path);
+            origins.retain(|key, _| !is_in(key, &path.to_string()));
+            problems.push(self.problem(Severity::Error, path, &span, refused.message));
+        }
         Configuration {
             machine,
+            services,
             origins,
             problems,
         }
@@ -282,12 +294,18 @@ impl<'t> Layers<'t> {
     }
 }
 
-/// Everything that is wrong with `bytes`, the text of `source`, on a machine whose image has `services`.
+/// Everything that is wrong with `bytes`, the text of `source`, on a machine whose image has the services `image`.
 #[must_use]
-pub fn validate(source: &str, bytes: &[u8], services: &[&str]) -> Vec<Problem> {
-    let mut layers = Layers::new(services);
+pub fn validate(source: &str, bytes: &[u8], image: &Services) -> Vec<Problem> {
+    let mut layers = Layers::new(image);
     layers.add(source, bytes);
     layers.finish().problems
+}
+
+/// Whether the dotted key `key` is `of`, or in it.
+fn is_in(key: &str, of: &str) -> bool {
+    let rest = key.strip_prefix(of);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 /// The machine that `table` describes.

@@ -13,6 +13,7 @@ mod lease;
 pub mod machine;
 mod override_;
 mod problem;
+mod resolve;
 mod resolver;
 pub mod service;
 mod size;

@@ -2,135 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use tare_config::Machine;
 pub(crate) use tare_config::service::Services;
-use tare_config::service::{Condition, Mount, Propagation, Service, Source, check_in, cycle};
+use tare_config::service::{Condition, Mount, Propagation, Service, Source};
 use tare_container::paths;
-
-/// The services to run, and complaints about what user-data says about them.
-#[derive(Debug)]
-pub(crate) struct Resolved {
-    pub(crate) services: Services,
-    pub(crate) complaints: Vec<Complaint>,
-}
-
-/// What user-data says at `keys`, and why it is ignored.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Complaint {
-    /// Dotted keys.
-    pub(crate) keys: Vec<String>,
-    pub(crate) text: String,
-}
-
-impl Complaint {
-    /// About `key` of the override of one service, or about all of it if that is empty.
-    pub(crate) fn new(service: &str, key: &str, why: &str) -> Self {
-        Self {
-            keys: vec![format!("services.{service}{key}")],
-            text: format!("service {service}: {why}"),
-        }
-    }
-}
-
-/// The image's services with `machine`'s overrides. Disabled services are removed, and no service waits for a
-/// condition that cannot hold. A `lifecycle` override that does not fit its service is ignored, and so is an override
-/// of `after` that makes services wait for each other.
-pub(crate) fn resolve(installed: &Services, machine: &Machine) -> Resolved {
-    let mut complaints = Vec::new();
-    let mut services = Services::new();
-    for (name, original) in installed {
-        let mut service = overridden(name, original, machine);
-        if let Err(why) = check_in(&service, installed) {
-            let why = format!("{why}; override ignored, using the image's settings");
-            complaints.push(Complaint::new(name, ".lifecycle", &why));
-            service.lifecycle.clone_from(&original.lifecycle);
-        }
-        if service.runs_on(machine) {
-            services.extend(service.instances(name, machine));
-        }
-    }
-    let names: BTreeSet<String> = services.keys().cloned().collect();
-    services
-        .values_mut()
-        .for_each(|service| settle(service, &names));
-    break_cycles(&mut services, installed, &mut complaints);
-    Resolved {
-        services,
-        complaints,
-    }
-}
-
-fn overridden(name: &str, service: &Service, machine: &Machine) -> Service {
-    match machine.services.get(name) {
-        Some(change) => change.apply(service.clone()),
-        None => service.clone(),
-    }
-}
-
-/// Removes conditions that cannot hold from `service`, and adds the ones it needs.
-fn settle(service: &mut Service, names: &BTreeSet<String>) {
-    let will_come = |condition: &Condition| {
-        let subject = condition.subject();
-        subject.is_none_or(|name| names.contains(name))
-    };
-    service.lifecycle.after.retain(will_come);
-    wait_for_state(service);
-}
-
-/// Resets what the services of a cycle wait for to the image's settings. Those have no cycle: the image builder
-/// checks that.
-fn break_cycles(services: &mut Services, installed: &Services, complaints: &mut Vec<Complaint>) {
-    let names: BTreeSet<String> = services.keys().cloned().collect();
-    while let Some(cycle) = cycle(services) {
-        let keys = cycle
-            .iter()
-            .map(|name| format!("services.{name}.lifecycle.after"));
-        complaints.push(Complaint {
-            keys: keys.collect(),
-            text: format!(
-                "services wait for each other: {}; override ignored, using the image's conditions",
-                cycle.join(" -> ")
-            ),
-        });
-        let before = services.clone();
-        for name in &cycle {
-            if let (Some(service), Some(original)) = (services.get_mut(name), installed.get(name)) {
-                service
-                    .lifecycle
-                    .after
-                    .clone_from(&original.lifecycle.after);
-                settle(service, &names);
-            }
-        }
-        if *services == before {
-            // The image was not built by our builder: better run them unordered than not at all.
-            cycle
-                .iter()
-                .for_each(|name| forget_subjects(services, name));
-        }
-    }
-}
-
-fn forget_subjects(services: &mut Services, name: &str) {
-    if let Some(service) = services.get_mut(name) {
-        let after = &mut service.lifecycle.after;
-        after.retain(|condition| condition.needs().is_none());
-    }
-}
-
-/// A service with a volume waits until the state is mounted, unless it accepts volumes in memory.
-fn wait_for_state(service: &mut Service) {
-    if service.lifecycle.without_state {
-        return;
-    }
-    let has_volume = service
-        .mounts
-        .iter()
-        .any(|mount| matches!(mount.source, Source::Volume(_)));
-    if has_volume && !service.lifecycle.after.contains(&Condition::StateMounted) {
-        service.lifecycle.after.push(Condition::StateMounted);
-    }
-}
 
 /// The services that must have ended before `name` is stopped: those that wait for it. For the service that collects
 /// output, also all that it does not need. For one with `stop.last`, also all that neither the collector nor any
@@ -243,69 +117,6 @@ mod tests {
         ])
     }
 
-    fn machine(text: &str) -> Machine {
-        tare_config::parse("t", text.as_bytes()).unwrap()
-    }
-
-    fn texts(resolved: &Resolved) -> Vec<&str> {
-        let complaints = resolved.complaints.iter();
-        complaints.map(|complaint| &*complaint.text).collect()
-    }
-
-    #[test]
-    fn a_disabled_service_is_gone_and_no_other_waits_for_it() {
-        let machine = machine("[services.engine]\nenabled=false");
-        let resolved = resolve(&services(), &machine).services;
-        assert_eq!(resolved.keys().collect::<Vec<_>>(), ["apps", "log", "ssh"]);
-        assert_eq!(resolved["apps"].lifecycle.after, [Condition::NetworkOnline]);
-    }
-
-    #[test]
-    fn volumes_wait_for_the_state() {
-        let resolved = resolve(&services(), &machine("")).services;
-        assert_eq!(resolved["ssh"].lifecycle.after, [Condition::StateMounted]);
-        assert_eq!(resolved["engine"].lifecycle.after, []);
-    }
-
-    #[test]
-    fn overrides_that_go_round_in_a_circle_are_left_out() {
-        let machine = machine(
-            "[services.engine.lifecycle]\nafter=['apps:ready','log:ready']\nstop={grace='1s'}\n\
-             [services.ssh.lifecycle]\nafter=['log:ready']",
-        );
-        let resolved = resolve(&services(), &machine);
-        let want = "services wait for each other: apps -> engine -> apps; override ignored, using the image's conditions";
-        assert_eq!(texts(&resolved), [want]);
-        let after = |name: &str| resolved.services[name].lifecycle.after.clone();
-        assert_eq!(after("engine"), []);
-        let engine = Condition::Ready("engine".to_owned());
-        assert_eq!(after("apps"), [engine, Condition::NetworkOnline]);
-        let log = Condition::Ready("log".to_owned());
-        assert_eq!(after("ssh"), [log, Condition::StateMounted]);
-        let grace = resolved.services["engine"].lifecycle.stop.grace;
-        assert_eq!(grace, tare_config::Span::seconds(1));
-    }
-
-    #[test]
-    fn an_override_that_does_not_fit_is_left_out() {
-        let machine = machine(
-            "[services.ssh.lifecycle]\nhealth={tcp=22}\n\
-             [services.engine]\nenabled=false\n\
-             [services.log.lifecycle]\nafter=['apps:done']\nstop={grace='1s'}",
-        );
-        let resolved = resolve(&services(), &machine);
-        let want = [
-            "service log: `apps:done` never holds, `apps:ready` may; override ignored, using the image's settings",
-            "service ssh: tcp and http need the host's network namespace; override ignored, using the image's settings",
-        ];
-        assert_eq!(texts(&resolved), want);
-        assert_eq!(resolved.services["ssh"].lifecycle.health, None);
-        assert_eq!(
-            resolved.services["log"].lifecycle,
-            services()["log"].lifecycle
-        );
-    }
-
     #[test]
     fn services_stop_in_reverse_and_the_log_last() {
         let services = services();
@@ -357,8 +168,9 @@ mod tests {
 
     #[test]
     fn what_the_log_waits_for_stops_after_it() {
-        let machine = machine("[services.log.lifecycle]\nafter=['engine:ready']");
-        let services = resolve(&services(), &machine).services;
+        let mut services = services();
+        let engine = Condition::Ready("engine".to_owned());
+        services.get_mut("log").unwrap().lifecycle.after = vec![engine];
         for (name, want) in [
             ("ssh", vec![]),
             ("apps", vec![]),

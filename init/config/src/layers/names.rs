@@ -1,19 +1,22 @@
 //! Names that must exist, or be well-formed.
 
 use crate::error::unknown;
-use crate::service::Condition;
+use crate::service::{Condition, Services};
 use crate::text::name;
 use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
-/// The names in `section` that are wrong on a machine whose image has `services`: where, and why.
+/// The names in `section` that are wrong on a machine whose image has the services `image`: where, and why.
 ///
 /// Services must be in the image, also those that others wait for. Names of apps and links must be well-formed.
-pub(super) fn wrong(section: &DeTable<'_>, services: &[&str]) -> Vec<(Range<usize>, String)> {
-    let known = |key: &str| match services.contains(&key) {
+pub(super) fn wrong(section: &DeTable<'_>, image: &Services) -> Vec<(Range<usize>, String)> {
+    let known = |key: &str| match image.contains_key(key) {
         true => Ok(()),
-        false => Err(unknown("service", key, services)),
+        false => {
+            let names: Vec<&str> = image.keys().map(String::as_str).collect();
+            Err(unknown("service", key, &names))
+        }
     };
     let mut found = Vec::new();
     let mut check = |span: Range<usize>, result: Result<(), String>| {

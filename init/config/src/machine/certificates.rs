@@ -127,7 +127,8 @@ mod tests {
             "ca-certificates = ['/etc/ssl/own.pem', '''{good}''', '', '''{}''']",
             good.trim_end()
         );
-        let mut layers = crate::Layers::new(&[]);
+        let image = crate::service::Services::new();
+        let mut layers = crate::Layers::new(&image);
         layers.add("u", text.as_bytes());
         let read = layers.finish();
         let certificates = read.machine.ca_certificates.iter();

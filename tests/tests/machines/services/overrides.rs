@@ -30,12 +30,13 @@ pub(crate) fn is_named_and_left_out(image: &Image) -> Result<()> {
         .direct()
         .user_data(&format!("{}{USER_DATA}", user_data::NO_ENGINE))
         .boot()?;
-    for complaint in [
-        "fw_cfg:11: service t-exec: tcp and http need the host's network namespace; override ignored, using the image's settings",
-        "fw_cfg:14: service storage: it runs before user-data is read; override ignored",
-        "fw_cfg:5 and fw_cfg:8: services wait for each other: log -> ssh -> log; override ignored, using the image's conditions",
+    for problem in [
+        "fw_cfg:10:18: `services.t-exec.lifecycle` is left out: tcp and http need the host's network namespace",
+        "fw_cfg:13:11: `services.storage` is left out: it runs before user-data is read",
+        "fw_cfg:5:1: `services.log.lifecycle.after` is left out: services wait for each other: log -> ssh -> log",
+        "fw_cfg:8:1: `services.ssh.lifecycle.after` is left out: services wait for each other: log -> ssh -> log",
     ] {
-        vm.wait_line(&format!("tare: user-data: {complaint}"), secs(30))?;
+        vm.wait_line(&format!("tare: user-data: {problem}"), secs(30))?;
     }
     vm.wait_ready()?;
     vm.wait_ssh(secs(20))?;
