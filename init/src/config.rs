@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use tare_config::service::Services;
 use tare_config::{Added, Layers, MAX_BYTES, Machine};
+use tare_control::Source;
 
 /// How many problems of one source are named. `tare config validate` names all.
 const NAMED: usize = 20;
@@ -21,6 +22,8 @@ pub(crate) struct Loaded {
     pub(crate) accepted: BTreeMap<String, Vec<u8>>,
     /// Problems with user-data, one sentence each.
     pub(crate) problems: Vec<String>,
+    /// The texts in force, from the weakest to the strongest.
+    pub(crate) sources: Vec<Source>,
     /// The services that run.
     pub(crate) services: Services,
     /// What to log, problems included: the configuration is read twice if `storage` takes long.
@@ -38,6 +41,7 @@ pub(crate) fn load(
     let image = read_bounded(Path::new(DEFAULTS), MAX_BYTES);
     let mut stack = Stack {
         layers: Layers::new(services),
+        sources: Vec::new(),
         problems: Vec::new(),
         lines: Vec::new(),
     };
@@ -101,6 +105,7 @@ pub(crate) fn load(
         machine: configuration.machine,
         accepted,
         problems: stack.problems,
+        sources: stack.sources,
         services: configuration.services,
         lines: stack.lines,
     }
@@ -110,6 +115,8 @@ pub(crate) fn load(
 #[derive(Debug)]
 struct Stack<'t> {
     layers: Layers<'t>,
+    /// Their texts.
+    sources: Vec<Source>,
     /// Problems with user-data.
     problems: Vec<String>,
     lines: Vec<(Level, String)>,
@@ -120,6 +127,13 @@ impl<'t> Stack<'t> {
     fn add(&mut self, source: &str, bytes: &'t [u8]) -> Added {
         let before = self.layers.problems().len();
         let added = self.layers.add(source, bytes);
+        if added != Added::Rejected {
+            self.sources.push(Source {
+                name: source.to_owned(),
+                // What is in force is UTF-8.
+                text: String::from_utf8_lossy(bytes).into_owned(),
+            });
+        }
         let verdict = match added {
             Added::Rejected => "user-data is rejected",
             Added::Whole | Added::InPart => "user-data",

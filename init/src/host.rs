@@ -27,9 +27,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::time::Duration;
 use tare_config::Machine;
-use tare_config::service::Condition;
-use tare_config::service::Services;
-use tare_control::EventKind;
+use tare_config::service::{Condition, Services};
+use tare_control::{EventKind, Source};
 use tokio::sync::mpsc::UnboundedSender;
 
 /// The service that prepares the state partition; it starts first.
@@ -56,6 +55,8 @@ pub(crate) struct Host {
     disks: Disks,
     /// Problems with user-data, one sentence each.
     rejected: Vec<String>,
+    /// The texts of the configuration, from the weakest to the strongest.
+    sources: Vec<Source>,
     /// What was logged about the configuration.
     said: BTreeSet<String>,
     broken: Broken,
@@ -120,6 +121,7 @@ impl Host {
             machine: Machine::default(),
             disks: Disks::default(),
             rejected: Vec::new(),
+            sources: Vec::new(),
             said: BTreeSet::new(),
             broken,
             events,
@@ -232,6 +234,7 @@ impl Host {
         let loaded = config::load(&self.installed.services(), &sources, &remembered);
         self.machine = loaded.machine;
         self.rejected = loaded.problems;
+        self.sources = loaded.sources;
         for (level, line) in loaded.lines {
             self.say(level, line);
         }

@@ -69,6 +69,9 @@ pub enum Command {
     /// Shows and restarts the apps of user-data
     #[command(subcommand)]
     App(AppCommand),
+    /// Shows the machine's configuration and where it comes from, and checks user-data
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Shows the log of services and of the kernel, or what a container has written
     Logs {
         /// What this container has written, as `docker logs` has it: its name, its id, or the beginning of that
@@ -192,6 +195,38 @@ pub enum AppCommand {
     },
     /// Restarts the containers of one app, and starts it as configured
     Restart(Change),
+}
+
+/// What to do with the configuration.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Shows what is set, as TOML; passwords are hidden
+    Show {
+        /// Where each key was set, as SOURCE:LINE
+        #[arg(long)]
+        origin: bool,
+        /// Defaults, too
+        #[arg(long)]
+        all: bool,
+    },
+    /// Shows the value of a key, or of all keys in a table
+    Get {
+        /// A key with dots, such as `network.interfaces.eth0.addresses`
+        key: String,
+    },
+    /// Shows where a key was set
+    Origin {
+        /// A key with dots, such as `network.interfaces.eth0.addresses`
+        key: String,
+    },
+    /// Shows everything that is wrong with a text as user-data, and what that would cost
+    ///
+    /// It says what a boot of this machine would say. Where PID 1 is none of Tare's, the services are those of this
+    /// release's image. Nothing is changed.
+    Validate {
+        /// The text; `-` means standard input
+        file: PathBuf,
+    },
 }
 
 /// A service or an app to change.

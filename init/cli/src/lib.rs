@@ -10,6 +10,7 @@ pub mod args;
 mod audit;
 mod boot;
 mod change;
+mod config;
 mod container;
 mod events;
 mod exec;

@@ -4,8 +4,8 @@ use crate::args::{Arguments, BootCommand, Command, ServiceCommand};
 use crate::change::Wish;
 use crate::style::Style;
 use crate::{
-    Failed, app, audit, boot, change, container, events, exec, list, logs, show, status, toolbox,
-    top,
+    Failed, app, audit, boot, change, config, container, events, exec, list, logs, show, status,
+    toolbox, top,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -77,6 +77,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failed> {
         Command::Status { check } => show_status(&context, *check),
         Command::Service(command) => service(&context, command),
         Command::App(command) => app::app(&context, command),
+        Command::Config(command) => config::config(&context, command),
         Command::Logs {
             container: Some(name),
             lines,

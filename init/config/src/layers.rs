@@ -4,9 +4,12 @@
 
 mod merge;
 mod names;
+mod settings;
 mod sift;
 mod texts;
 mod tree;
+
+pub use self::settings::{Origin, Setting, Settings, defaults, is_in};
 
 use self::merge::overlay;
 use self::sift::{Found, sift};
@@ -20,7 +23,6 @@ use crate::service::Services;
 use crate::text::{decode, reword};
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::fmt;
 use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, Deserializer, ValueDeserializer};
@@ -29,24 +31,6 @@ use toml::de::{DeTable, DeValue, Deserializer, ValueDeserializer};
 /// take no longer than in one of few.
 const APART: [&str; 3] = ["apps", "registries", "services"];
 
-/// Where a key was set.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Origin {
-    /// The source: `image`, `nocloud`, `fw_cfg`.
-    pub source: String,
-    /// The line in it, from 1.
-    pub line: usize,
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.source, self.line)
-    }
-}
-
-/// Where each key was set, by its dotted path as TOML spells it. A list is one key.
-pub type Origins = BTreeMap<String, Origin>;
-
 /// The configuration that several sources make.
 #[derive(Debug, Default)]
 pub struct Configuration {
@@ -54,8 +38,6 @@ pub struct Configuration {
     pub machine: Machine,
     /// The services that run, as the image and the values describe them.
     pub services: Services,
-    /// Where they were set.
-    pub origins: Origins,
     /// What was left out, by source and place.
     pub problems: Vec<Problem>,
 }
@@ -252,9 +234,7 @@ impl<'t> Layers<'t> {
 
     /// The configuration of the sources so far.
     #[must_use]
-    pub fn finish(self) -> Configuration {
-        let mut origins = Origins::new();
-        self.collect(&Path::default(), &self.merged, &mut origins);
+    pub fn finish(&self) -> Configuration {
         let mut problems = self.problems.clone();
         // Each part was read before.
         let machine = read(self.merged.clone()).unwrap_or_else(|error| {
@@ -266,31 +246,24 @@ impl<'t> Layers<'t> {
         let Resolved { services, refused } = resolve(self.image, &machine);
         for refused in refused {
             let path = Path::of(&refused.keys);
-            let span = tree::span(&self.merged, &path);
-            origins.retain(|key, _| !is_in(key, &path.to_string()));
-            problems.push(self.problem(Severity::Error, path, &span, refused.message));
+            if tree::get(&self.merged, &path).is_some_and(says_something) {
+                let span = tree::span(&self.merged, &path);
+                problems.push(self.problem(Severity::Error, path, &span, refused.message));
+            }
         }
         Configuration {
             machine,
             services,
-            origins,
             problems,
         }
     }
+}
 
-    fn collect(&self, path: &Path, table: &DeTable<'_>, origins: &mut Origins) {
-        for (key, value) in table {
-            let path = path.key(key.get_ref());
-            match value.get_ref() {
-                DeValue::Table(inner) => self.collect(&path, inner, origins),
-                _ => {
-                    if let Some((source, line)) = self.texts.line(key.span().start) {
-                        let source = source.to_owned();
-                        origins.insert(path.to_string(), Origin { source, line });
-                    }
-                }
-            }
-        }
+/// Whether there is more than empty tables in `value`.
+fn says_something(value: &Spanned<DeValue<'_>>) -> bool {
+    match value.get_ref() {
+        DeValue::Table(table) => table.values().any(says_something),
+        _ => true,
     }
 }
 
@@ -300,12 +273,6 @@ pub fn validate(source: &str, bytes: &[u8], image: &Services) -> Vec<Problem> {
     let mut layers = Layers::new(image);
     layers.add(source, bytes);
     layers.finish().problems
-}
-
-/// Whether the dotted key `key` is `of`, or in it.
-fn is_in(key: &str, of: &str) -> bool {
-    let rest = key.strip_prefix(of);
-    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 /// The machine that `table` describes.

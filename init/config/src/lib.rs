@@ -23,7 +23,9 @@ mod text;
 
 pub use duration::Span;
 pub use error::{ConfigError, Location};
-pub use layers::{Added, Configuration, Layers, Origin, Origins, validate};
+pub use layers::{
+    Added, Configuration, Layers, Origin, Setting, Settings, defaults, is_in, validate,
+};
 pub use lease::{Lease, LeaseReport};
 pub use machine::Machine;
 pub use override_::Override;

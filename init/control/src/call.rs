@@ -82,6 +82,9 @@ pub enum Method {
     /// Shows how the boot went.
     #[serde(rename = "org.tare.Control.GetBootTimeline")]
     GetBootTimeline {},
+    /// Returns the texts that make the machine's configuration.
+    #[serde(rename = "org.tare.Control.GetConfiguration")]
+    GetConfiguration {},
     /// Sends events from now on; called with `more`.
     #[serde(rename = "org.tare.Control.Monitor")]
     Monitor {
@@ -158,6 +161,7 @@ fn control(method: &str, parameters: &mut Parameters) -> Result<Option<Method>, 
             name: parameters.take("name")?,
         },
         "GetBootTimeline" => Method::GetBootTimeline {},
+        "GetConfiguration" => Method::GetConfiguration {},
         "Monitor" => Method::Monitor {
             recent: parameters.take("recent")?,
         },

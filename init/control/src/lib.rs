@@ -9,6 +9,7 @@ mod audit;
 mod call;
 #[cfg(feature = "client")]
 mod client;
+mod configuration;
 mod event;
 mod failure;
 mod service;
@@ -20,6 +21,7 @@ pub use audit::{Audit, AuditServices, Capabilities, Limits, Rights, WritableMoun
 pub use call::{Call, Method, RawCall};
 #[cfg(feature = "client")]
 pub use client::{CallError, Client, Replies};
+pub use configuration::{GetConfiguration, Source};
 pub use event::{Event, EventKind, Monitor};
 pub use failure::Failure;
 pub use service::{Dependency, ExecInService, ListServices, Service, ShowService, State};

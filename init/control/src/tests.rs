@@ -59,6 +59,7 @@ fn the_file_describes_our_types() {
         Span::CUSTOM_TYPE,
         EventKind::CUSTOM_TYPE,
         Event::CUSTOM_TYPE,
+        Source::CUSTOM_TYPE,
     ]
     .map(of_type)
     .into();
@@ -83,13 +84,14 @@ fn fields(reply: &IdlType<'static>) -> Vec<String> {
 
 #[test]
 fn the_file_describes_our_replies() {
-    let replies: [(&str, &IdlType<'static>); 7] = [
+    let replies: [(&str, &IdlType<'static>); 8] = [
         ("ExecInService", ExecInService::TYPE),
         ("GetStatus", GetStatus::TYPE),
         ("ListServices", ListServices::TYPE),
         ("ShowService", ShowService::TYPE),
         ("AuditServices", AuditServices::TYPE),
         ("GetBootTimeline", GetBootTimeline::TYPE),
+        ("GetConfiguration", GetConfiguration::TYPE),
         ("Monitor", Monitor::TYPE),
     ];
     for method in described().methods() {

@@ -3,7 +3,7 @@
 use crate::supervisor::{Ended, ServiceStatus};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use tare_control::{Address, Event, Failure, GetBootTimeline, Health, Method};
+use tare_control::{Address, Event, Failure, GetBootTimeline, GetConfiguration, Health, Method};
 use tokio::sync::oneshot::Sender;
 use tokio::sync::{broadcast, oneshot};
 
@@ -27,6 +27,7 @@ pub(crate) enum Response {
     Service(Box<ServiceStatus>, serde_json::Value),
     Processes(Vec<Process>),
     Timeline(GetBootTimeline),
+    Configuration(GetConfiguration),
     /// A program runs; the receiver gets how it ends.
     Program(oneshot::Receiver<Ended>),
     /// Past events, the oldest first, and those to come.

@@ -9,14 +9,28 @@ fn image() -> Services {
     services_of(&["engine", "ssh"].map(|name| (name, "process = { args = ['/x'] }")))
 }
 
+/// What sources make.
+struct Made {
+    machine: Machine,
+    problems: Vec<Problem>,
+    settings: Settings,
+}
+
 /// What `sources` make, from the weakest on, on a machine whose image has `engine` and `ssh`.
-fn merge(sources: &[(&str, &str)]) -> Configuration {
+fn merge(sources: &[(&str, &str)]) -> Made {
     let image = image();
     let mut layers = Layers::new(&image);
     for (source, text) in sources {
         layers.add(source, text.as_bytes());
     }
-    layers.finish()
+    let Configuration {
+        machine, problems, ..
+    } = layers.finish();
+    Made {
+        machine,
+        problems,
+        settings: layers.settings(),
+    }
 }
 
 /// The problems of one source.
@@ -26,9 +40,10 @@ fn problems(text: &str) -> Vec<String> {
 }
 
 /// Keys and the sources that set them.
-fn origins(configuration: &Configuration) -> Vec<String> {
-    let origins = configuration.origins.iter();
-    let origins = origins.map(|(key, Origin { source, .. })| format!("{key}: {source}"));
+fn origins(made: &Made) -> Vec<String> {
+    let settings = made.settings.iter();
+    let source = |setting: &Setting| setting.origin.as_ref().unwrap().source.clone();
+    let origins = settings.map(|(key, setting)| format!("{key}: {}", source(setting)));
     origins.collect()
 }
 
@@ -197,6 +212,7 @@ insecure = true
     assert_eq!(
         origins(&merged),
         [
+            "apps.shop.services: u",
             "engine.debug: u",
             "log.total: u",
             "modules: u",
@@ -252,7 +268,7 @@ fn files_of_windows_are_read() {
     let merged = merge(&[("u", "\u{feff}schema = 1\r\n[log]\r\nrate = 1\r\n")]);
     assert_eq!(merged.problems, []);
     assert_eq!(merged.machine.log.rate, 1);
-    assert_eq!(merged.origins["log.rate"].line, 3);
+    assert_eq!(merged.settings["log.rate"].origin.as_ref().unwrap().line, 3);
 }
 
 #[test]
@@ -375,11 +391,10 @@ fn later_layers_win_key_by_key_and_lists_replace() {
             "[network]\ndns = ['9.9.9.9']\n[services.engine.environment]\nA = 'b'",
         ),
     ]);
-    let Configuration {
+    let Made {
         machine,
-        origins,
+        settings,
         problems,
-        ..
     } = merged;
     assert_eq!(problems, []);
     assert_eq!(machine.hostname.unwrap().as_str(), "a");
@@ -389,9 +404,10 @@ fn later_layers_win_key_by_key_and_lists_replace() {
     );
     assert_eq!(machine.network.search.len(), 1);
     assert_eq!(machine.services["engine"].environment["A"], "b");
-    let set = |key: &str| (origins[key].source.as_str(), origins[key].line);
-    assert_eq!(set("network.dns"), ("fw_cfg", 2));
-    assert_eq!(set("hostname"), ("image", 1));
+    let set = |key: &str| settings[key].origin.as_ref().unwrap().to_string();
+    assert_eq!(set("network.dns"), "fw_cfg:2");
+    assert_eq!(set("hostname"), "image:1");
+    assert_eq!(settings["network.dns"].value.to_string(), "[\"9.9.9.9\"]");
 }
 
 /// As it does one that is baked into the image.
@@ -490,4 +506,28 @@ fn the_examples_of_the_pages_are_user_data() {
 fn the_page_of_logs_shows_the_defaults() {
     let merged = merge(&[("docs", examples(LOGS, "toml")[0])]);
     assert_eq!(merged.machine.log, Machine::default().log);
+}
+
+#[test]
+fn passwords_are_marked_and_defaults_known() {
+    let text = "hostname = 'a'\nlog.rate = 5\n[registries.'a.example']\nusername = 'me'\npassword = 'secret'";
+    let made = merge(&[("u", text)]);
+    let secrets = made
+        .settings
+        .iter()
+        .filter(|(_, setting)| setting.is_secret);
+    let secrets: Vec<&str> = secrets.map(|(key, _)| key.as_str()).collect();
+    assert_eq!(secrets, ["registries.\"a.example\".password"]);
+    let defaults = defaults(&made.machine, &made.settings);
+    let value = |key: &str| defaults.get(key).map(|setting| setting.value.to_string());
+    for (key, want) in [
+        ("log.total", Some("\"64MiB\"")),
+        ("watchdog.enabled", Some("true")),
+        ("network.dns", Some("[]")),
+        ("log.rate", None),
+        ("hostname", None),
+        ("schema", None),
+    ] {
+        assert_eq!(value(key).as_deref(), want, "{key}");
+    }
 }

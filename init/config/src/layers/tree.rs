@@ -149,7 +149,7 @@ pub(super) fn span(table: &DeTable<'_>, path: &Path) -> Range<usize> {
     entry.map(|(key, _)| key.span()).unwrap_or_default()
 }
 
-/// Removes what is at `path`; false if there is nothing.
+/// Removes what is at `path`, and the tables that are empty then; false if there is nothing.
 pub(super) fn remove(table: &mut DeTable<'_>, path: &Path) -> bool {
     let [Step::Key(first), rest @ ..] = &path.0[..] else {
         return false;
@@ -157,8 +157,15 @@ pub(super) fn remove(table: &mut DeTable<'_>, path: &Path) -> bool {
     if rest.is_empty() {
         return table.remove(first.as_str()).is_some();
     }
-    let inner = table.get_mut(first.as_str());
-    inner.is_some_and(|value| remove_from(value.get_mut(), rest))
+    let Some(inner) = table.get_mut(first.as_str()) else {
+        return false;
+    };
+    let removed = remove_from(inner.get_mut(), rest);
+    let is_empty = matches!(inner.get_ref(), DeValue::Table(inner) if inner.is_empty());
+    if removed && is_empty {
+        table.remove(first.as_str());
+    }
+    removed
 }
 
 fn remove_from(value: &mut DeValue<'_>, path: &[Step]) -> bool {
