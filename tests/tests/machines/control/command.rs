@@ -190,6 +190,8 @@ pub(crate) fn all_as_json(vm: &Vm) -> Result<()> {
         ("service logs time -n 2", "text"),
         ("logs -n 2", "text"),
         ("boot analyze", "spans"),
+        ("config show", "metrics.listen"),
+        ("config get log", "log.rate"),
         ("events", "kind"),
     ] {
         let text = vm.ssh(&format!("tare {command} --json"))?;
