@@ -85,7 +85,7 @@ impl<'t> Layers<'t> {
             Err(problems) => self.problems.extend(problems),
         }
         let problems = &mut self.problems[before..];
-        problems.sort_by_key(|problem| (problem.location.line, problem.location.column));
+        by_place(problems);
         let is_error = |problem: &Problem| problem.severity == Severity::Error;
         match problems.iter().any(is_error) {
             _ if rejected => Added::Rejected,
@@ -243,6 +243,7 @@ impl<'t> Layers<'t> {
             problems.push(Problem::rejects(ConfigError { location, message }, 0));
             Machine::default()
         });
+        let before = problems.len();
         let Resolved { services, refused } = resolve(self.image, &machine);
         for refused in refused {
             let path = Path::of(&refused.keys);
@@ -251,12 +252,21 @@ impl<'t> Layers<'t> {
                 problems.push(self.problem(Severity::Error, path, &span, refused.message));
             }
         }
+        by_place(&mut problems[before..]);
         Configuration {
             machine,
             services,
             problems,
         }
     }
+}
+
+fn by_place(problems: &mut [Problem]) {
+    problems.sort_by(|a, b| {
+        let place = |problem: &Problem| (problem.location.line, problem.location.column);
+        let (of_a, of_b) = (&a.location.source, &b.location.source);
+        of_a.cmp(of_b).then_with(|| place(a).cmp(&place(b)))
+    });
 }
 
 /// Whether there is more than empty tables in `value`.

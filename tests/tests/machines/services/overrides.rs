@@ -31,10 +31,10 @@ pub(crate) fn is_named_and_left_out(image: &Image) -> Result<()> {
         .user_data(&format!("{}{USER_DATA}", user_data::NO_ENGINE))
         .boot()?;
     for problem in [
-        "fw_cfg:10:18: `services.t-exec.lifecycle` is left out: tcp and http need the host's network namespace",
-        "fw_cfg:13:11: `services.storage` is left out: it runs before user-data is read",
-        "fw_cfg:5:1: `services.log.lifecycle.after` is left out: services wait for each other: log -> ssh -> log",
-        "fw_cfg:8:1: `services.ssh.lifecycle.after` is left out: services wait for each other: log -> ssh -> log",
+        "fw_cfg:6:1: `services.log.lifecycle.after` is left out: services wait for each other: log -> ssh -> log",
+        "fw_cfg:9:1: `services.ssh.lifecycle.after` is left out: services wait for each other: log -> ssh -> log",
+        "fw_cfg:11:18: `services.t-exec.lifecycle` is left out: tcp and http need the host's network namespace",
+        "fw_cfg:14:11: `services.storage` is left out: it runs before user-data is read",
     ] {
         vm.wait_line(&format!("tare: user-data: {problem}"), secs(30))?;
     }
