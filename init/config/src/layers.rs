@@ -31,6 +31,17 @@ use toml::de::{DeTable, DeValue, Deserializer, ValueDeserializer};
 /// take no longer than in one of few.
 const APART: [&str; 3] = ["apps", "registries", "services"];
 
+/// Beginnings of texts that people give to other systems as user-data, and what these are.
+const FOREIGN: [(&str, &str); 7] = [
+    ("#cloud-config", "YAML for cloud-init"),
+    ("#!", "a script"),
+    ("Content-Type:", "a message of several parts for cloud-init"),
+    ("MIME-Version:", "a message of several parts for cloud-init"),
+    ("variant:", "YAML for Butane"),
+    ("version: v1", "YAML for Talos"),
+    ("{", "JSON"),
+];
+
 /// The configuration that several sources make.
 #[derive(Debug, Default)]
 pub struct Configuration {
@@ -114,6 +125,17 @@ impl<'t> Layers<'t> {
             Problem::rejects(error, span.len())
         };
         let (table, errors) = DeTable::parse_recoverable(text);
+        let foreign = FOREIGN.iter().find(|(start, _)| text.starts_with(start));
+        if let (Some((start, what)), Some(_)) = (foreign, errors.first()) {
+            let message = format!(
+                "this is {what}, not TOML: a name is set by `hostname = \"edge\"`, for example"
+            );
+            let location = Location::of(source, text, 0);
+            return Err(vec![Problem::rejects(
+                ConfigError { location, message },
+                start.len(),
+            )]);
+        }
         if !errors.is_empty() {
             let problems = errors
                 .iter()

@@ -63,18 +63,46 @@ pub(crate) fn reword(message: &str) -> String {
     if let Some(key) = sentence.strip_prefix("missing field ") {
         return format!("missing key {key}");
     }
-    let ours = WORDS.iter().find_map(|(theirs, ours)| {
-        let start = sentence.strip_suffix(theirs)?;
-        Some(format!("{start}{ours}"))
-    });
-    ours.unwrap_or(sentence)
+    let (start, end) = match sentence.rsplit_once("expected struct ") {
+        Some((start, _)) => (start, "expected a table"),
+        None => {
+            let ends = WORDS.iter();
+            let ours =
+                ends.filter_map(|(theirs, ours)| Some((sentence.strip_suffix(theirs)?, *ours)));
+            ours.max_by_key(|(_, ours)| ours.len())
+                .unwrap_or((&sentence, ""))
+        }
+    };
+    for (theirs, ours) in FOUND {
+        if let Some(rest) = start.strip_prefix(theirs) {
+            return format!("invalid type: {ours}{rest}{end}");
+        }
+    }
+    format!("{start}{end}")
 }
+
+/// Names of types.
+const FOUND: [(&str, &str); 3] = [
+    ("invalid type: sequence", "list"),
+    ("invalid type: map", "table"),
+    ("invalid type: floating point", "number"),
+];
 
 const NO_VALUE: &str = "this is not a value: text must be in quotation marks";
 const NO_BOOLEAN: &str = "this is not a value: write `true` or `false`, or text in quotation marks";
 
 /// Ends of messages of the libraries that speak of Rust's types, or do not say what would be right.
-const WORDS: [(&str, &str); 13] = [
+const WORDS: [(&str, &str); 17] = [
+    (", expected nothing", ""),
+    ("wanted string or table", "invalid type, expected a string"),
+    (
+        "expected IP address",
+        "expected an address such as \"192.0.2.1\"",
+    ),
+    (
+        "expected socket address",
+        "expected an address with a port such as \"127.0.0.1:9100\"",
+    ),
     ("invalid float, expected `nan`", NO_VALUE),
     ("invalid float, expected `inf`", NO_VALUE),
     ("invalid boolean, expected `true`", NO_BOOLEAN),
@@ -147,6 +175,28 @@ mod tests {
             error(kind.as_bytes()),
             "s:5:8: unknown value `deamon`, did you mean `daemon`?"
         );
+    }
+
+    #[test]
+    fn what_libraries_say_is_said_in_our_words() {
+        for (theirs, ours) in [
+            ("missing field `to`", "missing key `to`"),
+            (
+                "invalid type: sequence, expected struct RawForward",
+                "invalid type: list, expected a table",
+            ),
+            (
+                "invalid type: floating point `1.5`, expected u16",
+                "invalid type: number `1.5`, expected a whole number from 0 to 65535",
+            ),
+            (
+                "unexpected leading zero, expected nothing",
+                "unexpected leading zero",
+            ),
+            ("duplicate key", "duplicate key"),
+        ] {
+            assert_eq!(reword(theirs), ours);
+        }
     }
 
     #[test]

@@ -154,6 +154,7 @@ mod tests {
             pid: None,
             cgroup: "/no-such-cgroup".into(),
             text: "c".to_owned(),
+            problem: String::new(),
             last_exit: Some("status 1".to_owned()),
             after: vec!["x:ready".to_owned(), "y:done".to_owned()],
             lacks: vec!["y:done".to_owned()],

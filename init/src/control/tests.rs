@@ -112,6 +112,7 @@ fn status(name: &str) -> ServiceStatus {
         pid: None,
         cgroup: PathBuf::from("/no-such-cgroup"),
         text: String::new(),
+        problem: String::new(),
         last_exit: None,
         after: vec![],
         lacks: vec![],

@@ -231,7 +231,10 @@ fn problem(status: &ServiceStatus, due: bool) -> Option<String> {
     let why = exit.map_or(String::new(), |exit| format!(": ended with {exit}"));
     match *state {
         "failed" | "backing-off" | "degraded" => Some(format!("{name} is {state}{why}")),
-        "ready" | "done" => None,
+        "ready" | "done" => {
+            let problem = Some(&status.problem).filter(|problem| !problem.is_empty());
+            problem.map(|problem| format!("{name}: {problem}"))
+        }
         _ => (due && status.missing).then(|| format!("{name} is {state}, and required")),
     }
 }
@@ -283,6 +286,7 @@ mod tests {
                 pid: None,
                 cgroup: "/x".into(),
                 text: String::new(),
+                problem: String::new(),
                 last_exit: exit.map(ToOwned::to_owned),
                 after: vec![],
                 lacks: vec![],
@@ -291,6 +295,15 @@ mod tests {
                 used: 0,
             };
             assert_eq!(problem(&status, due).as_deref(), want, "{state}");
+            let said = ServiceStatus {
+                problem: "b".to_owned(),
+                ..status
+            };
+            let want = match state {
+                "ready" | "done" => Some("a: b"),
+                _ => want,
+            };
+            assert_eq!(problem(&said, due).as_deref(), want, "{state}");
         }
     }
 

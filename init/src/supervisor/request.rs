@@ -30,6 +30,8 @@ pub(crate) struct ServiceStatus {
     pub(crate) cgroup: PathBuf,
     /// Its last `STATUS=`, or empty.
     pub(crate) text: String,
+    /// Its last `X_TARE_PROBLEM=`, or empty.
+    pub(crate) problem: String,
     /// How its last run ended: `status 1`, `SIGKILL`, `cannot start: …`.
     pub(crate) last_exit: Option<String>,
     /// The conditions it starts after, as written.
@@ -75,6 +77,7 @@ impl Supervisor {
             pid: unit.main_pid(),
             cgroup: unit.cgroup(),
             text: unit.text.clone(),
+            problem: unit.problem.clone(),
             last_exit: unit.last_exit.clone(),
             after: after.iter().map(ToString::to_string).collect(),
             lacks: lacks.map(ToString::to_string).collect(),

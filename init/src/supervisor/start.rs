@@ -72,6 +72,7 @@ impl Unit {
         self.main = None;
         self.launch = None;
         self.text.clear();
+        self.problem.clear();
         self.watchdog.interval = self.service.lifecycle.watchdog.map(|span| span.0);
     }
 

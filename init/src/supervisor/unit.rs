@@ -31,6 +31,8 @@ pub(super) struct Unit {
     pub(super) since: Duration,
     /// Its last `STATUS=`.
     pub(super) text: String,
+    /// What is wrong with its configuration, as it says (`X_TARE_PROBLEM=`), or empty.
+    pub(super) problem: String,
     /// How its last run ended.
     pub(super) last_exit: Option<String>,
     /// CPU time of its ended runs, in microseconds: each had a cgroup of its own.
@@ -95,6 +97,7 @@ impl Unit {
             life: Life::NEW,
             since: since_boot(),
             text: String::new(),
+            problem: String::new(),
             last_exit: None,
             used: Rc::default(),
             run: 0,

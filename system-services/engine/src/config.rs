@@ -4,6 +4,7 @@ use crate::choice::Choice;
 use crate::daemon::is_failure;
 use crate::{direct, names, overlaps};
 use anyhow::{Context, Result};
+use sd_notify::NotifyState;
 use serde_json::{Map, Value};
 use std::fs;
 use std::io::{self, ErrorKind, Write};
@@ -66,6 +67,7 @@ impl Configs {
         let accepted = user_data.map(|config| config.validate().map(|()| config));
         let user_data = accepted.transpose().unwrap_or_else(|error| {
             eprintln!("<3>[engine] of user-data is ignored: {error}");
+            has_problem(&format!("[engine] of user-data is ignored: {error}"));
             None
         });
         Ok(Self {
@@ -97,15 +99,30 @@ impl Configs {
             return;
         }
         match (before, self.choice) {
-            (Choice::UserData { .. }, Choice::Image) => eprintln!(
-                "<3>dockerd failed twice with [engine] of user-data, which is ignored until this service restarts; \
-                its last lines say why"
-            ),
-            (Choice::Image, Choice::UserData { .. }) => eprintln!(
-                "<3>dockerd does not start with the image's options either: [engine] of user-data is tried again"
-            ),
+            (Choice::UserData { .. }, Choice::Image) => {
+                eprintln!(
+                    "<3>dockerd failed twice with [engine] of user-data, which is ignored until this service restarts; \
+                    its last lines say why"
+                );
+                has_problem("[engine] of user-data is ignored: dockerd failed twice with it");
+            }
+            (Choice::Image, Choice::UserData { .. }) => {
+                eprintln!(
+                    "<3>dockerd does not start with the image's options either: [engine] of user-data is tried again"
+                );
+                has_problem("");
+            }
             _ => {}
         }
+    }
+}
+
+/// Has `tare status` name a problem, or none if `text` is empty.
+fn has_problem(text: &str) {
+    let line = text.lines().collect::<Vec<_>>().join(", ");
+    let problem = format!("X_TARE_PROBLEM={line}");
+    if let Err(error) = sd_notify::notify(&[NotifyState::Custom(&problem)]) {
+        eprintln!("notify: {error}");
     }
 }
 

@@ -205,7 +205,9 @@ pub(crate) fn networks_builds_and_sessions(image: &Image) -> Result<()> {
     let mut checks = Checks::default();
     checks.check("options with which dockerd does not start", || {
         let ignored = "dockerd failed twice with [engine] of user-data, which is ignored";
-        mentions(&vm, "tare logs --service engine", ignored)
+        mentions(&vm, "tare logs --service engine", ignored)?;
+        let problem = "engine: [engine] of user-data is ignored: dockerd failed twice with it";
+        mentions(&vm, "tare status", problem)
     });
     checks.check("a port of another network", || {
         let fetch = format!("{FETCH} http://10.0.2.15:8080/");

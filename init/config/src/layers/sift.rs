@@ -108,7 +108,10 @@ impl Sieve<'_, '_> {
     fn leave_out(&mut self, span: Range<usize>, message: String) {
         let at = tree::find(&self.kept, &span).unwrap_or_else(|| self.section());
         let contradicts = tree::get(&self.kept, &at)
-            .is_some_and(|value| value.get_ref().is_table() && !message.starts_with("unknown "));
+            .is_some_and(|value| value.get_ref().is_table())
+            && !["unknown ", "missing "]
+                .iter()
+                .any(|start| message.starts_with(start));
         let missing = self
             .found
             .iter()

@@ -73,6 +73,9 @@ struct Setting<'a> {
 
 impl Setting<'_> {
     fn set<E: Error>(self, text: String) -> Result<(), E> {
+        if self.name.is_empty() {
+            return Err(E::custom("invalid type, expected a table of settings"));
+        }
         let name = check(self.name).map_err(E::custom)?;
         check_value(&name, &text).map_err(E::custom)?;
         if self.settings.contains_key(&name) {

@@ -42,6 +42,11 @@ pub(crate) fn open_files<'de, D: Deserializer<'de>, T: From<u32>>(from: D) -> Re
     within("open-files", 16..=1_048_576, from)
 }
 
+/// At least one start: with none, a service would not start at all.
+pub(crate) fn starts<'de, D: Deserializer<'de>, T: From<u32>>(from: D) -> Result<T, D::Error> {
+    within("starts", 1..=u32::MAX, from)
+}
+
 fn within<'de, D, N, T>(key: &str, range: RangeInclusive<N>, from: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,

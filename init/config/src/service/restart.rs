@@ -1,5 +1,6 @@
 //! What happens when a service ends without being told to.
 
+use super::range;
 use crate::Span;
 use serde::{Deserialize, Serialize};
 
@@ -49,6 +50,7 @@ pub enum RestartPolicy {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Limit {
     /// This many starts
+    #[serde(deserialize_with = "range::starts")]
     pub starts: u32,
     /// within a time of this length, counted from the first of them.
     pub within: Span,

@@ -34,6 +34,11 @@ impl Supervisor {
                     unit.text = text;
                 }
             }
+            Notice::Problem(text) => {
+                if let Some(unit) = self.units.get_mut(name) {
+                    unit.problem = text;
+                }
+            }
             Notice::Watchdog => self.watchdog_pinged(name, None),
             Notice::WatchdogInterval(interval) => self.watchdog_pinged(name, Some(interval)),
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 const MAX_STATUS: usize = 200;
 
 /// The keys that a service may set.
-const KEYS: [&str; 8] = [
+const KEYS: [&str; 9] = [
     "READY",
     "RELOADING",
     "STOPPING",
@@ -15,6 +15,7 @@ const KEYS: [&str; 8] = [
     "WATCHDOG_USEC",
     "MAINPID",
     "EXTEND_TIMEOUT_USEC",
+    "X_TARE_PROBLEM",
 ];
 
 /// One assignment in a message.
@@ -25,6 +26,8 @@ pub(super) enum Notice {
     Reloading(Option<Duration>),
     Stopping,
     Status(String),
+    /// Of its configuration; empty if there is none any more.
+    Problem(String),
     Watchdog,
     WatchdogTrigger,
     WatchdogInterval(Duration),
@@ -61,6 +64,7 @@ fn parse_pair(key: &str, value: &str, message: &str) -> Option<Notice> {
         }
         ("STOPPING", "1") => Some(Notice::Stopping),
         ("STATUS", text) => Some(Notice::Status(printable(text))),
+        ("X_TARE_PROBLEM", text) => Some(Notice::Problem(printable(text))),
         ("WATCHDOG", "1") => Some(Notice::Watchdog),
         ("WATCHDOG", "trigger") => Some(Notice::WatchdogTrigger),
         ("WATCHDOG_USEC", text) => microseconds(text).map(Notice::WatchdogInterval),
@@ -101,6 +105,10 @@ mod tests {
             (
                 "READY=1\nSTATUS=a\u{1b}b=c\nX=1\n",
                 vec![Notice::Ready, Notice::Status("ab=c".to_owned())],
+            ),
+            (
+                "X_TARE_PROBLEM=a\tb\nX_TARE_PROBLEM=c",
+                vec![Notice::Problem("c".to_owned())],
             ),
             ("RELOADING=1", vec![Notice::Reloading(None)]),
             (
