@@ -15,6 +15,8 @@ mod override_;
 mod problem;
 mod resolve;
 mod resolver;
+#[cfg(feature = "schema")]
+pub mod schema;
 pub mod service;
 mod size;
 #[cfg(test)]
@@ -31,6 +33,8 @@ pub use machine::Machine;
 pub use override_::Override;
 pub use problem::{Problem, Severity};
 pub use resolver::RESOLVER_ADDRESSES;
+#[cfg(feature = "schema")]
+pub(crate) use service::MAX_ARGUMENT;
 pub use service::Service;
 pub use size::Bytes;
 pub use text::{MAX_BYTES, name as check_name, parse};

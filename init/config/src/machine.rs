@@ -22,7 +22,11 @@ pub(crate) use apps::forms;
 pub use certificates::Certificates;
 pub use control::{Control, Others};
 pub use engine::Engine;
+#[cfg(feature = "schema")]
+pub(crate) use engine::{Kind as OptionKind, OPTIONS};
 pub use keys::AuthorizedKey;
+#[cfg(feature = "schema")]
+pub(crate) use keys::TYPES as KEY_TYPES;
 pub use log::{Forward, Log, Receiver, Transport};
 pub use metrics::Metrics;
 pub use module::ModuleName;
@@ -30,6 +34,8 @@ pub use network::{Cidr, Domain, Interface, Mtu, Network};
 pub use registry::{Mirror, Registries, Registry, RegistryName};
 pub use schema::{DottedKey, SchemaVersion};
 pub use sysctl::Sysctl;
+#[cfg(feature = "schema")]
+pub(crate) use sysctl::{FIXED as FIXED_SETTINGS, LEAST_MAPS};
 pub use watchdog::{Watchdog, WatchdogTimeout};
 
 use crate::Override;
@@ -38,22 +44,50 @@ use std::collections::BTreeMap;
 
 /// The whole configuration of a machine, all layers merged. Every key has a default.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Machine {
-    /// The version of the keys that this is written for: 1. A source for any other is rejected as a whole.
+    /// The version of the keys that this is written for. A source for another version is rejected as a whole.
+    #[cfg_attr(feature = "schema", schemars(extend(
+        "examples" = [1],
+        "x-tare-see" = "user-data.md#user-data",
+    )))]
     pub schema: SchemaVersion,
-    /// Keys that weaker sources set and this one takes back, such as `network.interfaces.eth0.addresses`.
+    /// Keys of weaker sources that are as if they had not been set.
     #[serde(deserialize_with = "checked::list")]
+    #[cfg_attr(feature = "schema", schemars(extend(
+        "examples" = [["network.interfaces.eth0.addresses", "apps.demo"]],
+        "x-tare-default" = "none",
+        "x-tare-see" = "user-data.md#sources",
+        "x-tare-type" = "list of keys",
+    )))]
     pub unset: Vec<DottedKey>,
-    /// The machine's name. If absent, the one DHCP sends, otherwise `tare`.
+    /// The machine's name: labels of letters, digits and `-`, 64 bytes at most. A name from DHCP that does not fit is
+    /// cut to its first label, or ignored if that does not fit either; the log says so.
+    #[cfg_attr(feature = "schema", schemars(extend(
+        "examples" = ["edge-17"],
+        "x-tare-default" = "from DHCP, otherwise `tare`",
+    )))]
     pub hostname: Option<Hostname>,
-    /// Public keys that may log in over ssh.
+    /// Keys that may log in as root over ssh. Options, certificate authorities and FIDO keys work as in sshd(8).
     #[serde(deserialize_with = "checked::list")]
+    #[cfg_attr(feature = "schema", schemars(extend(
+        "examples" = [["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA you@laptop"]],
+        "x-tare-default" = "none",
+        "x-tare-type" = "list of lines of `authorized_keys`",
+    )))]
     pub ssh_authorized_keys: Vec<AuthorizedKey>,
-    /// Certificates that the engine and logins trust besides those of the image.
+    /// Certificates that the engine and logins trust besides those of the image, one or more in each text.
     #[serde(deserialize_with = "checked::list")]
+    #[cfg_attr(feature = "schema", schemars(extend(
+        "examples" = [["-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n"]],
+        "x-tare-default" = "none",
+        "x-tare-see" = "docker.md#registries",
+        "x-tare-type" = "list of PEM",
+    )))]
     pub ca_certificates: Vec<Certificates>,
-    /// Links, addresses, resolvers.
+    /// Links, addresses and resolvers. An Ethernet link that is not named under `network.interfaces` uses DHCP. IPv6
+    /// router advertisements are accepted on every link.
     pub network: Network,
     /// Where the time comes from.
     pub time: Time,
@@ -65,27 +99,54 @@ pub struct Machine {
     pub metrics: Metrics,
     /// What the log keeps and where it is forwarded.
     pub log: Log,
-    /// Settings of the kernel.
+    /// Settings of the kernel. They are applied once, when the configuration is read, and hold for the whole machine.
+    #[cfg_attr(feature = "schema", schemars(extend(
+        "x-tare-see" = "docker.md#settings-of-the-kernel",
+    )))]
     pub sysctl: Sysctl,
-    /// Modules of the kernel to load, besides those of devices and those that the kernel asks for.
+    /// Modules of the kernel to load, besides those of devices and those that the kernel asks for, which are loaded
+    /// anyway. No container may load any.
     #[serde(deserialize_with = "checked::list")]
+    #[cfg_attr(feature = "schema", schemars(extend(
+        "examples" = [["ip_vs"]],
+        "x-tare-default" = "none",
+        "x-tare-type" = "list of modules' names or aliases",
+    )))]
     pub modules: Vec<ModuleName>,
-    /// Options of the container engine.
+    /// Options of the container engine, as in `daemon.json`. An unknown option or a wrong type is an error of
+    /// user-data; what only dockerd can judge, it judges when it starts.
+    #[cfg_attr(feature = "schema", schemars(extend("x-tare-see" = "docker.md#options")))]
     pub engine: Engine,
-    /// Registries, by their host.
+    /// How registries are reached, by host name, with the port if it is not the usual one.
+    #[cfg_attr(feature = "schema", schemars(extend("x-tare-see" = "docker.md#registries")))]
     pub registries: Registries,
-    /// Changes to the image's services, by name.
+    /// Changes to the services of the image, by name. A service's rights (namespaces, capabilities, mounts) cannot be
+    /// changed here, because they belong to the verified image.
+    #[cfg_attr(feature = "schema", schemars(
+        schema_with = "crate::schema::services",
+        extend("x-tare-see" = "services.md"),
+    ))]
     pub services: BTreeMap<String, Override>,
-    /// Apps by name.
+    /// Apps by name, each a Compose specification that is up while the machine is.
+    #[cfg_attr(feature = "schema", schemars(
+        schema_with = "crate::schema::apps",
+        extend("x-tare-see" = "user-data.md#apps"),
+    ))]
     pub apps: BTreeMap<String, App>,
 }
 
 /// Where the time comes from.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Time {
-    /// NTP servers, by name or address. If empty, those DHCP names, otherwise Debian's pool.
+    /// NTP servers.
     #[serde(deserialize_with = "checked::list")]
+    #[cfg_attr(feature = "schema", schemars(extend(
+        "examples" = [["ntp.example.com", "192.0.2.123"]],
+        "x-tare-default" = "from DHCP, otherwise Debian's pool",
+        "x-tare-type" = "list of host names or addresses",
+    )))]
     pub servers: Vec<ServerName>,
 }
 

@@ -20,8 +20,12 @@ pub use condition::Condition;
 pub use lifecycle::{Kind, Lifecycle, Start, Stop, StopSignal};
 pub use mount::{Mount, Propagation, Source};
 pub use probe::{Health, HttpTarget, Probe, Ready};
+#[cfg(feature = "schema")]
+pub(crate) use program::LONGEST as MAX_ARGUMENT;
 pub use restart::{Backoff, Limit, LimitThen, Restart, RestartPolicy};
 pub use sandbox::{CAPABILITIES, Capability, Namespace, Proc, Sandbox, SeccompProfile, Sys};
+#[cfg(feature = "schema")]
+pub(crate) use schedule::{CALENDAR_WORDS, WEEKDAYS};
 pub use schedule::{Calendar, Schedule};
 pub use socket::{Socket, SocketAddress, SocketType};
 
@@ -149,7 +153,7 @@ impl Default for Resources {
     }
 }
 
-fn yes() -> bool {
+pub(crate) fn yes() -> bool {
     true
 }
 

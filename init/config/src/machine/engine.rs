@@ -14,7 +14,7 @@ pub struct Engine(Table);
 
 /// The type of an option.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(crate) enum Kind {
     Boolean,
     Number,
     Text,
@@ -25,7 +25,7 @@ enum Kind {
 use Kind::{Boolean, List, Number, Text};
 
 /// The options of dockerd 26.1 that a machine may set.
-const OPTIONS: [(&str, Kind); 56] = [
+pub(crate) const OPTIONS: [(&str, Kind); 56] = [
     ("allow-direct-routing", Boolean), // of 28; `tare-engine` has it in 26
     ("allow-nondistributable-artifacts", List),
     ("authorization-plugins", List),

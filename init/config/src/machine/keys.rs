@@ -4,7 +4,7 @@ use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
 
 /// The key types that OpenSSH 10's sshd accepts. DSA is no longer among them.
-const TYPES: [&str; 7] = [
+pub(crate) const TYPES: [&str; 7] = [
     "ecdsa-sha2-nistp256",
     "ecdsa-sha2-nistp384",
     "ecdsa-sha2-nistp521",

@@ -5,19 +5,44 @@ use serde::{Deserialize, Serialize};
 
 /// The section `[log]`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", try_from = "RawLog")]
+#[cfg_attr(feature = "schema", schemars(
+    !try_from,
+    deny_unknown_fields,
+    default,
+    extend("x-tare-see" = "logs.md"),
+))]
 pub struct Log {
-    /// Size limit of all files together; never more than a quarter of the disk.
+    /// Size limit of all files of the log together; never more than a quarter of the disk.
+    #[cfg_attr(feature = "schema", schemars(extend("examples" = ["256MiB"])))]
     pub total: Bytes,
-    /// The size at which a file is rotated.
+    /// The size at which a file is rotated: half of `log.total` at most.
+    #[cfg_attr(feature = "schema", schemars(
+        schema_with = "crate::schema::positive::<Bytes>",
+        extend(
+            "examples" = ["16MiB"],
+            "x-tare-default" = "or half of `log.total`, if that is less",
+        ),
+    ))]
     pub file: Bytes,
     /// Lines older than this are deleted.
+    #[cfg_attr(feature = "schema", schemars(
+        schema_with = "crate::schema::positive::<Span>",
+        extend("examples" = ["168h"]),
+    ))]
     pub age: Span,
-    /// Lines per second that each service may write in the long run; 0 means no limit.
+    /// Lines a second that each service may write in the long run; 0 means no limit.
+    #[cfg_attr(feature = "schema", schemars(extend("examples" = [0, 200])))]
     pub rate: u32,
-    /// Lines that a service may write in one burst.
+    /// Lines that a service may write at once.
+    #[cfg_attr(feature = "schema", schemars(
+        schema_with = "crate::schema::positive::<u32>",
+        extend("examples" = [2000]),
+    ))]
     pub burst: u32,
-    /// Where every line is also sent.
+    /// Where every line is also sent: a receiver of syslog (RFC 5424).
+    #[cfg_attr(feature = "schema", schemars(extend("x-tare-see" = "logs.md#forwarding")))]
     pub forward: Option<Forward>,
 }
 
@@ -76,14 +101,41 @@ impl TryFrom<RawLog> for Log {
 
 /// The section `[log.forward]`: a receiver of syslog (RFC 5424).
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", try_from = "RawForward")]
+#[cfg_attr(feature = "schema", schemars(!try_from, deny_unknown_fields, extend(
+        "anyOf" = [
+            { "properties": { "to": { "pattern": "^tls" } }, "required": ["ca"] },
+            { "properties": { "to": { "pattern": "^(udp|tcp)" } }, "not": { "required": ["ca"] } },
+        ],
+        "examples" = [
+            { "to": "udp://192.0.2.9:514", "containers": false },
+            { "to": "tls://log.example:6514", "ca": "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n" },
+        ],
+    )))]
 pub struct Forward {
-    /// The receiver and how it is reached.
+    /// The receiver. Without a port, it is 514 for `udp`, 601 for `tcp` and 6514 for `tls`.
+    #[cfg_attr(feature = "schema", schemars(extend(
+        "examples" = ["udp://192.0.2.9:514", "tls://log.example:6514"],
+        "x-tare-default" = "none, and nothing is sent",
+    )))]
     pub to: Receiver,
-    /// Certificates of those that may have signed the receiver's, in PEM; for `tls` only.
+    /// Certificates of those that may have signed the receiver's: with `tls`, and only with it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(
+        extend(
+            "examples" = ["-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n"],
+            "x-tare-default" = "none",
+            "x-tare-type" = "PEM",
+        ),
+        regex(pattern = "-----BEGIN CERTIFICATE-----"),
+    ))]
     pub ca: Option<String>,
-    /// Whether the output of containers is sent, too.
+    /// Whether what containers write is sent, too.
+    #[cfg_attr(feature = "schema", schemars(
+        extend("examples" = [false], "x-tare-see" = "logs.md#lines-of-containers"),
+        default = "crate::service::yes",
+    ))]
     pub containers: bool,
 }
 

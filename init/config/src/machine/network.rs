@@ -9,30 +9,69 @@ use std::net::IpAddr;
 
 /// The machine's network. An Ethernet link that is not named here is configured by DHCP.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Network {
-    /// Resolvers, in order. If empty, those DHCP names.
+    /// Resolvers, in order; at most three are used.
+    #[cfg_attr(feature = "schema", schemars(
+        schema_with = "crate::schema::addresses",
+        extend(
+            "examples" = [["192.0.2.53", "2001:db8::53"]],
+            "x-tare-default" = "from DHCP",
+            "x-tare-type" = "list of addresses",
+        ),
+    ))]
     pub dns: Vec<IpAddr>,
-    /// Domains to complete short names with. If empty, those DHCP names.
+    /// Domains that complete short names, 253 bytes at most each.
     #[serde(deserialize_with = "checked::list")]
+    #[cfg_attr(feature = "schema", schemars(extend(
+        "examples" = [["example.com"]],
+        "x-tare-default" = "from DHCP",
+        "x-tare-type" = "list of domains",
+    )))]
     pub search: Vec<Domain>,
-    /// Links by their kernel name.
+    /// Ethernet links by the kernel's name for them.
+    #[cfg_attr(
+        feature = "schema",
+        schemars(schema_with = "crate::schema::interfaces")
+    )]
     pub interfaces: BTreeMap<String, Interface>,
 }
 
 /// One link.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Interface {
-    /// Whether to request an IPv4 address. If absent, only if `addresses` is empty.
+    /// Whether to ask for an IPv4 address.
+    #[cfg_attr(feature = "schema", schemars(extend(
+        "examples" = [false],
+        "x-tare-default" = "true without `addresses`",
+    )))]
     pub dhcp: Option<bool>,
-    /// Static addresses with their prefix lengths.
+    /// Static IPv4 and IPv6 addresses.
     #[serde(deserialize_with = "checked::list")]
+    #[cfg_attr(feature = "schema", schemars(extend(
+        "examples" = [["192.0.2.10/24", "2001:db8::10/64"]],
+        "x-tare-default" = "none",
+        "x-tare-type" = "list of `ADDRESS/PREFIX`",
+    )))]
     pub addresses: Vec<Cidr>,
-    /// Default gateways, at most one of each family.
+    /// Default gateway. With several links, the first has precedence.
     #[serde(deserialize_with = "gateways", skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "schema", schemars(
+        schema_with = "crate::schema::gateway",
+        extend(
+            "examples" = ["192.0.2.1", ["192.0.2.1", "2001:db8::1"]],
+            "x-tare-default" = "from DHCP",
+        ),
+    ))]
     pub gateway: Vec<IpAddr>,
-    /// Largest packet in bytes. If absent, the driver's or DHCP's.
+    /// Largest packet in bytes.
+    #[cfg_attr(feature = "schema", schemars(extend(
+        "examples" = [9000],
+        "x-tare-default" = "the driver's, or DHCP's",
+    )))]
     pub mtu: Option<Mtu>,
 }
 

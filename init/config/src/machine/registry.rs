@@ -52,21 +52,47 @@ impl From<RegistryName> for String {
 
 /// How one registry is reached.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(
     deny_unknown_fields,
     rename_all = "kebab-case",
     try_from = "RawRegistry"
 )]
+#[cfg_attr(feature = "schema", schemars(!try_from, deny_unknown_fields, default, extend(
+        "dependencies" = { "username": ["password"], "password": ["username"] },
+        "examples" = [{ "username": "puller", "password": "secret" }],
+    )))]
 pub struct Registry {
-    /// Certificates of those that may have signed the registry's, in PEM.
+    /// The CA that signed the registry's certificate, for this registry alone.
+    #[cfg_attr(feature = "schema", schemars(
+        extend(
+            "examples" = ["-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n"],
+            "x-tare-default" = "none",
+        ),
+        with = "super::Certificates",
+    ))]
     pub ca: Option<String>,
-    /// Whether it may be reached without TLS, or with a self-signed certificate.
+    /// Whether plain HTTP or a self-signed certificate will do.
+    #[cfg_attr(feature = "schema", schemars(extend("examples" = [true])))]
     pub insecure: bool,
-    /// Where its images are looked for first; of Docker Hub only.
+    /// Where images of Docker Hub are looked for first.
+    #[cfg_attr(feature = "schema", schemars(extend(
+        "examples" = [["https://mirror.example"]],
+        "x-tare-default" = "none",
+        "x-tare-type" = "list of `https://HOST[:PORT]`",
+    )))]
     pub mirrors: Vec<Mirror>,
-    /// The user that apps log in as.
+    /// The user that apps log in as. It needs `password`.
+    #[cfg_attr(feature = "schema", schemars(extend(
+        "examples" = ["puller"],
+        "x-tare-default" = "none",
+    )))]
     pub username: Option<String>,
-    /// Their password or token.
+    /// The password or token of `username`. Each needs the other.
+    #[cfg_attr(feature = "schema", schemars(extend(
+        "examples" = ["secret"],
+        "x-tare-default" = "none",
+    )))]
     pub password: Option<String>,
 }
 

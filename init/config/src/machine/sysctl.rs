@@ -11,7 +11,7 @@ pub struct Sysctl(pub BTreeMap<String, String>);
 
 /// Settings, or the beginnings of their names, that the machine sets itself: another value would make it less safe, or
 /// keep PID 1 or services from their work.
-const FIXED: [&str; 39] = [
+pub(crate) const FIXED: [&str; 39] = [
     "fs.epoll.",
     "fs.file-max",
     "fs.inotify.",
@@ -154,7 +154,7 @@ impl<'de> Visitor<'de> for Setting<'_> {
 }
 
 /// The kernel's default; no program starts with much fewer.
-const LEAST_MAPS: u32 = 65530;
+pub(crate) const LEAST_MAPS: u32 = 65530;
 
 /// Values with which programs would not start.
 fn check_value(name: &str, text: &str) -> Result<(), String> {

@@ -6,11 +6,14 @@ use std::time::Duration;
 
 /// Whether and when the hardware resets a machine whose PID 1 does not respond.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Watchdog {
-    /// False leaves the hardware alone.
+    /// Whether a hardware watchdog, if there is one, resets a machine whose PID 1 hangs.
+    #[cfg_attr(feature = "schema", schemars(extend("examples" = [false])))]
     pub enabled: bool,
-    /// How long PID 1 may go without a ping.
+    /// How long PID 1 may be silent.
+    #[cfg_attr(feature = "schema", schemars(extend("examples" = ["30s"])))]
     pub timeout: WatchdogTimeout,
 }
 

@@ -82,6 +82,7 @@ pub enum Kind {
 
 /// What makes a service start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Start {
     /// Only its conditions.
@@ -115,6 +116,7 @@ impl Default for Stop {
 
 /// The signals by which daemons are stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum StopSignal {
     /// What most daemons expect.
     #[serde(rename = "SIGTERM")]

@@ -93,6 +93,7 @@ impl From<HttpTarget> for String {
 
 /// The health check of a service that is ready.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "RawHealth", into = "RawHealth")]
 pub struct Health {
     /// The probe.
@@ -107,21 +108,65 @@ pub struct Health {
 
 /// A health check as written: exactly one of the four probes.
 #[derive(Debug, Clone, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[cfg_attr(feature = "schema", schemars(extend(
+        "oneOf" = [
+            { "required": ["tcp"] }, { "required": ["unix"] }, { "required": ["http"] }, { "required": ["exec"] },
+        ],
+        "examples" = [{ "http": "8080/healthz", "interval": "10s", "timeout": "2s", "retries": 5 }],
+    )))]
 struct RawHealth {
+    /// Healthy if this port of 127.0.0.1 accepts a connection, for services with the host's network.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(extend(
+        "examples" = [22],
+        "x-tare-default" = "the image's",
+    )))]
     tcp: Option<u16>,
+    /// Healthy if this socket, a path in the container, accepts a connection.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(extend(
+        "examples" = ["/run/x/socket"],
+        "x-tare-default" = "the image's",
+    )))]
     unix: Option<String>,
+    /// Healthy if a GET of this path at this port of 127.0.0.1 returns a status from 200 to 399, for services with the
+    /// host's network.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(extend(
+        "examples" = ["8080/healthz"],
+        "x-tare-default" = "the image's",
+    )))]
     http: Option<HttpTarget>,
+    /// Healthy if this program exits with status 0. It runs in the container, with the service's rights.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(extend(
+        "examples" = [["/bin/check"]],
+        "x-tare-default" = "the image's",
+        "x-tare-type" = "list of strings",
+    )))]
     exec: Option<Vec<String>>,
+    /// Time from one result to the next probe.
     #[serde(default = "interval")]
+    #[cfg_attr(feature = "schema", schemars(
+        schema_with = "crate::schema::positive::<Span>",
+        extend("examples" = ["10s"]),
+    ))]
     interval: Span,
+    /// How long a probe may take.
     #[serde(default = "timeout")]
+    #[cfg_attr(feature = "schema", schemars(
+        schema_with = "crate::schema::positive::<Span>",
+        extend("examples" = ["2s"]),
+    ))]
     timeout: Span,
+    /// This many failures in a row end the service. From the first one on it is degraded.
     #[serde(default = "retries")]
+    #[cfg_attr(feature = "schema", schemars(
+        schema_with = "crate::schema::positive::<u32>",
+        extend("examples" = [5]),
+    ))]
     retries: u32,
 }
 

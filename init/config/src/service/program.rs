@@ -36,7 +36,7 @@ pub(crate) fn environment<'de, D: Deserializer<'de>>(
 
 /// The longest argument or variable that the kernel accepts, in bytes and including its NUL (`MAX_ARG_STRLEN`,
 /// execve(2)).
-const LONGEST: usize = 128 << 10;
+pub(crate) const LONGEST: usize = 128 << 10;
 
 fn too_long(text: &str) -> String {
     let start: String = text.chars().take(20).collect();

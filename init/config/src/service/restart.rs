@@ -35,6 +35,7 @@ impl Default for Restart {
 
 /// When a service that ended is restarted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum RestartPolicy {
     /// Never.
@@ -47,21 +48,38 @@ pub enum RestartPolicy {
 
 /// A limit on the number of starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[cfg_attr(feature = "schema", schemars(extend(
+    "examples" = [{ "starts": 5, "within": "10min", "then": "fail" }],
+)))]
 pub struct Limit {
-    /// This many starts
+    /// The number of starts within `within` that no further start may follow.
+    #[cfg_attr(feature = "schema", schemars(extend(
+        "examples" = [5],
+        "minimum" = 1,
+        "x-tare-default" = "the image's limit, or none",
+    )))]
     #[serde(deserialize_with = "range::starts")]
     pub starts: u32,
-    /// within a time of this length, counted from the first of them.
+    /// The time in which starts are counted, from the first of them.
+    #[cfg_attr(feature = "schema", schemars(extend(
+        "examples" = ["10min"],
+        "x-tare-default" = "the image's limit, or none",
+    )))]
     pub within: Span,
-    /// What happens to a service that would exceed the limit. If absent, `keep-trying` for a required service,
-    /// otherwise `fail`.
+    /// What happens to a service that would exceed the limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(extend(
+        "examples" = ["fail"],
+        "x-tare-default" = "`keep-trying` for a required service, otherwise `fail`",
+    )))]
     pub then: Option<LimitThen>,
 }
 
 /// What happens to a service that has reached its limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum LimitThen {
     /// It has failed until a person starts it.

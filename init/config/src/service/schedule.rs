@@ -5,6 +5,8 @@ mod date;
 mod field;
 
 pub use calendar::Calendar;
+#[cfg(feature = "schema")]
+pub(crate) use calendar::{WEEKDAYS, WORDS as CALENDAR_WORDS};
 
 use crate::Span;
 use serde::{Deserialize, Serialize};

@@ -9,7 +9,7 @@ const SECONDS_OF_DAY: i64 = 86_400;
 const LAST_YEAR: u16 = 2199;
 
 /// Words for common expressions (`systemd.time(7)`).
-const WORDS: [(&str, &str); 9] = [
+pub(crate) const WORDS: [(&str, &str); 9] = [
     ("minutely", "*-*-* *:*:00"),
     ("hourly", "*-*-* *:00:00"),
     ("daily", "*-*-* 00:00:00"),
@@ -21,7 +21,7 @@ const WORDS: [(&str, &str); 9] = [
     ("annually", "*-01-01 00:00:00"),
 ];
 
-const WEEKDAYS: [&str; 7] = [
+pub(crate) const WEEKDAYS: [&str; 7] = [
     "monday",
     "tuesday",
     "wednesday",
