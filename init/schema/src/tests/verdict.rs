@@ -2,6 +2,7 @@
 
 use boon::{Compiler, Draft, SchemaIndex, Schemas};
 use serde_json::{Map, Value, json};
+use tare_config::service::Services;
 use tare_config::{Severity, schema, validate};
 
 /// The schema, as validators of two drafts understand it: that of tombi, and that of taplo.
@@ -37,12 +38,25 @@ impl Validator {
     }
 }
 
-/// The services of the image.
-const SERVICES: [&str; 3] = ["engine", "ssh", "trim"];
+/// The services of the image, as far as it matters here.
+const SERVICES: [(&str, &str); 3] = [
+    ("engine", "sandbox = { host-namespaces = ['network'] }"),
+    ("ssh", "sandbox = { host-namespaces = ['network'] }"),
+    (
+        "trim",
+        "sandbox = { host-namespaces = ['network'] }\nlifecycle = { kind = 'periodic', schedule = 'weekly' }",
+    ),
+];
 
 /// What is wrong with `text` by the reader.
 pub(super) fn problems(text: &str) -> Vec<String> {
-    let problems = validate("u", text.as_bytes(), &SERVICES);
+    let service = |(name, text): (&str, &str)| {
+        let text = format!("description = 'x'\nprocess = {{ args = ['/x'] }}\n{text}");
+        let service = tare_config::parse(name, text.as_bytes()).unwrap();
+        (name.to_owned(), service)
+    };
+    let image: Services = SERVICES.into_iter().map(service).collect();
+    let problems = validate("u", text.as_bytes(), &image);
     let errors = problems
         .iter()
         .filter(|problem| problem.severity == Severity::Error);
