@@ -160,7 +160,7 @@ impl Supervisor {
         }
     }
 
-    fn watch_health(&mut self, name: &str) {
+    pub(super) fn watch_health(&mut self, name: &str) {
         let Some(unit) = self.units.get_mut(name) else {
             return;
         };

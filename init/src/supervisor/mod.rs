@@ -3,6 +3,7 @@
 
 mod act;
 mod children;
+mod describe;
 mod notify;
 mod output;
 mod probe;
@@ -14,6 +15,7 @@ mod stop;
 mod unit;
 
 pub(crate) use children::{Outcome, reap};
+pub(crate) use describe::{Description, Effect};
 pub(crate) use notify::parse::values;
 pub(crate) use request::{Change, Ended, RequestError, ServiceStatus};
 
@@ -38,6 +40,8 @@ const FACT_PAUSE: Duration = Duration::from_secs(10);
 /// All services of the machine.
 pub(crate) struct Supervisor {
     units: BTreeMap<String, Unit>,
+    /// How often services that are gone were started: events of their runs may still come.
+    runs: BTreeMap<String, u64>,
     conditions: Conditions,
     collector: Option<Collector>,
     /// Whether the machine has a log service, even if it is not added yet.
@@ -66,6 +70,7 @@ impl Supervisor {
     pub(crate) fn new(events: UnboundedSender<Event>) -> Self {
         Self {
             units: BTreeMap::new(),
+            runs: BTreeMap::new(),
             conditions: Conditions::default(),
             collector: None,
             has_log: true,
@@ -121,9 +126,11 @@ impl Supervisor {
     pub(crate) fn add(&mut self, name: &str, service: Service, bundle: Bundle) -> Setup<'_> {
         let lifecycle = &service.lifecycle;
         let at_once = lifecycle.kind != Kind::Periodic && lifecycle.start == Start::Auto;
-        self.units
-            .entry(name.to_owned())
-            .or_insert_with(|| Unit::new(name, service, bundle));
+        let run = self.runs.remove(name).unwrap_or(0);
+        self.units.entry(name.to_owned()).or_insert_with(|| Unit {
+            run,
+            ..Unit::new(name, service, bundle)
+        });
         if !at_once {
             self.arm_triggers(name);
         }
@@ -268,6 +275,7 @@ impl Supervisor {
         for action in actions {
             self.act(name, action);
         }
+        self.at_rest(name);
         self.ended_meanwhile(name);
     }
 
@@ -291,6 +299,7 @@ impl Supervisor {
 mod testing {
     use super::Supervisor;
     use std::path::PathBuf;
+    use tare_config::Service;
     use tare_container::{Bundle, Spec};
     use tokio::sync::mpsc::unbounded_channel;
 
@@ -298,17 +307,24 @@ mod testing {
     pub(super) fn supervisor(services: &[(&str, &str)]) -> Supervisor {
         let mut supervisor = Supervisor::new(unbounded_channel().0);
         for (name, lifecycle) in services {
-            let text =
-                format!("description='x'\nprocess={{args=['/x']}}\n[lifecycle]\n{lifecycle}");
-            let service = tare_config::parse("t", text.as_bytes()).unwrap();
-            let bundle = Bundle {
-                path: PathBuf::new(),
-                spec: Spec::default(),
-                filter: None,
-            };
-            supervisor.add(name, service, bundle);
+            let text = format!("[lifecycle]\n{lifecycle}");
+            supervisor.add(name, service(&text), bundle());
         }
         supervisor
+    }
+
+    /// A service, from what its description says besides its program.
+    pub(super) fn service(text: &str) -> Service {
+        let text = format!("description='x'\nprocess={{args=['/x']}}\n{text}");
+        tare_config::parse("t", text.as_bytes()).unwrap()
+    }
+
+    pub(super) fn bundle() -> Bundle {
+        Bundle {
+            path: PathBuf::new(),
+            spec: Spec::default(),
+            filter: None,
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! A service under supervision: its description, bundle, life and processes.
 
 use super::children::Outcome;
+use super::describe::Description;
 use super::notify::Notify;
 use super::output::Output;
 use super::schedule::Trigger;
@@ -49,6 +50,10 @@ pub(super) struct Unit {
     pub(super) environment: Vec<String>,
     /// Sections of the configuration it may read: name and JSON.
     pub(super) sections: Vec<(String, String)>,
+    /// What describes it once it has ended.
+    pub(super) next: Option<Box<Description>>,
+    /// Whether it is forgotten then.
+    pub(super) is_leaving: bool,
     /// What must still come before its conditions count.
     pub(super) triggers: BTreeSet<Trigger>,
     /// `None` before its first start, and if it writes to the kernel's log.
@@ -107,6 +112,8 @@ impl Unit {
             arguments: Vec::new(),
             environment: Vec::new(),
             sections: Vec::new(),
+            next: None,
+            is_leaving: false,
             triggers: BTreeSet::new(),
             output: None,
             launch: None,

@@ -191,6 +191,16 @@ impl Life {
         matches!(self.state, State::Starting | State::Ready | State::Degraded)
     }
 
+    /// Whether it does not start again by itself, because it was told to stop.
+    pub(crate) fn is_told_to_stop(self) -> bool {
+        matches!(
+            self.state,
+            State::Stopping { then: Then::Stop }
+                | State::Clearing { next: Next::Stop }
+                | State::Stopped
+        )
+    }
+
     /// Whether its main process may exist.
     pub(crate) fn has_main(self) -> bool {
         matches!(
