@@ -109,8 +109,9 @@ impl<'t> Layers<'t> {
         if let Some(unset) = table.remove_entry("unset") {
             self.take_back(DeTable::from_iter([unset]));
         }
+        let mut read = 0;
         for part in parts(table) {
-            self.add_part(part);
+            self.add_part(part, &mut read);
         }
     }
 
@@ -152,19 +153,19 @@ impl<'t> Layers<'t> {
     }
 
     /// Adds a section of a source, or an entry of it.
-    fn add_part(&mut self, part: DeTable<'t>) {
+    fn add_part(&mut self, part: DeTable<'t>, read: &mut usize) {
         let wrong = names::wrong(&part, self.image);
-        let (part, found) = sift(&DeTable::new(), part, wrong);
+        let (part, found) = sift(&DeTable::new(), part, wrong, read);
         self.complain(found, "");
         let base = restricted(&self.merged, &part);
-        let (part, found) = sift(&base, part, Vec::new());
+        let (part, found) = sift(&base, part, Vec::new(), read);
         self.complain(found, &self.said_by());
         overlay(&mut self.merged, part);
     }
 
     /// Removes the keys that `part`, the key `unset` of a source, names.
     fn take_back(&mut self, part: DeTable<'t>) {
-        let (part, found) = sift(&DeTable::new(), part, Vec::new());
+        let (part, found) = sift(&DeTable::new(), part, Vec::new(), &mut 0);
         self.complain(found, "");
         let texts = part
             .get("unset")

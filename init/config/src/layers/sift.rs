@@ -36,7 +36,7 @@ const TOGETHER: [&[&str]; 5] = [
     &["engine", "tlsverify"],
 ];
 
-/// How many values are read, at most, to find all that is wrong in a part of a source: after each error, all of the part is
+/// How many values are read, at most, to find all that is wrong in a source: after each error, all of the section or entry is
 /// read again. What people write is far below that.
 const MOST: usize = 1 << 20;
 
@@ -51,25 +51,26 @@ pub(super) struct Found {
 }
 
 /// What `part`, one section of a source or one of its entries, may add to `base`, and what is wrong with the rest:
-/// `known` errors, by place, and those that reading shows.
+/// `known` errors, by place, and those that reading shows. `read` counts the values that have been read for the source.
 pub(super) fn sift<'t>(
     base: &DeTable<'t>,
     part: DeTable<'t>,
     known: Vec<(Range<usize>, String)>,
+    read: &mut usize,
 ) -> (DeTable<'t>, Vec<Found>) {
     let mut sieve = Sieve {
         base,
         written: part.clone(),
         kept: part,
         found: Vec::new(),
-        read: 0,
+        read,
     };
     for (span, message) in known {
         sieve.leave_out(span, message);
     }
     while let Err(error) = sieve.read() {
         let message = reword(error.message());
-        if sieve.read > MOST {
+        if *sieve.read > MOST {
             sieve.give_up();
             break;
         }
@@ -87,7 +88,7 @@ struct Sieve<'b, 't> {
     kept: DeTable<'t>,
     found: Vec<Found>,
     /// How many values have been read.
-    read: usize,
+    read: &'b mut usize,
 }
 
 impl Sieve<'_, '_> {
@@ -100,7 +101,7 @@ impl Sieve<'_, '_> {
     fn try_with(&mut self, part: DeTable<'_>) -> Result<(), Error> {
         let mut whole = self.base.clone();
         overlay(&mut whole, part);
-        self.read += tree::size(&whole);
+        *self.read += tree::size(&whole);
         read(whole).map(drop)
     }
 
@@ -156,7 +157,7 @@ impl Sieve<'_, '_> {
             let mut without = self.kept.clone();
             tree::remove(&mut without, key);
             let error = self.try_with(without).err().and_then(|error| error.span());
-            self.read <= MOST && error.as_ref() != Some(span)
+            *self.read <= MOST && error.as_ref() != Some(span)
         })
     }
 

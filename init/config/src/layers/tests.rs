@@ -345,6 +345,14 @@ fn a_source_of_errors_alone_is_read_in_bounded_time() {
             format!("[services]\n{}", keys(&|n| format!("k{n} = 1\n"))),
             "unknown service",
         ),
+        // Each of these entries is quickly read.
+        (
+            keys(&|n| match n % 400 {
+                0 => format!("[registries.'r{n}.example']\n"),
+                _ => format!("k{n} = 1\n"),
+            }),
+            "too many errors",
+        ),
     ] {
         let problems = validate("u", text.as_bytes(), &image());
         let last = problems
