@@ -1,14 +1,14 @@
 //! From the sources of this machine to its configuration.
 
 use crate::effect::files::read_bounded;
-use crate::effect::userdata::SOURCES;
+use crate::effect::userdata::{LOCAL, SOURCES};
 use crate::job::Sources;
 use crate::paths::DEFAULTS;
 use log::Level;
 use std::collections::BTreeMap;
 use std::path::Path;
 use tare_config::service::Services;
-use tare_config::{Added, Layers, MAX_BYTES, Machine};
+use tare_config::{Added, Layers, MAX_BYTES, Machine, Severity};
 use tare_control::Source;
 
 /// How many problems of one source are named. `tare config validate` names all.
@@ -22,6 +22,8 @@ pub(crate) struct Loaded {
     pub(crate) accepted: BTreeMap<String, Vec<u8>>,
     /// Problems with user-data, one sentence each.
     pub(crate) problems: Vec<String>,
+    /// Those with what commands of this machine have set.
+    pub(crate) local: Vec<String>,
     /// The texts in force, from the weakest to the strongest.
     pub(crate) sources: Vec<Source>,
     /// The services that run.
@@ -37,6 +39,7 @@ pub(crate) fn load(
     services: &Services,
     sources: &Sources,
     remembered: &BTreeMap<String, Vec<u8>>,
+    local: Option<&str>,
 ) -> Loaded {
     let image = read_bounded(Path::new(DEFAULTS), MAX_BYTES);
     let mut stack = Stack {
@@ -78,6 +81,9 @@ pub(crate) fn load(
             stack.lines.push((Level::Info, text));
         }
     }
+    if let Some(local) = local {
+        stack.add(LOCAL, local.as_bytes());
+    }
     let before = stack.layers.problems().len();
     let configuration = stack.layers.finish();
     // Only the whole shows what does not fit the image's services.
@@ -101,7 +107,12 @@ pub(crate) fn load(
             accepted.insert(source.to_owned(), bytes.clone());
         }
     }
+    let of_local = configuration
+        .problems
+        .iter()
+        .filter(|problem| problem.location.source == LOCAL && problem.severity == Severity::Error);
     Loaded {
+        local: of_local.map(ToString::to_string).collect(),
         machine: configuration.machine,
         accepted,
         problems: stack.problems,
@@ -209,6 +220,7 @@ mod tests {
                 &Services::new(),
                 &sources,
                 &bytes(&[("fw_cfg", "hostname = 'old'")]),
+                None,
             );
             let hostname = loaded.machine.hostname.map(|name| name.as_str().to_owned());
             assert_eq!(hostname.as_deref(), want);
@@ -237,7 +249,7 @@ mod tests {
         let sources = bytes(&layers)
             .into_iter()
             .map(|(name, held)| (name, Ok(held)));
-        let loaded = load(&services, &sources.collect(), &BTreeMap::new());
+        let loaded = load(&services, &sources.collect(), &BTreeMap::new(), None);
         let why = "is left out: services wait for each other: log -> ssh -> log";
         assert_eq!(
             loaded.problems,
@@ -257,7 +269,7 @@ mod tests {
         let file = "hostname = 'b'\n[log]\nfile = '4MiB'";
         let sources = bytes(&[("nocloud", total), ("fw_cfg", file)]);
         let sources = sources.into_iter().map(|(name, held)| (name, Ok(held)));
-        let loaded = load(&Services::new(), &sources.collect(), &BTreeMap::new());
+        let loaded = load(&Services::new(), &sources.collect(), &BTreeMap::new(), None);
         assert_eq!(loaded.machine.hostname.unwrap().as_str(), "b");
         assert_eq!(loaded.machine.log.total, tare_config::Bytes::mib(4));
         assert_eq!(loaded.accepted.into_keys().collect::<Vec<_>>(), ["nocloud"]);
@@ -271,10 +283,39 @@ mod tests {
     }
 
     #[test]
+    fn what_commands_have_set_is_stronger_than_user_data() {
+        let sources = bytes(&[("fw_cfg", "hostname = 'a'\nlog.rate = 1")]);
+        let sources: Sources = sources
+            .into_iter()
+            .map(|(name, held)| (name, Ok(held)))
+            .collect();
+        for (local, hostname, problems) in [
+            ("hostname = 'b'", Some("b"), vec![]),
+            ("unset = ['hostname']", None, vec![]),
+            (
+                "hostnam = 'b'",
+                Some("a"),
+                vec![
+                    "local:1:1: `hostnam` is left out: unknown key `hostnam`, did you mean `hostname`?",
+                ],
+            ),
+        ] {
+            let loaded = load(&Services::new(), &sources, &BTreeMap::new(), Some(local));
+            let got = loaded.machine.hostname.map(|name| name.as_str().to_owned());
+            assert_eq!(
+                (got.as_deref(), loaded.local),
+                (hostname, problems.into_iter().map(str::to_owned).collect())
+            );
+            assert_eq!(loaded.machine.log.rate, 1);
+            assert_eq!(loaded.accepted.into_keys().collect::<Vec<_>>(), ["fw_cfg"]);
+        }
+    }
+
+    #[test]
     fn of_many_problems_the_first_are_named() {
         let text: String = (0..25).map(|n| format!("k{n} = 1\n")).collect();
         let sources = Sources::from([("fw_cfg".to_owned(), Ok(text.into_bytes()))]);
-        let problems = load(&Services::new(), &sources, &BTreeMap::new()).problems;
+        let problems = load(&Services::new(), &sources, &BTreeMap::new(), None).problems;
         assert_eq!(problems.len(), 21);
         assert_eq!(problems[20], "user-data: fw_cfg has 5 more errors");
     }

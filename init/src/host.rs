@@ -1,5 +1,6 @@
 //! The machine: its configuration, network and services, and what an event means to them.
 
+mod configuration;
 mod control;
 mod disks;
 mod exec;
@@ -19,10 +20,8 @@ use crate::plan::facts::Fact;
 use crate::supervisor::{Supervisor, values};
 use crate::task::Task;
 use crate::timeline::{BASE, CONFIGURATION, NETWORK, Timeline};
-use crate::{config, plan};
 use disks::Disks;
 use installed::{Broken, Installed};
-use log::Level;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::time::Duration;
@@ -52,6 +51,8 @@ pub(crate) struct Host {
     network: Network,
     installed: Installed,
     machine: Machine,
+    /// The services that it describes.
+    services: Services,
     disks: Disks,
     /// Problems with user-data, one sentence each.
     rejected: Vec<String>,
@@ -70,6 +71,8 @@ pub(crate) struct Host {
     /// `None` if it cannot be opened; the machine runs without it.
     control: Option<Control>,
     event_log: control::EventLog,
+    /// A change of the configuration that is being saved.
+    applying: Option<configuration::Applying>,
     /// The facts as last written.
     facts: BTreeMap<&'static str, String>,
     watchdogs: Watchdogs,
@@ -119,6 +122,7 @@ impl Host {
             network: Network::start(events.clone()),
             installed,
             machine: Machine::default(),
+            services: Services::new(),
             disks: Disks::default(),
             rejected: Vec::new(),
             sources: Vec::new(),
@@ -134,6 +138,7 @@ impl Host {
                 .map_err(|error| log::error!("control socket: {error}"))
                 .ok(),
             event_log: control::EventLog::new(),
+            applying: None,
             facts: BTreeMap::new(),
             watchdogs: Watchdogs::default(),
             timers: Timers::default(),
@@ -225,56 +230,6 @@ impl Host {
         self.timeline.close_at(now + BOOT_PATIENCE);
         self.timers.network = Some(self.after(NETWORK_PATIENCE, NetworkEvent::Late));
         self.refresh_network();
-    }
-
-    /// Reads the configuration, and adds the services that may start now.
-    fn take_configuration(&mut self) {
-        let with_state = self.configured == Configured::Yes;
-        let (sources, remembered) = self.disks.user_data();
-        let loaded = config::load(&self.installed.services(), &sources, &remembered);
-        self.machine = loaded.machine;
-        self.rejected = loaded.problems;
-        self.sources = loaded.sources;
-        for (level, line) in loaded.lines {
-            self.say(level, line);
-        }
-        self.disks.accept(loaded.accepted);
-        self.apply_settings();
-        self.set_watchdogs();
-        self.allow_others();
-        self.add_services(with_state, &loaded.services);
-    }
-
-    /// Logs a line about the configuration, once, even if that is read again.
-    fn say(&mut self, level: Level, line: String) {
-        if !self.said.contains(&line) {
-            log::log!(level, "{line}");
-            self.said.insert(line);
-        }
-    }
-
-    /// Adds the services; without the state, only those that do not need it.
-    fn add_services(&mut self, with_state: bool, services: &Services) {
-        for (name, service) in services {
-            let needs_state = service.lifecycle.after.contains(&Condition::StateMounted);
-            if self.supervisor.knows(name) || needs_state && !with_state {
-                continue;
-            }
-            let Some(bundle) = installed::bundle(name, service) else {
-                self.broken.add(name, service.lifecycle.required);
-                continue;
-            };
-            self.broken.remove(name);
-            let sections = plan::sections::of(service, &self.machine);
-            let mut setup = self.supervisor.add(name, service.clone(), bundle);
-            setup.sections(sections);
-            if name == DHCP {
-                setup.await_arguments();
-            }
-        }
-        // What was just added has not started yet.
-        let has_log = installed::has_log(services, &self.broken);
-        self.supervisor.expect_log(has_log);
     }
 
     /// The required services that are not ready, and those that cannot be loaded.

@@ -36,6 +36,8 @@ pub(crate) enum Job {
     },
     /// Saves user-data as the last good version of its source.
     Remember { layers: BTreeMap<String, Vec<u8>> },
+    /// Saves what commands of this machine have set.
+    SaveLocal { text: String },
 }
 
 /// Without what it carries: user-data holds secrets.
@@ -49,6 +51,7 @@ impl Display for Job {
             }
             Self::Settings { .. } => f.write_str("apply the settings of the kernel"),
             Self::Remember { .. } => f.write_str("save user-data"),
+            Self::SaveLocal { .. } => f.write_str("save the local configuration"),
         }
     }
 }
@@ -67,6 +70,10 @@ pub(crate) enum Done {
         refused: Vec<String>,
     },
     Remembered,
+    /// Or why not.
+    LocalSaved {
+        failed: Option<String>,
+    },
 }
 
 /// User-data by source, or why it cannot be read.
@@ -81,6 +88,8 @@ pub(crate) struct State {
     pub(crate) machine_id: String,
     /// The last good user-data by source.
     pub(crate) remembered: BTreeMap<String, Vec<u8>>,
+    /// What commands of this machine have set.
+    pub(crate) local: Option<String>,
 }
 
 /// Runs `job`, then sends [`DiskEvent::Done`] or [`DiskEvent::Failed`]. If the result is dropped first, nothing is
@@ -144,6 +153,12 @@ fn work() -> io::Result<()> {
             let mut refused = modules::load_named(&modules);
             refused.extend(sysctl::apply(&settings));
             Done::Settings { refused }
+        }
+        Job::SaveLocal { text } => {
+            let saved = userdata::save_local(&text);
+            Done::LocalSaved {
+                failed: saved.err().map(|error| error.to_string()),
+            }
         }
         Job::Remember { layers } => {
             userdata::remember_all(&layers);

@@ -82,6 +82,11 @@ impl Network {
         !gone.is_empty()
     }
 
+    /// The links of network cards.
+    pub(crate) fn links(&self) -> &BTreeSet<Link> {
+        &self.report.links
+    }
+
     /// The modules of the devices present at boot are loaded.
     pub(crate) fn cold_plugged(&mut self) {
         self.cold_plugged = true;

@@ -219,6 +219,36 @@ pub enum ConfigCommand {
         /// A key with dots, such as `network.interfaces.eth0.addresses`
         key: String,
     },
+    /// Applies a text at once: it takes the place of all that was set on this machine before
+    ///
+    /// It is a source of its own, `local`, stronger than user-data, and stays across reboots. Nothing is changed unless all of
+    /// it is valid. What need not change goes on as it is.
+    Apply {
+        /// The text; `-` means standard input
+        file: PathBuf,
+        /// Only say what it would change
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Sets one key at once, on this machine, above user-data
+    Set {
+        /// A key with dots, such as `network.interfaces.eth0.addresses`
+        key: String,
+        /// Its value in TOML; what is none is text
+        #[arg(allow_hyphen_values = true)]
+        value: String,
+        /// Only say what it would change
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Takes one key back at once, whatever has set it
+    Unset {
+        /// A key with dots, such as `network.interfaces.eth0.addresses`
+        key: String,
+        /// Only say what it would change
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Shows everything that is wrong with a text as user-data, and what that would cost
     ///
     /// It says what a boot of this machine would say. Where PID 1 is none of Tare's, the services are those of this

@@ -1,5 +1,6 @@
 //! `tare config`: what the machine's configuration says, and whether a text is one.
 
+mod change;
 mod validate;
 
 use crate::Failed;
@@ -11,7 +12,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use tare_config::service::Services;
 use tare_config::{Layers, Setting, Settings, defaults, is_in};
-use tare_control::{GetConfiguration, Method};
+use tare_control::{GetConfiguration, Method, Source};
 
 pub(crate) fn config(context: &Context, command: &ConfigCommand) -> Result<(), Failed> {
     match command {
@@ -37,6 +38,13 @@ pub(crate) fn config(context: &Context, command: &ConfigCommand) -> Result<(), F
             context.show(&answers(&settings), |_, style| text(&settings, true, style))
         }
         ConfigCommand::Validate { file } => validate::validate(context, file),
+        ConfigCommand::Apply { file, dry_run } => change::apply(context, file, *dry_run),
+        ConfigCommand::Set {
+            key,
+            value,
+            dry_run,
+        } => change::set(context, key, value, *dry_run),
+        ConfigCommand::Unset { key, dry_run } => change::unset(context, key, *dry_run),
     }
 }
 
@@ -44,6 +52,10 @@ pub(crate) fn config(context: &Context, command: &ConfigCommand) -> Result<(), F
 struct Known {
     set: Settings,
     defaults: Settings,
+    /// What is set without what commands of this machine have set.
+    weaker: Settings,
+    /// What those have set, as text.
+    local: String,
     services: Services,
 }
 
@@ -53,16 +65,30 @@ impl Known {
         let told: GetConfiguration = context.call(&Method::GetConfiguration {})?;
         let services = services(told.services)?;
         let mut layers = Layers::new(&services);
-        for source in &told.sources {
+        let is_local = |source: &&Source| source.name == change::LOCAL;
+        for source in told.sources.iter().filter(|source| !is_local(source)) {
             layers.add(&source.name, source.text.as_bytes());
+        }
+        let weaker = layers.settings();
+        let local = told.sources.iter().find(is_local);
+        if let Some(local) = local {
+            layers.add(&local.name, local.text.as_bytes());
         }
         let set = layers.settings();
         let defaults = defaults(&layers.finish().machine, &set);
+        let local = local.map(|source| source.text.clone()).unwrap_or_default();
         Ok(Self {
             set,
             defaults,
+            weaker,
+            local,
             services,
         })
+    }
+
+    /// Whether something weaker than the commands of this machine sets `key`.
+    fn is_weaker(&self, key: &str) -> bool {
+        self.weaker.keys().any(|set| is_in(set, key))
     }
 
     fn all(self) -> Settings {
@@ -183,6 +209,8 @@ mod tests {
         let set = layers.settings();
         let defaults = defaults(&layers.finish().machine, &set);
         Known {
+            weaker: set.clone(),
+            local: String::new(),
             set,
             defaults,
             services,

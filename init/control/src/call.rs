@@ -85,6 +85,14 @@ pub enum Method {
     /// Returns the texts that make the machine's configuration.
     #[serde(rename = "org.tare.Control.GetConfiguration")]
     GetConfiguration {},
+    /// Has a text take the place of what commands of this machine have set.
+    #[serde(rename = "org.tare.Control.ApplyConfiguration")]
+    ApplyConfiguration {
+        /// TOML.
+        text: String,
+        /// Whether to say only what it would change.
+        dry_run: Option<bool>,
+    },
     /// Sends events from now on; called with `more`.
     #[serde(rename = "org.tare.Control.Monitor")]
     Monitor {
@@ -162,6 +170,10 @@ fn control(method: &str, parameters: &mut Parameters) -> Result<Option<Method>, 
         },
         "GetBootTimeline" => Method::GetBootTimeline {},
         "GetConfiguration" => Method::GetConfiguration {},
+        "ApplyConfiguration" => Method::ApplyConfiguration {
+            text: parameters.take("text")?,
+            dry_run: parameters.take("dry_run")?,
+        },
         "Monitor" => Method::Monitor {
             recent: parameters.take("recent")?,
         },

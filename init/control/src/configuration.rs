@@ -13,6 +13,13 @@ wire! {
     }
 
     Type:
+    /// The reply to `ApplyConfiguration`.
+    pub struct ApplyConfiguration {
+        /// What has changed, or would, a line each.
+        pub changes: Vec<String>,
+    }
+
+    Type:
     /// The reply to `GetConfiguration`.
     pub struct GetConfiguration {
         /// The texts in force, from the weakest to the strongest.

@@ -28,6 +28,24 @@ pub enum Failure {
         /// Why not.
         reason: String,
     },
+    /// The text is not a configuration of this machine.
+    #[error("{}", problems.join("\n"))]
+    #[serde(rename = "org.tare.Control.ConfigurationInvalid")]
+    ConfigurationInvalid {
+        /// What is wrong with it.
+        problems: Vec<String>,
+    },
+    /// The configuration could not be saved, and is as it was.
+    #[error("not saved, and nothing is changed: {reason}")]
+    #[serde(rename = "org.tare.Control.ConfigurationNotSaved")]
+    ConfigurationNotSaved {
+        /// Why not.
+        reason: String,
+    },
+    /// The machine is not configured yet, or is being configured.
+    #[error("the machine is being configured; try again")]
+    #[serde(rename = "org.tare.Control.ConfigurationBusy")]
+    ConfigurationBusy {},
     /// The machine is about to power off or to reboot.
     #[error("the machine is about to end")]
     #[serde(rename = "org.tare.Control.MachineEnding")]

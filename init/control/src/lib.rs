@@ -21,7 +21,7 @@ pub use audit::{Audit, AuditServices, Capabilities, Limits, Rights, WritableMoun
 pub use call::{Call, Method, RawCall};
 #[cfg(feature = "client")]
 pub use client::{CallError, Client, Replies};
-pub use configuration::{GetConfiguration, Source};
+pub use configuration::{ApplyConfiguration, GetConfiguration, Source};
 pub use event::{Event, EventKind, Monitor};
 pub use failure::Failure;
 pub use service::{Dependency, ExecInService, ListServices, Service, ShowService, State};
@@ -49,6 +49,8 @@ pub const SOCKET_NAME: &str = "tare.sock";
 pub const GROUP: u32 = 988;
 /// The longest message in bytes, without its terminator.
 pub const MAX_MESSAGE: usize = 64 << 10;
+/// The same for a caller that may call every method: a configuration may be 1 MiB, and JSON makes it longer.
+pub const MAX_PRIVILEGED_MESSAGE: usize = 2 << 20;
 
 #[cfg(test)]
 mod tests;

@@ -84,13 +84,14 @@ fn fields(reply: &IdlType<'static>) -> Vec<String> {
 
 #[test]
 fn the_file_describes_our_replies() {
-    let replies: [(&str, &IdlType<'static>); 8] = [
+    let replies: [(&str, &IdlType<'static>); 9] = [
         ("ExecInService", ExecInService::TYPE),
         ("GetStatus", GetStatus::TYPE),
         ("ListServices", ListServices::TYPE),
         ("ShowService", ShowService::TYPE),
         ("AuditServices", AuditServices::TYPE),
         ("GetBootTimeline", GetBootTimeline::TYPE),
+        ("ApplyConfiguration", ApplyConfiguration::TYPE),
         ("GetConfiguration", GetConfiguration::TYPE),
         ("Monitor", Monitor::TYPE),
     ];
@@ -137,6 +138,9 @@ fn every_error_of_the_file_is_ours() {
             "error ServiceNotFound (name: string)",
             "error ServiceNotRunning (name: string)",
             "error ExecFailed (reason: string)",
+            "error ConfigurationInvalid (problems: []string)",
+            "error ConfigurationNotSaved (reason: string)",
+            "error ConfigurationBusy ()",
             "error MachineEnding ()"
         ]
     );

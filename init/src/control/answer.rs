@@ -8,9 +8,9 @@ use crate::timeline::micros;
 use serde::Serialize;
 use std::time::{Duration, Instant};
 use tare_control::{
-    AuditServices, DESCRIPTION, Dependency, ExecInService, Failure, GetBootTimeline,
-    GetConfiguration, GetStatus, INTERFACE, ListServices, Nothing, Service, ShowService, State,
-    VARLINK_DESCRIPTION, VARLINK_INTERFACE,
+    ApplyConfiguration, AuditServices, DESCRIPTION, Dependency, ExecInService, Failure,
+    GetBootTimeline, GetConfiguration, GetStatus, INTERFACE, ListServices, Nothing, Service,
+    ShowService, State, VARLINK_DESCRIPTION, VARLINK_INTERFACE,
 };
 use tokio::task::yield_now;
 
@@ -30,6 +30,7 @@ pub(super) enum Answer {
     Audits(AuditServices),
     Timeline(GetBootTimeline),
     Configuration(GetConfiguration),
+    Applied(ApplyConfiguration),
     Outcome(ExecInService),
 }
 
@@ -78,6 +79,7 @@ pub(super) async fn complete(told: Response) -> Answer {
             Answer::Nothing(Nothing {})
         }
         Response::Status(known) => Answer::Status(machine::status(known)),
+        Response::Applied(applied) => Answer::Applied(applied),
         Response::Configuration(configuration) => Answer::Configuration(configuration),
         Response::Timeline(timeline) => Answer::Timeline(machine::boot_loader(timeline)),
         Response::Service(status, configuration) => Answer::Service(Box::new(ShowService {

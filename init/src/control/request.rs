@@ -3,7 +3,9 @@
 use crate::supervisor::{Ended, ServiceStatus};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use tare_control::{Address, Event, Failure, GetBootTimeline, GetConfiguration, Health, Method};
+use tare_control::{
+    Address, ApplyConfiguration, Event, Failure, GetBootTimeline, GetConfiguration, Health, Method,
+};
 use tokio::sync::oneshot::Sender;
 use tokio::sync::{broadcast, oneshot};
 
@@ -28,6 +30,7 @@ pub(crate) enum Response {
     Processes(Vec<Process>),
     Timeline(GetBootTimeline),
     Configuration(GetConfiguration),
+    Applied(ApplyConfiguration),
     /// A program runs; the receiver gets how it ends.
     Program(oneshot::Receiver<Ended>),
     /// Past events, the oldest first, and those to come.

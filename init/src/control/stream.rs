@@ -7,7 +7,7 @@ use std::mem;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
-use tare_control::MAX_MESSAGE;
+use tare_control::{MAX_MESSAGE, MAX_PRIVILEGED_MESSAGE};
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -107,7 +107,11 @@ impl Incoming {
         self.end = end.map(|end| self.bytes.len() + end);
         self.bytes.extend_from_slice(&buffer[..length]);
         self.keep(descriptors)?;
-        if self.end.unwrap_or(self.bytes.len()) > MAX_MESSAGE {
+        let most = match self.takes_descriptors {
+            true => MAX_PRIVILEGED_MESSAGE,
+            false => MAX_MESSAGE,
+        };
+        if self.end.unwrap_or(self.bytes.len()) > most {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
         Ok(())

@@ -95,6 +95,7 @@ pub(crate) fn mount_and_read(partition: Option<&Path>) -> State {
             String::new()
         }),
         remembered: userdata::remembered(),
+        local: userdata::local(),
     }
 }
 

@@ -14,6 +14,9 @@ use tare_config::MAX_BYTES;
 /// Sources from the weakest to the strongest.
 pub(crate) const SOURCES: [&str; 2] = ["nocloud", "fw_cfg"];
 
+/// What commands of this machine have set, stronger than all of them.
+pub(crate) const LOCAL: &str = "local";
+
 /// What `source` holds on this machine, or why it cannot be read; `None` if there is no such source. Reads at most
 /// one byte more than [`MAX_BYTES`].
 pub(crate) fn read(source: &str) -> Option<Result<Vec<u8>, String>> {
@@ -42,6 +45,17 @@ pub(crate) fn remember_all(layers: &BTreeMap<String, Vec<u8>>) {
             log::warn!("user-data of {source} could not be saved: {error}");
         });
     }
+}
+
+/// What commands of this machine have set.
+pub(crate) fn local() -> Option<String> {
+    let bytes = read_bounded(&remembered_path(LOCAL), MAX_BYTES).ok()?;
+    String::from_utf8(bytes).ok()
+}
+
+/// Saves what commands of this machine have set.
+pub(crate) fn save_local(text: &str) -> io::Result<()> {
+    write_atomically(&remembered_path(LOCAL), text.as_bytes(), 0o600)
 }
 
 fn remembered_path(source: &str) -> PathBuf {

@@ -10,7 +10,7 @@ use crate::timeline::micros;
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use tare_config::service::Kind;
-use tare_control::{Address, Event, EventKind, Failure, GetConfiguration, Health, Method, State};
+use tare_control::{Address, Event, EventKind, Failure, Health, Method, State};
 use tokio::sync::broadcast;
 
 /// How many events are kept for later callers, and for listeners that read slowly.
@@ -52,6 +52,9 @@ impl Host {
 
     /// Answers a request of the control socket.
     pub(super) fn asked(&mut self, request: Request) {
+        if let Method::ApplyConfiguration { text, dry_run } = request.method {
+            return self.apply(text, dry_run == Some(true), request.answer);
+        }
         let answer = self.answer(request.method, &request.descriptors);
         // The caller may be gone.
         let _ = request.answer.send(answer);
@@ -73,17 +76,11 @@ impl Host {
             Method::AuditServices { name } => self.processes(name),
             Method::GetBootTimeline {} => Ok(Response::Timeline(self.timeline.tell())),
             Method::GetConfiguration {} => Ok(Response::Configuration(self.configuration())),
+            // Answered once it is saved.
+            Method::ApplyConfiguration { .. } => Err(Failure::ConfigurationBusy {}),
             Method::Monitor { recent } => Ok(self.events(recent == Some(true))),
             Method::PowerOff {} => Ok(self.asked_to_end(Ending::PowerOff)),
             Method::Reboot {} => Ok(self.asked_to_end(Ending::Reboot)),
-        }
-    }
-
-    fn configuration(&self) -> GetConfiguration {
-        GetConfiguration {
-            sources: self.sources.clone(),
-            // Every service has a JSON form.
-            services: serde_json::to_value(self.installed.services()).unwrap_or_default(),
         }
     }
 

@@ -20,6 +20,8 @@ pub(super) struct Disks {
     sources: Sources,
     mounting: Option<Task>,
     state: Option<State>,
+    /// What commands of this machine have set, if it has changed since the state was mounted.
+    local: Option<String>,
     /// User-data to save once the machine is ready.
     accepted: BTreeMap<String, Vec<u8>>,
     remembering: Option<Task>,
@@ -40,6 +42,16 @@ impl Disks {
     pub(super) fn user_data(&self) -> (Sources, BTreeMap<String, Vec<u8>>) {
         let remembered = self.state.as_ref().map(|state| state.remembered.clone());
         (self.sources.clone(), remembered.unwrap_or_default())
+    }
+
+    /// What commands of this machine have set.
+    pub(super) fn local(&self) -> Option<String> {
+        let saved = || self.state.as_ref()?.local.clone();
+        self.local.clone().or_else(saved)
+    }
+
+    pub(super) fn set_local(&mut self, text: String) {
+        self.local = Some(text);
     }
 
     pub(super) fn accept(&mut self, accepted: BTreeMap<String, Vec<u8>>) {
@@ -102,6 +114,7 @@ impl Host {
                 }
             }
             Done::Remembered => {}
+            Done::LocalSaved { failed } => self.local_saved(failed),
         }
     }
 
@@ -117,6 +130,10 @@ impl Host {
                     volatile: true,
                     ..State::default()
                 });
+            }
+            Job::SaveLocal { .. } => {
+                let failed = "the process that saves it has ended".to_owned();
+                self.local_saved(Some(failed));
             }
             Job::Settings { .. } | Job::Remember { .. } => {}
         }
@@ -176,7 +193,7 @@ impl Host {
         self.disks.setting = Some(self.start_job(job));
     }
 
-    fn start_job(&self, job: Job) -> Task {
+    pub(super) fn start_job(&self, job: Job) -> Task {
         job::start(job, self.events.clone())
     }
 }

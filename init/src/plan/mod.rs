@@ -1,5 +1,6 @@
 //! What to do, as data. Nothing here performs I/O: same input, same plan.
 
+pub(crate) mod changes;
 pub(crate) mod facts;
 pub(crate) mod lease;
 pub(crate) mod mounts;

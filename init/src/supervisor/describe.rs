@@ -3,6 +3,8 @@
 use super::Supervisor;
 use super::state::{self, Life, State};
 use super::unit::Unit;
+use crate::plan::changes::launches_alike;
+use crate::plan::sections::{Sections, concern};
 use tare_config::service::{Kind, Lifecycle, Service, Start};
 use tare_container::Bundle;
 
@@ -30,11 +32,9 @@ pub(crate) enum Effect {
 }
 
 impl Description {
-    /// Whether its program would be launched as `unit`'s last was.
-    fn launches_as(&self, service: &Service, sections: &[(String, String)]) -> bool {
-        let mut other = service.clone();
-        other.lifecycle.clone_from(&self.service.lifecycle);
-        other == self.service && *sections == self.sections
+    /// Whether its program would be launched as that of `service` with these sections.
+    fn launches_as(&self, service: &Service, sections: &Sections) -> bool {
+        launches_alike(service, &self.service) && !concern(service, sections, &self.sections)
     }
 }
 
@@ -104,7 +104,14 @@ impl Supervisor {
         if unit.life.is_running() {
             self.happen(name, state::Event::StopRequested { again: false });
         } else {
-            self.at_rest(name);
+            self.forget(name);
+        }
+    }
+
+    /// Keeps a service that has just been added waiting until it is given arguments.
+    pub(crate) fn await_arguments(&mut self, name: &str) {
+        if let Some(unit) = self.units.get_mut(name) {
+            unit.triggers.insert(super::Trigger::Arguments);
         }
     }
 
@@ -114,17 +121,23 @@ impl Supervisor {
         staying.map(|unit| unit.name.clone()).collect()
     }
 
-    /// Once no process of `name` is left: takes over a new description, or forgets the service.
-    pub(super) fn at_rest(&mut self, name: &str) {
-        let Some(unit) = self.units.get_mut(name) else {
+    /// Takes over the new description of `name`, if there is one, once no process of it is left.
+    pub(super) fn take_next(&mut self, name: &str) {
+        let unit = self.units.get_mut(name);
+        let Some(unit) = unit.filter(|unit| !unit.life.is_running()) else {
             return;
         };
-        if unit.life.is_running() {
-            return;
-        }
         if let Some(next) = unit.next.take() {
             unit.take(*next);
         }
+    }
+
+    /// Forgets the service `name`, if it is leaving, once no process of it is left.
+    pub(super) fn forget(&mut self, name: &str) {
+        let unit = self.units.get(name);
+        let Some(unit) = unit.filter(|unit| !unit.life.is_running()) else {
+            return;
+        };
         if unit.is_leaving && self.ending.is_none() {
             let condition = unit.condition();
             self.conditions.clear(&condition);

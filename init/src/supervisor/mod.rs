@@ -15,7 +15,7 @@ mod stop;
 mod unit;
 
 pub(crate) use children::{Outcome, reap};
-pub(crate) use describe::{Description, Effect};
+pub(crate) use describe::Description;
 pub(crate) use notify::parse::values;
 pub(crate) use request::{Change, Ended, RequestError, ServiceStatus};
 
@@ -272,10 +272,12 @@ impl Supervisor {
         if collects {
             self.drain_outputs();
         }
+        // Before an action starts it again.
+        self.take_next(name);
         for action in actions {
             self.act(name, action);
         }
-        self.at_rest(name);
+        self.forget(name);
         self.ended_meanwhile(name);
     }
 

@@ -4,6 +4,7 @@
 mod baked;
 mod boot;
 mod bundles;
+mod configuration;
 mod console;
 mod control;
 mod devices;
@@ -63,6 +64,7 @@ const TESTS: &[Test] = &[
     test!(60, image, boot::through_firmware),
     test!(40, image, boot::kernel_started_directly),
     test!(60, image, bundles::run_under_other_runtimes),
+    test!(60, image, configuration::is_applied_at_once),
     test!(10, image, console::trouble_ends_every_wait),
     test!(
         10,

@@ -34,7 +34,7 @@ pub(super) fn validate(context: &Context, file: &Path) -> Result<(), Failed> {
     }
 }
 
-fn read(file: &Path) -> Result<(String, Vec<u8>), Failed> {
+pub(super) fn read(file: &Path) -> Result<(String, Vec<u8>), Failed> {
     let name = match file.to_str() {
         Some("-") => "standard input".to_owned(),
         _ => file.display().to_string(),

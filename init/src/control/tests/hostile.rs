@@ -4,7 +4,7 @@ use super::*;
 use crate::control::conversation::Conversation;
 use crate::control::limit::ConnectionLimit;
 use crate::control::stream::PATIENCE;
-use tare_control::MAX_MESSAGE;
+use tare_control::{MAX_MESSAGE, MAX_PRIVILEGED_MESSAGE};
 use tokio::time::{Instant, timeout};
 
 /// Whether the server still answers a new client at once.
@@ -51,15 +51,19 @@ fn what_is_no_call_ends_the_connection() {
 #[test]
 fn a_message_has_a_longest_length() {
     with_server(0, async |server| {
+        server.others.set(Others::Status);
         let padded = |length: usize| {
             let call = call("GetStatus").to_string();
-            format!("{call}{}", " ".repeat(length - call.len()))
+            format!("{call}{}\0", " ".repeat(length - call.len()))
         };
-        let mut client = Client::connect(&server, ROOT);
-        client.send(padded(MAX_MESSAGE) + "\0").await;
-        assert!(client.receive().await.is_some());
-        let took = until_ended(&server, (padded(MAX_MESSAGE + 1) + "\0").as_bytes()).await;
-        assert!(took < Duration::from_secs(1), "{took:?}");
+        for (peer, most) in [(ROOT, MAX_PRIVILEGED_MESSAGE), (SOMEBODY, MAX_MESSAGE)] {
+            for (length, is_answered) in [(most, true), (most + 1, false)] {
+                let mut client = Client::connect(&server, peer.clone());
+                client.send(padded(length)).await;
+                let answer = timeout(Duration::from_secs(1), client.receive()).await;
+                assert_eq!(answer.unwrap().is_some(), is_answered, "{length}");
+            }
+        }
         let endless = vec![b' '; 4 << 20];
         assert!(until_ended(&server, &endless).await < Duration::from_secs(1));
         assert!(answers(&server).await);

@@ -1,0 +1,334 @@
+//! What a new configuration does to a machine that runs.
+
+use super::facts::Fact;
+use super::network::{Link, Step};
+use super::sections;
+use super::services::Services;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use tare_config::{Machine, Service};
+
+/// What the machine is to be.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Desired {
+    pub(crate) machine: Machine,
+    pub(crate) services: Services,
+    pub(crate) facts: Vec<Fact>,
+    pub(crate) network: Vec<Step>,
+}
+
+/// One effect of a new configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// The name of the machine.
+    Hostname(String),
+    /// Something is set on a link, or taken back.
+    Network { link: String, what: String },
+    /// A setting of the kernel. `None`: it keeps its value until the next boot.
+    Sysctl(String, Option<String>),
+    /// A module is loaded. False: it stays loaded until the next boot.
+    Module(String, bool),
+    /// The hardware watchdog is set otherwise.
+    Watchdog,
+    /// Other callers may do more or less.
+    Control,
+    /// A service that was not there.
+    Starts(String),
+    /// One that is not there any more.
+    Stops(String),
+    /// Its program is started again, for this reason.
+    Restarts(String, String),
+    /// It is supervised otherwise, and goes on.
+    GoesOn(String),
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Hostname(name) => write!(f, "hostname: {name}"),
+            Self::Network { link, what } => write!(f, "network: {link}: {what}"),
+            Self::Sysctl(name, Some(value)) => write!(f, "sysctl: {name} = {value}"),
+            Self::Sysctl(name, None) => {
+                write!(f, "sysctl: {name} keeps its value until the next boot")
+            }
+            Self::Module(name, true) => write!(f, "modules: {name} is loaded"),
+            Self::Module(name, false) => {
+                write!(f, "modules: {name} stays loaded until the next boot")
+            }
+            Self::Watchdog => f.write_str("watchdog: set"),
+            Self::Control => f.write_str("control: set"),
+            Self::Starts(name) => write!(f, "{name}: starts"),
+            Self::Stops(name) => write!(f, "{name}: stops, and is gone"),
+            Self::Restarts(name, why) => write!(f, "{name}: restarts, {why}"),
+            Self::GoesOn(name) => write!(f, "{name}: goes on, supervised as described now"),
+        }
+    }
+}
+
+/// What becomes different from `old` to `new`, on a machine with these `links`.
+pub(crate) fn between(old: &Desired, new: &Desired, links: &BTreeSet<Link>) -> Vec<Change> {
+    let mut changes = Vec::new();
+    let text = |desired: &Desired, name: &str| {
+        let mut facts = desired.facts.iter();
+        facts
+            .find(|fact| fact.name == name)
+            .map(|fact| fact.text.clone())
+    };
+    if let (before, Some(now)) = (text(old, "hostname"), text(new, "hostname")) {
+        if before.as_ref() != Some(&now) {
+            changes.push(Change::Hostname(now.trim_end().to_owned()));
+        }
+    }
+    changes.extend(of_network(old, new, links));
+    changes.extend(of_kernel(&old.machine, &new.machine));
+    if old.machine.watchdog != new.machine.watchdog {
+        changes.push(Change::Watchdog);
+    }
+    if old.machine.control != new.machine.control {
+        changes.push(Change::Control);
+    }
+    let facts: BTreeSet<&str> = new
+        .facts
+        .iter()
+        .filter(|fact| !old.facts.contains(fact))
+        .map(|fact| fact.name)
+        .collect();
+    changes.extend(of_services(old, new, &facts));
+    changes
+}
+
+fn of_network(old: &Desired, new: &Desired, links: &BTreeSet<Link>) -> Vec<Change> {
+    let names: BTreeMap<u32, &str> = links
+        .iter()
+        .map(|link| (link.index, link.name.as_str()))
+        .collect();
+    let change = |step: &Step, is_set: bool| {
+        let verb = if is_set { "gets" } else { "loses" };
+        let (index, what) = match step {
+            Step::Up {
+                index,
+                mtu: Some(mtu),
+            } => (index, format!("{verb} mtu {mtu}")),
+            Step::Up { mtu: None, .. } => return None,
+            Step::Address {
+                index,
+                address,
+                prefix,
+            } => (index, format!("{verb} {address}/{prefix}")),
+            Step::DefaultRoute { index, gateway } => {
+                (index, format!("{verb} a default route by {gateway}"))
+            }
+        };
+        let link = names
+            .get(index)
+            .map_or_else(|| index.to_string(), |name| (*name).to_owned());
+        Some(Change::Network { link, what })
+    };
+    let gone = old
+        .network
+        .iter()
+        .filter(|step| !new.network.contains(step));
+    let come = new
+        .network
+        .iter()
+        .filter(|step| !old.network.contains(step));
+    let gone = gone.filter_map(|step| change(step, false));
+    gone.chain(come.filter_map(|step| change(step, true)))
+        .collect()
+}
+
+fn of_kernel(old: &Machine, new: &Machine) -> Vec<Change> {
+    let (before, now) = (&old.sysctl.0, &new.sysctl.0);
+    let set = now
+        .iter()
+        .filter(|(name, value)| before.get(*name) != Some(*value));
+    let set = set.map(|(name, value)| Change::Sysctl(name.clone(), Some(value.clone())));
+    let left = before.keys().filter(|name| !now.contains_key(*name));
+    let left = left.map(|name| Change::Sysctl(name.clone(), None));
+    let loaded = new
+        .modules
+        .iter()
+        .filter(|module| !old.modules.contains(module));
+    let loaded = loaded.map(|module| Change::Module(module.as_str().to_owned(), true));
+    let kept = old
+        .modules
+        .iter()
+        .filter(|module| !new.modules.contains(module));
+    let kept = kept.map(|module| Change::Module(module.as_str().to_owned(), false));
+    set.chain(left).chain(loaded).chain(kept).collect()
+}
+
+fn of_services(old: &Desired, new: &Desired, facts: &BTreeSet<&str>) -> Vec<Change> {
+    let mut changes = Vec::new();
+    for (name, service) in &new.services {
+        let change = match old.services.get(name) {
+            None => Some(Change::Starts(name.clone())),
+            Some(before) => {
+                of_service(name, (before, &old.machine), (service, &new.machine), facts)
+            }
+        };
+        changes.extend(change);
+    }
+    let gone = old
+        .services
+        .keys()
+        .filter(|name| !new.services.contains_key(*name));
+    changes.extend(gone.map(|name| Change::Stops(name.clone())));
+    changes
+}
+
+fn of_service(
+    name: &str,
+    (before, old): (&Service, &Machine),
+    (service, new): (&Service, &Machine),
+    facts: &BTreeSet<&str>,
+) -> Option<Change> {
+    let restarts = |why: String| Some(Change::Restarts(name.to_owned(), why));
+    if !launches_alike(before, service) {
+        return restarts("its description has changed".to_owned());
+    }
+    let sections = |machine| sections::of(service, machine);
+    if sections::concern(service, &sections(old), &sections(new)) {
+        return restarts("its configuration has changed".to_owned());
+    }
+    let read = service.lifecycle.restart_on.iter();
+    let fact = read.into_iter().find(|fact| facts.contains(fact.as_str()));
+    match fact {
+        Some(fact) => restarts(format!("{fact} has changed")),
+        None => (before != service).then(|| Change::GoesOn(name.to_owned())),
+    }
+}
+
+/// Whether the program of `a` is launched as that of `b`: they differ at most in how they are supervised.
+pub(crate) fn launches_alike(a: &Service, b: &Service) -> bool {
+    let mut other = b.clone();
+    other.lifecycle.clone_from(&a.lifecycle);
+    *a == other
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan;
+    use tare_config::Layers;
+
+    fn image() -> Services {
+        let services = [
+            ("log", "process = { args = ['/l'], config = ['log'] }"),
+            (
+                "ssh",
+                "process = { args = ['/s'] }\nlifecycle = { restart-on = ['hosts'] }",
+            ),
+            (
+                "time",
+                "process = { args = ['/t'] }\nlifecycle = { restart-on = ['ntp.sources'] }",
+            ),
+            (
+                "metrics",
+                "process = { args = ['/m'], config = ['metrics'] }\nenabled-with = 'metrics.listen'",
+            ),
+        ];
+        let service = |(name, text): (&str, &str)| {
+            let text = format!("description = 'x'\n{text}");
+            (
+                name.to_owned(),
+                tare_config::parse(name, text.as_bytes()).unwrap(),
+            )
+        };
+        services.into_iter().map(service).collect()
+    }
+
+    fn links() -> BTreeSet<Link> {
+        BTreeSet::from([Link {
+            index: 2,
+            name: "eth0".to_owned(),
+        }])
+    }
+
+    fn desired(text: &str) -> Desired {
+        let image = image();
+        let mut layers = Layers::new(&image);
+        layers.add("t", text.as_bytes());
+        let made = layers.finish();
+        assert_eq!(made.problems, []);
+        let leases = plan::facts::Leases::new();
+        Desired {
+            facts: plan::facts::facts(&made.machine, &leases, "id"),
+            network: plan::network::plan(&made.machine, &links(), &leases),
+            services: made.services,
+            machine: made.machine,
+        }
+    }
+
+    #[test]
+    fn the_effects_of_a_change() {
+        for (old, new, want) in [
+            ("", "", vec![]),
+            ("hostname = 'a'", "hostname = 'a'", vec![]),
+            (
+                "",
+                "hostname = 'b'",
+                vec!["hostname: b", "ssh: restarts, hosts has changed"],
+            ),
+            (
+                "",
+                "log.rate = 5",
+                vec!["log: restarts, its configuration has changed"],
+            ),
+            (
+                "",
+                "time.servers = ['a.example']",
+                vec!["time: restarts, ntp.sources has changed"],
+            ),
+            (
+                "",
+                "[services.ssh.environment]\nA = 'b'",
+                vec!["ssh: restarts, its description has changed"],
+            ),
+            (
+                "",
+                "services.ssh.lifecycle.stop.grace = '3s'",
+                vec!["ssh: goes on, supervised as described now"],
+            ),
+            (
+                "",
+                "metrics.listen = '127.0.0.1:9100'",
+                vec!["metrics: starts"],
+            ),
+            (
+                "",
+                "services.time.enabled = false",
+                vec!["time: stops, and is gone"],
+            ),
+            (
+                "[network.interfaces.eth0]\naddresses = ['10.0.0.2/24']\nmtu = 1400",
+                "[network.interfaces.eth0]\naddresses = ['10.0.0.3/24']\ngateway = '10.0.0.1'",
+                vec![
+                    "network: eth0: loses mtu 1400",
+                    "network: eth0: loses 10.0.0.2/24",
+                    "network: eth0: gets 10.0.0.3/24",
+                    "network: eth0: gets a default route by 10.0.0.1",
+                ],
+            ),
+            (
+                "sysctl.vm.swappiness = 5\nsysctl.vm.dirty_ratio = 9\nmodules = ['ip_vs']",
+                "sysctl.vm.swappiness = 6\nmodules = ['dm_raid']",
+                vec![
+                    "sysctl: vm.swappiness = 6",
+                    "sysctl: vm.dirty_ratio keeps its value until the next boot",
+                    "modules: dm_raid is loaded",
+                    "modules: ip_vs stays loaded until the next boot",
+                ],
+            ),
+            (
+                "",
+                "watchdog.enabled = false\ncontrol.others = 'status'",
+                vec!["watchdog: set", "control: set"],
+            ),
+        ] {
+            let changes = between(&desired(old), &desired(new), &links());
+            let changes: Vec<String> = changes.iter().map(ToString::to_string).collect();
+            assert_eq!(changes, want, "{old} -> {new}");
+        }
+    }
+}

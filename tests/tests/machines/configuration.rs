@@ -1,0 +1,155 @@
+//! Configuration that is changed while the machine runs.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Result, ensure};
+use tare_image::Image;
+use tare_qemu::{Vm, secs};
+use tare_tests::Checks;
+use tare_tests::guest::{mentions, power_off, says, services, starts, wait_says, wait_service};
+use tare_tests::user_data::NO_ENGINE;
+
+pub(crate) fn is_applied_at_once(image: &Image) -> Result<()> {
+    let user_data = format!("{NO_ENGINE}hostname = 'before'\n[log]\nrate = 900\n");
+    let vm = Vm::of(image).direct().user_data(&user_data).boot()?;
+    vm.wait_ready()?;
+    let mut checks = Checks::default();
+    checks.check("a key", || key(&vm));
+    checks.check("the same again", || same(&vm));
+    checks.check("a wrong key", || wrong(&vm));
+    checks.check("an address, beside the lease", || address(&vm));
+    checks.check("a service that comes and goes", || service(&vm));
+    checks.check("settings of the kernel", || sysctl(&vm));
+    checks.check("a key of user-data, taken back", || unset(&vm));
+    checks.check("power off", || power_off(&vm));
+    let vm = vm.machine().clone().boot()?;
+    vm.wait_ready()?;
+    checks.check("it is still so after a reboot", || {
+        says(&vm, "hostname", "after\n")?;
+        says(&vm, "tare config get log.rate", "1000\n")?;
+        mentions(&vm, "tare config origin hostname", "# local:")
+    });
+    checks.check("power off again", || power_off(&vm));
+    checks.verdict()
+}
+
+/// How often each service was started while `command` ran, if at all.
+fn started_by(vm: &Vm, command: &str) -> Result<BTreeMap<String, u64>> {
+    let before = starts(vm)?;
+    vm.ssh(command)?;
+    let after = starts(vm)?;
+    let more = after.into_iter().filter_map(|(name, count)| {
+        let more = count - before.get(&name).copied().unwrap_or(0);
+        (more > 0).then_some((name, more))
+    });
+    Ok(more.collect())
+}
+
+fn key(vm: &Vm) -> Result<()> {
+    says(
+        vm,
+        "tare config set log.rate 500 --dry-run",
+        "log: restarts, its configuration has changed\n",
+    )?;
+    let started = started_by(
+        vm,
+        "tare config set log.rate 500; until [ $(tare service show log --json | grep -c '\"state\": \"ready\"') = 1 ]; do sleep 0.5; done",
+    )?;
+    ensure!(
+        started == BTreeMap::from([("log".to_owned(), 1)]),
+        "{started:?} have started"
+    );
+    says(vm, "tare config get log.rate", "500\n")?;
+    mentions(vm, "tare config set hostname after", "hostname: after\n")?;
+    says(vm, "hostname; cat /etc/hostname", "after\nafter\n")?;
+    mentions(vm, "tare config show --origin", "# local:")
+}
+
+fn same(vm: &Vm) -> Result<()> {
+    let written = "stat -c %Y.%i /state/config/local.toml 2>/dev/null; true";
+    let before = vm.ssh(written)?;
+    let started = started_by(vm, "tare config set log.rate 500")?;
+    ensure!(started.is_empty(), "{started:?} have started");
+    says(vm, "tare config set log.rate 500", "nothing changes\n")?;
+    says(vm, written, &before)
+}
+
+fn wrong(vm: &Vm) -> Result<()> {
+    mentions(
+        vm,
+        "tare config set hostnam x 2>&1; echo $?",
+        ": `hostnam` is left out: unknown key `hostnam`, did you mean `hostname`?\n1\n",
+    )?;
+    says(
+        vm,
+        "printf 'log.rate = 1\\nhostname = a_b\\n' | tare config apply - 2>&1 | head -1",
+        "tare: an error, and nothing is changed:\n",
+    )?;
+    says(vm, "tare config get log.rate", "500\n")
+}
+
+fn address(vm: &Vm) -> Result<()> {
+    let has = "ip -o address show eth0 | grep -c ' 192.0.2.7/24 '; true";
+    let set =
+        "tare config set network.interfaces.eth0 \"{ dhcp = true, addresses = ['192.0.2.7/24'] }\"";
+    mentions(vm, set, "network: eth0: gets 192.0.2.7/24\n")?;
+    wait_says(vm, has, "1\n", secs(20))?;
+    mentions(
+        vm,
+        "tare config unset network",
+        "network: eth0: loses 192.0.2.7/24\n",
+    )?;
+    wait_says(vm, has, "0\n", secs(20))
+}
+
+fn service(vm: &Vm) -> Result<()> {
+    mentions(
+        vm,
+        "tare config set services.time.enabled false",
+        "time: stops, and is gone\n",
+    )?;
+    wait_says(
+        vm,
+        "tare service list | grep -c ^time; true",
+        "0\n",
+        secs(20),
+    )?;
+    mentions(vm, "tare config unset services.time", "time: starts\n")?;
+    wait_service(vm, "time", "ready", secs(20))?;
+    let metrics = "tare config set metrics.listen 127.0.0.1:9100";
+    mentions(vm, metrics, "metrics: starts\n")?;
+    wait_service(vm, "metrics", "ready", secs(20))?;
+    mentions(
+        vm,
+        "tare config unset metrics",
+        "metrics: stops, and is gone\n",
+    )?;
+    let gone = services(vm)?;
+    ensure!(
+        !gone.contains_key("metrics") || gone["metrics"] == "stopping",
+        "{gone:?}"
+    );
+    let grace = "tare config set services.time.lifecycle.stop.grace 3s";
+    let started = started_by(vm, grace)?;
+    ensure!(started.is_empty(), "{started:?} have started");
+    says(
+        vm,
+        "tare service show time --json | grep -c '\"grace\": \"3s\"'",
+        "1\n",
+    )
+}
+
+fn sysctl(vm: &Vm) -> Result<()> {
+    mentions(
+        vm,
+        "tare config set sysctl.vm.swappiness 7",
+        "sysctl: vm.swappiness = 7\n",
+    )?;
+    wait_says(vm, "cat /proc/sys/vm/swappiness", "7\n", secs(20))
+}
+
+fn unset(vm: &Vm) -> Result<()> {
+    vm.ssh("tare config unset log.rate")?;
+    says(vm, "tare config get log.rate", "1000\n")?;
+    mentions(vm, "tare config origin log.rate", "# default\n")
+}
