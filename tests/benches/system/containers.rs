@@ -25,7 +25,7 @@ const PROGRAM: &str = "/run/bench";
 pub(crate) fn measure(systems: &Systems, results: &mut Results) -> Result<()> {
     let vm = systems.machine(Name::Floor)?.boot()?;
     vm.wait_ssh(secs(60))?;
-    vm.ssh_within(crate::guest::IDLE, secs(60))?;
+    vm.ssh_within(crate::guest::IDLE, secs(150))?;
     let own = env::current_exe().context("find this program")?;
     send(
         &vm,

@@ -46,7 +46,7 @@ pub(crate) fn measure(systems: &Systems, runs: usize, results: &mut Results) -> 
 
 fn on_demand(systems: &Systems, results: &mut Results) -> Result<Vm> {
     let vm = systems.tare_with(&systems.tare, MEMORY, ON_DEMAND)?;
-    let idle = Idle::parse(&vm.ssh_within(IDLE, secs(60))?)?;
+    let idle = Idle::parse(&vm.ssh_within(IDLE, secs(150))?)?;
     results.add(Name::Tare, Figure::MemoryOnDemand, idle.memory);
     Ok(vm)
 }
