@@ -277,7 +277,7 @@ mod tests {
             loaded.problems,
             [
                 "user-data: fw_cfg:3:1: `log.file` is left out: log.file is 4MiB: it must be half of log.total, 4MiB, at most, \
-                 with what nocloud says"
+                 given nocloud"
             ]
         );
     }

@@ -246,7 +246,7 @@ impl<'t> Layers<'t> {
     fn said_by(&self) -> String {
         let sources: Vec<&str> = self.texts.sources().collect();
         let before = sources.split_last().map_or(&[][..], |(_, before)| before);
-        format!(", with what {} says", before.join(" and "))
+        format!(", given {}", before.join(" and "))
     }
 
     /// What is wrong in the sources so far, in their order and by place.
@@ -340,9 +340,9 @@ fn restricted<'t>(table: &DeTable<'t>, part: &DeTable<'t>) -> DeTable<'t> {
         };
         let found = match (found.get_ref(), value.get_ref()) {
             (DeValue::Table(all), DeValue::Table(some)) if APART.contains(&&**key.get_ref()) => {
-                let entries = all
-                    .iter()
-                    .filter(|(name, _)| some.contains_key(&**name.get_ref()));
+                let entries = some
+                    .keys()
+                    .filter_map(|name| all.get_key_value(&**name.get_ref()));
                 let entries = entries.map(|(name, entry)| (name.clone(), entry.clone()));
                 Spanned::new(found.span(), DeValue::Table(entries.collect()))
             }

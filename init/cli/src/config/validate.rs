@@ -235,7 +235,7 @@ mod tests {
         assert_eq!(
             found,
             [
-                "u:2:1: `log.file` is left out: log.file is 4MiB: it must be half of log.total, 4MiB, at most, with what image says"
+                "u:2:1: `log.file` is left out: log.file is 4MiB: it must be half of log.total, 4MiB, at most, given image"
             ]
         );
     }

@@ -38,7 +38,7 @@ const TOGETHER: [&[&str]; 5] = [
 
 /// How many values are read, at most, to find all that is wrong in a source: after each error, all of the section or entry is
 /// read again. What people write is far below that.
-const MOST: usize = 1 << 20;
+const MOST: usize = 1 << 17;
 
 /// Something wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -466,7 +466,7 @@ fn what_contradicts_weaker_sources_costs_its_keys() {
             "hostname = 'b'\n[log]\nage = '1h'\nfile = '4MiB'".to_owned(),
             Some(
                 "fw_cfg:4:1: `log.file` is left out: log.file is 4MiB: it must be half of log.total, 4MiB, at most, \
-                 with what image and nocloud says",
+                 given image and nocloud",
             ),
             vec!["hostname: fw_cfg", "log.age: fw_cfg", "log.total: nocloud"],
         ),
