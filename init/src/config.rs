@@ -1,9 +1,11 @@
 //! From the sources of this machine to its configuration.
 
 use crate::effect::files::read_bounded;
-use crate::effect::userdata::{LOCAL, SOURCES};
+use crate::effect::userdata::{LOCAL, ONCE, SOURCES};
 use crate::job::Sources;
 use crate::paths::DEFAULTS;
+use crate::plan::cmdline::CMDLINE;
+use crate::plan::generations::{Kept, Texts};
 use log::Level;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,11 +20,11 @@ const NAMED: usize = 20;
 #[derive(Debug, Default)]
 pub(crate) struct Loaded {
     pub(crate) machine: Machine,
-    /// The user-data in force, by source; saved once the machine is ready with it.
-    pub(crate) accepted: BTreeMap<String, Vec<u8>>,
     /// Problems with user-data, one sentence each.
     pub(crate) problems: Vec<String>,
-    /// Those with what commands of this machine have set.
+    /// Those of sources that could not be used at all.
+    pub(crate) unusable: Vec<String>,
+    /// Those with what commands of this machine have set, for good or until the next boot.
     pub(crate) local: Vec<String>,
     /// The texts in force, from the weakest to the strongest.
     pub(crate) sources: Vec<Source>,
@@ -32,24 +34,50 @@ pub(crate) struct Loaded {
     pub(crate) lines: Vec<(Level, String)>,
 }
 
-/// Merges the layers in order: the image's, then each source's. What is wrong in a source is left out; the source is not
-/// saved then. One that cannot be read at all is replaced by its last accepted version, if there is one. Nothing here can
-/// fail.
+impl Loaded {
+    /// The texts in force that a generation consists of.
+    pub(crate) fn texts(&self) -> Texts {
+        let others = [IMAGE, ONCE, CMDLINE];
+        let mine = |source: &&Source| !others.contains(&source.name.as_str());
+        let texts = self.sources.iter().filter(mine);
+        texts
+            .map(|source| (source.name.clone(), source.text.clone()))
+            .collect()
+    }
+}
+
+/// What is set on this machine itself, above all user-data.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Local<'t> {
+    /// By commands, for good.
+    pub(crate) saved: Option<&'t str>,
+    /// By commands, until the next boot.
+    pub(crate) once: Option<&'t str>,
+    /// On the kernel's command line.
+    pub(crate) cmdline: Option<&'t str>,
+}
+
+/// The image's own source.
+const IMAGE: &str = "image";
+
+/// Merges the layers in order: the image's, then each source's. What is wrong in a source is left out. One that cannot be
+/// read at all is replaced by what was `kept` of it, if there is something. Nothing here can fail.
 pub(crate) fn load(
     services: &Services,
     sources: &Sources,
-    remembered: &BTreeMap<String, Vec<u8>>,
-    local: Option<&str>,
+    kept: &Kept,
+    local: Local<'_>,
 ) -> Loaded {
     let image = read_bounded(Path::new(DEFAULTS), MAX_BYTES);
     let mut stack = Stack {
         layers: Layers::new(services),
         sources: Vec::new(),
         problems: Vec::new(),
+        unusable: Vec::new(),
         lines: Vec::new(),
     };
     if let Ok(bytes) = &image {
-        stack.add("image", bytes);
+        stack.add(IMAGE, bytes);
     }
     let mut in_force = BTreeMap::new();
     for source in SOURCES {
@@ -62,12 +90,14 @@ pub(crate) fn load(
                 }
             },
             Some(Err(error)) => {
-                stack.complain(format!("user-data is rejected: {error}"));
+                let problem = format!("user-data is rejected: {error}");
+                stack.unusable.push(problem.clone());
+                stack.complain(problem);
                 true
             }
             None => false,
         };
-        let last = remembered.get(source);
+        let last = kept.get(source);
         let stands_in = last.is_some_and(|bytes| stack.add(source, bytes) != Added::Rejected);
         let outcome = match stands_in {
             true => "using the last accepted version",
@@ -81,8 +111,15 @@ pub(crate) fn load(
             stack.lines.push((Level::Info, text));
         }
     }
-    if let Some(local) = local {
-        stack.add(LOCAL, local.as_bytes());
+    let local = [
+        (LOCAL, local.saved),
+        (ONCE, local.once),
+        (CMDLINE, local.cmdline),
+    ];
+    for (source, text) in local {
+        if let Some(text) = text {
+            stack.add(source, text.as_bytes());
+        }
     }
     let before = stack.layers.problems().len();
     let configuration = stack.layers.finish();
@@ -95,7 +132,6 @@ pub(crate) fn load(
         stack.lines.push((Level::Error, problem.clone()));
         stack.problems.push(problem);
     }
-    let mut accepted = BTreeMap::new();
     for (source, (bytes, added)) in in_force {
         let how = match added {
             Added::Whole => "in force",
@@ -103,19 +139,17 @@ pub(crate) fn load(
         };
         let text = format!("user-data of {source}: {} bytes, {how}", bytes.len());
         stack.lines.push((Level::Info, text));
-        if added == Added::Whole {
-            accepted.insert(source.to_owned(), bytes.clone());
-        }
     }
     let of_local = configuration
         .problems
         .iter()
-        .filter(|problem| problem.location.source == LOCAL && problem.severity == Severity::Error);
+        .filter(|problem| [LOCAL, ONCE].contains(&problem.location.source.as_str()))
+        .filter(|problem| problem.severity == Severity::Error);
     Loaded {
         local: of_local.map(ToString::to_string).collect(),
         machine: configuration.machine,
-        accepted,
         problems: stack.problems,
+        unusable: stack.unusable,
         sources: stack.sources,
         services: configuration.services,
         lines: stack.lines,
@@ -130,6 +164,8 @@ struct Stack<'t> {
     sources: Vec<Source>,
     /// Problems with user-data.
     problems: Vec<String>,
+    /// Those of sources that could not be used at all.
+    unusable: Vec<String>,
     lines: Vec<(Level, String)>,
 }
 
@@ -158,6 +194,9 @@ impl<'t> Stack<'t> {
         let more = problems.len().saturating_sub(NAMED);
         if more > 0 {
             named.push(format!("{verdict}: {source} has {more} more errors"));
+        }
+        if added == Added::Rejected {
+            self.unusable.extend(named.iter().cloned());
         }
         named.into_iter().for_each(|problem| self.complain(problem));
         added
@@ -190,13 +229,15 @@ mod tests {
         let mut unreadable = sources(&[]);
         unreadable.insert("fw_cfg".to_owned(), Err("fw_cfg: no answer".to_owned()));
         let good = "hostname = 'new'";
-        for (sources, want, accepted, problems) in [
-            (sources(&[("fw_cfg", good)]), Some("new"), 1, vec![]),
-            (sources(&[]), Some("old"), 0, vec![]),
+        let old = "hostname = 'old'";
+        let in_part = "hostname = 'new'\n[log]\nrat = 1";
+        for (sources, want, in_force, problems) in [
+            (sources(&[("fw_cfg", good)]), Some("new"), good, vec![]),
+            (sources(&[]), Some("old"), old, vec![]),
             (
-                sources(&[("fw_cfg", "hostname = 'new'\n[log]\nrat = 1")]),
+                sources(&[("fw_cfg", in_part)]),
                 Some("new"),
-                0,
+                in_part,
                 vec![
                     "user-data: fw_cfg:3:1: `log.rat` is left out: unknown key `rat`, did you mean `rate`?",
                 ],
@@ -204,7 +245,7 @@ mod tests {
             (
                 sources(&[("fw_cfg", "hostname = new")]),
                 Some("old"),
-                0,
+                old,
                 vec![
                     "user-data is rejected: fw_cfg:1:12: this is not a value: text must be in quotation marks",
                 ],
@@ -212,21 +253,25 @@ mod tests {
             (
                 unreadable,
                 Some("old"),
-                0,
+                old,
                 vec!["user-data is rejected: fw_cfg: no answer"],
             ),
         ] {
             let loaded = load(
                 &Services::new(),
                 &sources,
-                &bytes(&[("fw_cfg", "hostname = 'old'")]),
-                None,
+                &bytes(&[("fw_cfg", old)]),
+                Local::default(),
             );
+            let texts = loaded.texts();
             let hostname = loaded.machine.hostname.map(|name| name.as_str().to_owned());
             assert_eq!(hostname.as_deref(), want);
             assert_eq!(
-                (loaded.accepted.len(), loaded.problems),
-                (accepted, problems.into_iter().map(str::to_owned).collect())
+                (texts, loaded.problems),
+                (
+                    Texts::from([("fw_cfg".to_owned(), in_force.to_owned())]),
+                    problems.into_iter().map(str::to_owned).collect()
+                )
             );
         }
     }
@@ -249,7 +294,12 @@ mod tests {
         let sources = bytes(&layers)
             .into_iter()
             .map(|(name, held)| (name, Ok(held)));
-        let loaded = load(&services, &sources.collect(), &BTreeMap::new(), None);
+        let loaded = load(
+            &services,
+            &sources.collect(),
+            &BTreeMap::new(),
+            Local::default(),
+        );
         let why = "is left out: services wait for each other: log -> ssh -> log";
         assert_eq!(
             loaded.problems,
@@ -258,21 +308,24 @@ mod tests {
                 format!("user-data: nocloud:1:24: `services.log.lifecycle.after` {why}"),
             ]
         );
-        assert_eq!(loaded.accepted, BTreeMap::new());
         let in_part = "user-data of nocloud: 44 bytes, in force in part";
         assert_eq!(loaded.lines[3], (Level::Info, in_part.to_owned()));
     }
 
     #[test]
-    fn a_layer_that_conflicts_with_those_before_is_in_force_but_for_that_and_not_saved() {
+    fn a_layer_that_conflicts_with_those_before_is_in_force_but_for_that() {
         let total = "[log]\ntotal = '4MiB'";
         let file = "hostname = 'b'\n[log]\nfile = '4MiB'";
         let sources = bytes(&[("nocloud", total), ("fw_cfg", file)]);
         let sources = sources.into_iter().map(|(name, held)| (name, Ok(held)));
-        let loaded = load(&Services::new(), &sources.collect(), &BTreeMap::new(), None);
+        let loaded = load(
+            &Services::new(),
+            &sources.collect(),
+            &BTreeMap::new(),
+            Local::default(),
+        );
         assert_eq!(loaded.machine.hostname.unwrap().as_str(), "b");
         assert_eq!(loaded.machine.log.total, tare_config::Bytes::mib(4));
-        assert_eq!(loaded.accepted.into_keys().collect::<Vec<_>>(), ["nocloud"]);
         assert_eq!(
             loaded.problems,
             [
@@ -289,33 +342,76 @@ mod tests {
             .into_iter()
             .map(|(name, held)| (name, Ok(held)))
             .collect();
-        for (local, hostname, problems) in [
-            ("hostname = 'b'", Some("b"), vec![]),
-            ("unset = ['hostname']", None, vec![]),
+        for (saved, once, hostname, problems) in [
+            (Some("hostname = 'b'"), None, Some("b"), vec![]),
             (
-                "hostnam = 'b'",
+                Some("hostname = 'b'"),
+                Some("hostname = 'c'"),
+                Some("c"),
+                vec![],
+            ),
+            (
+                Some("hostname = 'b'"),
+                Some("unset = ['hostname']"),
+                None,
+                vec![],
+            ),
+            (Some("unset = ['hostname']"), None, None, vec![]),
+            (
+                Some("hostnam = 'b'"),
+                Some("hostname = 1"),
                 Some("a"),
                 vec![
                     "local:1:1: `hostnam` is left out: unknown key `hostnam`, did you mean `hostname`?",
+                    "once:1:12: `hostname` is left out: invalid type: integer `1`, expected a string",
                 ],
             ),
         ] {
-            let loaded = load(&Services::new(), &sources, &BTreeMap::new(), Some(local));
+            let loaded = load(
+                &Services::new(),
+                &sources,
+                &Kept::new(),
+                Local {
+                    saved,
+                    once,
+                    cmdline: None,
+                },
+            );
+            let texts = loaded.texts();
             let got = loaded.machine.hostname.map(|name| name.as_str().to_owned());
             assert_eq!(
                 (got.as_deref(), loaded.local),
                 (hostname, problems.into_iter().map(str::to_owned).collect())
             );
             assert_eq!(loaded.machine.log.rate, 1);
-            assert_eq!(loaded.accepted.into_keys().collect::<Vec<_>>(), ["fw_cfg"]);
+            let kept: Vec<&str> = texts.keys().map(String::as_str).collect();
+            assert_eq!(kept, ["fw_cfg", "local"]);
         }
+    }
+
+    #[test]
+    fn the_command_line_is_strongest_and_no_part_of_a_generation() {
+        let local = Local {
+            saved: Some("hostname = 'a'"),
+            once: Some("hostname = 'b'"),
+            cmdline: Some("hostname = 'c'"),
+        };
+        let loaded = load(&Services::new(), &Sources::new(), &Kept::new(), local);
+        assert_eq!(loaded.texts().into_keys().collect::<Vec<_>>(), ["local"]);
+        assert_eq!(loaded.machine.hostname.unwrap().as_str(), "c");
     }
 
     #[test]
     fn of_many_problems_the_first_are_named() {
         let text: String = (0..25).map(|n| format!("k{n} = 1\n")).collect();
         let sources = Sources::from([("fw_cfg".to_owned(), Ok(text.into_bytes()))]);
-        let problems = load(&Services::new(), &sources, &BTreeMap::new(), None).problems;
+        let problems = load(
+            &Services::new(),
+            &sources,
+            &BTreeMap::new(),
+            Local::default(),
+        )
+        .problems;
         assert_eq!(problems.len(), 21);
         assert_eq!(problems[20], "user-data: fw_cfg has 5 more errors");
     }

@@ -21,6 +21,8 @@ pub(crate) enum Event {
     Control(Request),
     /// For the machine as a whole.
     Power(PowerEvent),
+    /// For the generations of the configuration.
+    Configuration(ConfigurationEvent),
 }
 
 /// Events that concern services or PID 1's children.
@@ -130,5 +132,20 @@ pub(crate) enum PowerEvent {
 impl From<PowerEvent> for Event {
     fn from(event: PowerEvent) -> Self {
         Self::Power(event)
+    }
+}
+
+/// Events that concern the generations of the configuration.
+#[derive(Debug)]
+pub(crate) enum ConfigurationEvent {
+    /// The time limit for a generation on trial has passed.
+    TrialOver,
+    /// The time to confirm a change has passed.
+    ConfirmationOver,
+}
+
+impl From<ConfigurationEvent> for Event {
+    fn from(event: ConfigurationEvent) -> Self {
+        Self::Configuration(event)
     }
 }

@@ -1,21 +1,25 @@
 //! The machine: its configuration, network and services, and what an event means to them.
 
+mod change;
 mod configuration;
 mod control;
 mod disks;
 mod exec;
 mod facts;
+mod generations;
 mod installed;
 mod network;
 mod watchdogs;
 
 use crate::clock::since_boot;
+use crate::config::Loaded;
 use crate::control::Control;
 use crate::effect::power::Ending;
-use crate::effect::state;
 use crate::effect::watchdog::Watchdogs;
-use crate::event::{DiskEvent, Event, NetworkEvent, PowerEvent, UnitEvent};
+use crate::effect::{state, userdata};
+use crate::event::{ConfigurationEvent, DiskEvent, Event, NetworkEvent, PowerEvent, UnitEvent};
 use crate::network::Network;
+use crate::plan::cmdline;
 use crate::plan::facts::Fact;
 use crate::supervisor::{Supervisor, values};
 use crate::task::Task;
@@ -56,8 +60,12 @@ pub(crate) struct Host {
     disks: Disks,
     /// Problems with user-data, one sentence each.
     rejected: Vec<String>,
+    /// Those of sources that could not be used at all when this boot was configured.
+    unusable: Vec<String>,
     /// The texts of the configuration, from the weakest to the strongest.
     sources: Vec<Source>,
+    /// What the kernel's command line sets, as TOML.
+    cmdline: String,
     /// What was logged about the configuration.
     said: BTreeSet<String>,
     broken: Broken,
@@ -71,8 +79,7 @@ pub(crate) struct Host {
     /// `None` if it cannot be opened; the machine runs without it.
     control: Option<Control>,
     event_log: control::EventLog,
-    /// A change of the configuration that is being saved.
-    applying: Option<configuration::Applying>,
+    generations: generations::Generations,
     /// The facts as last written.
     facts: BTreeMap<&'static str, String>,
     watchdogs: Watchdogs,
@@ -125,7 +132,9 @@ impl Host {
             services: Services::new(),
             disks: Disks::default(),
             rejected: Vec::new(),
+            unusable: Vec::new(),
             sources: Vec::new(),
+            cmdline: cmdline::toml(&userdata::cmdline()),
             said: BTreeSet::new(),
             broken,
             events,
@@ -138,7 +147,7 @@ impl Host {
                 .map_err(|error| log::error!("control socket: {error}"))
                 .ok(),
             event_log: control::EventLog::new(),
-            applying: None,
+            generations: generations::Generations::default(),
             facts: BTreeMap::new(),
             watchdogs: Watchdogs::default(),
             timers: Timers::default(),
@@ -181,6 +190,8 @@ impl Host {
             Event::Disk(DiskEvent::Failed(job)) => self.job_failed(job),
             Event::Disk(DiskEvent::Late) => self.disks_late(),
             Event::Control(request) => self.asked(request),
+            Event::Configuration(ConfigurationEvent::TrialOver) => self.trial_over(),
+            Event::Configuration(ConfigurationEvent::ConfirmationOver) => self.confirmation_over(),
             Event::Power(PowerEvent::BootLate) => self.boot_late(),
             Event::Power(PowerEvent::WatchdogDue) => self.ping_watchdogs(),
             Event::Power(PowerEvent::End(ending)) => self.end(ending),
@@ -194,16 +205,14 @@ impl Host {
         let configures = self.configured != Configured::Yes && self.ending.is_none();
         if configures && self.supervisor.has_ended(STORAGE) {
             self.timeline.stage(CONFIGURATION, since_boot(), &[STORAGE]);
-            if self.has_disks() {
-                self.timers.storage = None;
-                self.configure();
+            if !self.generations.is_prepared() && self.has_disks() {
+                self.prepare();
             }
         }
         self.tell_changes();
         if self.configured == Configured::Yes && !self.ready && self.missing().is_empty() {
             self.ready = true;
             self.timers.boot = None;
-            self.remember();
             let now = since_boot();
             self.timeline.ready(now);
             self.tell_machine(EventKind::Ready, String::new());
@@ -212,13 +221,15 @@ impl Host {
                 log::error!("{twins}");
             }
         }
+        self.settle();
     }
 
-    /// Reads the configuration and starts everything that depends on it.
-    fn configure(&mut self) {
+    /// Takes on the configuration and starts everything that depends on it.
+    fn configure(&mut self, loaded: Loaded) {
         let early = self.configured == Configured::WithoutState;
         self.configured = Configured::Yes;
-        self.take_configuration();
+        self.take_configuration(loaded);
+        self.begin_trial();
         self.write_facts();
         let now = since_boot();
         self.timeline.stage_ended(CONFIGURATION, now);

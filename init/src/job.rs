@@ -1,9 +1,10 @@
 //! Work on disks, in a separate process: any disk may take minutes to answer, or never answer, and PID 1 must not
 //! wait.
 
-use crate::effect::{modules, state, sysctl, userdata};
+use crate::effect::{generations, modules, state, sysctl, userdata};
 use crate::event::{DiskEvent, Event};
 use crate::kmsg;
+use crate::plan::generations::{Generation, History, Save};
 use crate::task::Task;
 use nix::sys::socket::{Shutdown, shutdown};
 use serde::{Deserialize, Serialize};
@@ -34,10 +35,10 @@ pub(crate) enum Job {
         modules: Vec<ModuleName>,
         sysctl: BTreeMap<String, String>,
     },
-    /// Saves user-data as the last good version of its source.
-    Remember { layers: BTreeMap<String, Vec<u8>> },
-    /// Saves what commands of this machine have set.
-    SaveLocal { text: String },
+    /// Saves what has changed about the generations of the configuration.
+    SaveGenerations(Box<Save>),
+    /// Reads one of them.
+    ReadGeneration { number: u64 },
 }
 
 /// Without what it carries: user-data holds secrets.
@@ -50,8 +51,8 @@ impl Display for Job {
                 write!(f, "mount {} as the state", partition.display())
             }
             Self::Settings { .. } => f.write_str("apply the settings of the kernel"),
-            Self::Remember { .. } => f.write_str("save user-data"),
-            Self::SaveLocal { .. } => f.write_str("save the local configuration"),
+            Self::SaveGenerations(_) => f.write_str("save the configuration"),
+            Self::ReadGeneration { number } => write!(f, "read configuration {number}"),
         }
     }
 }
@@ -69,10 +70,14 @@ pub(crate) enum Done {
     Settings {
         refused: Vec<String>,
     },
-    Remembered,
     /// Or why not.
-    LocalSaved {
+    GenerationsSaved {
         failed: Option<String>,
+    },
+    /// Or why not.
+    Generation {
+        number: u64,
+        read: Result<Box<Generation>, String>,
     },
 }
 
@@ -86,10 +91,7 @@ pub(crate) struct State {
     pub(crate) volatile: bool,
     /// Empty if it can neither be read nor created.
     pub(crate) machine_id: String,
-    /// The last good user-data by source.
-    pub(crate) remembered: BTreeMap<String, Vec<u8>>,
-    /// What commands of this machine have set.
-    pub(crate) local: Option<String>,
+    pub(crate) history: History,
 }
 
 /// Runs `job`, then sends [`DiskEvent::Done`] or [`DiskEvent::Failed`]. If the result is dropped first, nothing is
@@ -154,16 +156,18 @@ fn work() -> io::Result<()> {
             refused.extend(sysctl::apply(&settings));
             Done::Settings { refused }
         }
-        Job::SaveLocal { text } => {
-            let saved = userdata::save_local(&text);
-            Done::LocalSaved {
+        Job::SaveGenerations(save) => {
+            let saved = generations::save(&save);
+            Done::GenerationsSaved {
                 failed: saved.err().map(|error| error.to_string()),
             }
         }
-        Job::Remember { layers } => {
-            userdata::remember_all(&layers);
-            Done::Remembered
-        }
+        Job::ReadGeneration { number } => Done::Generation {
+            number,
+            read: generations::generation(number)
+                .map(Box::new)
+                .map_err(|error| error.to_string()),
+        },
     };
     let mut out = io::stdout().lock();
     out.write_all(&serde_json::to_vec(&done)?)?;

@@ -8,8 +8,8 @@ pub(crate) const DEFAULTS: &str = "/usr/share/tare/defaults.toml";
 pub(crate) const MODULES: &str = "/usr/lib/modules";
 /// Where the state partition, or memory in its place, is mounted.
 pub(crate) const STATE: &str = "/state";
-/// The last good user-data of every source.
-pub(crate) const REMEMBERED: &str = "/state/config";
+/// The generations of the configuration.
+pub(crate) const GENERATIONS: &str = "/state/config";
 /// The machine's identity, made at its first boot (`machine-id(5)`).
 pub(crate) const MACHINE_ID: &str = "/state/machine-id";
 /// Where a NoCloud disk is mounted while it is read.

@@ -3,6 +3,7 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
+use tare_config::Span;
 use tare_log_format::{Boot, Regex};
 
 /// Shows and changes what runs on this Tare machine.
@@ -38,6 +39,9 @@ pub struct Global {
     /// When to use colours; `auto` means on a terminal, unless NO_COLOR is set
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub color: Color,
+    /// Run the command on another Tare machine, over ssh, as in root@edge-17; files that it reads are those of this one
+    #[arg(long, global = true, value_name = "HOST", env = "TARE_HOST")]
+    pub host: Option<String>,
     /// The control socket
     #[arg(long, global = true, value_name = "PATH", env = "TARE_SOCKET", default_value = tare_control::SOCKET)]
     pub socket: PathBuf,
@@ -226,9 +230,9 @@ pub enum ConfigCommand {
     Apply {
         /// The text; `-` means standard input
         file: PathBuf,
-        /// Only say what it would change
-        #[arg(long)]
-        dry_run: bool,
+        /// How to change it
+        #[command(flatten)]
+        how: How,
     },
     /// Sets one key at once, on this machine, above user-data
     Set {
@@ -237,18 +241,62 @@ pub enum ConfigCommand {
         /// Its value in TOML; what is none is text
         #[arg(allow_hyphen_values = true)]
         value: String,
-        /// Only say what it would change
-        #[arg(long)]
-        dry_run: bool,
+        /// How to change it
+        #[command(flatten)]
+        how: How,
     },
     /// Takes one key back at once, whatever has set it
     Unset {
         /// A key with dots, such as `network.interfaces.eth0.addresses`
         key: String,
+        /// How to change it
+        #[command(flatten)]
+        how: How,
+    },
+    /// Opens what was set on this machine in an editor, then applies it
+    ///
+    /// The editor is that of VISUAL or EDITOR, or else vi. Where the text has errors, they are shown, and it can be edited
+    /// again.
+    Edit {
+        /// How to change it
+        #[command(flatten)]
+        how: How,
+    },
+    /// Reads the sources of user-data again and takes on what they hold now, as the next boot would
+    ///
+    /// After `tare config rollback`, they count again from then on.
+    Pull {
         /// Only say what it would change
         #[arg(long)]
         dry_run: bool,
     },
+    /// Keeps a change that was made with `--confirm`
+    Confirm,
+    /// Lists the generations: what was in force, since when, by whom, and whether the machine has been ready with it
+    Generations,
+    /// Shows the keys that differ between two generations
+    Diff {
+        /// The older one; without it, the one before the newer one
+        from: Option<u64>,
+        /// The newer one; without it, the one in force
+        to: Option<u64>,
+    },
+    /// Goes back to a generation at once
+    ///
+    /// Without a number it takes back a change that waits for its confirmation, or else goes back to the good generation before
+    /// the one in force. User-data counts again once a boot finds other user-data.
+    Rollback {
+        /// Its number
+        number: Option<u64>,
+        /// Only say what it would change
+        #[arg(long)]
+        dry_run: bool,
+        /// Take it back after this time, such as `60s`, unless `tare config confirm` comes before
+        #[arg(long, value_name = "TIME", value_parser = patience)]
+        confirm: Option<u64>,
+    },
+    /// Prints the JSON Schema of user-data, for editors
+    Schema,
     /// Shows everything that is wrong with a text as user-data, and what that would cost
     ///
     /// It says what a boot of this machine would say. Where PID 1 is none of Tare's, the services are those of this
@@ -257,6 +305,20 @@ pub enum ConfigCommand {
         /// The text; `-` means standard input
         file: PathBuf,
     },
+}
+
+/// How to change the configuration.
+#[derive(Debug, Clone, Default, Args)]
+pub struct How {
+    /// Only say what it would change
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Only until the next boot: as the source `once`, stronger than `local`
+    #[arg(long, conflicts_with = "confirm")]
+    pub once: bool,
+    /// Take it back after this time, such as `60s`, or at a power cut, unless `tare config confirm` comes before
+    #[arg(long, value_name = "TIME", value_parser = patience)]
+    pub confirm: Option<u64>,
 }
 
 /// A service or an app to change.
@@ -306,6 +368,15 @@ pub enum BootCommand {
 
 fn moment(text: &str) -> Result<SystemTime, String> {
     tare_log_format::since(text, SystemTime::now())
+}
+
+/// Seconds, a day at most.
+fn patience(text: &str) -> Result<u64, String> {
+    let Span(time) = Span::try_from(text.to_owned())?;
+    match time.as_secs() {
+        seconds @ 1..=86_400 => Ok(seconds),
+        _ => Err("from 1s to 24h".to_owned()),
+    }
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

@@ -1,6 +1,8 @@
 //! `tare config`: what the machine's configuration says, and whether a text is one.
 
 mod change;
+mod edit;
+mod generations;
 mod validate;
 
 use crate::Failed;
@@ -10,9 +12,16 @@ use crate::style::{Look, Style};
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::io::{self, Write};
 use tare_config::service::Services;
 use tare_config::{Layers, Setting, Settings, defaults, is_in};
 use tare_control::{GetConfiguration, Method, Source};
+
+/// Of this release.
+const SCHEMA: &str = include_str!(concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../../docs/tare.schema.json"
+));
 
 pub(crate) fn config(context: &Context, command: &ConfigCommand) -> Result<(), Failed> {
     match command {
@@ -34,28 +43,47 @@ pub(crate) fn config(context: &Context, command: &ConfigCommand) -> Result<(), F
             })
         }
         ConfigCommand::Origin { key } => {
-            let settings = Known::ask(context)?.get(key)?;
-            context.show(&answers(&settings), |_, style| text(&settings, true, style))
+            let known = Known::ask(context)?;
+            let settings = known.clone().get(key)?;
+            let comings = generations::comings(context, &known, &settings)?;
+            let answers = answers(&settings);
+            let answers = generations::with_comings(answers, &comings);
+            context.show(&answers, |_, style| {
+                text_with(&settings, style, |key, setting| {
+                    comings.get(key).map_or_else(
+                        || from(setting),
+                        |coming| format!("{}, {coming}", from(setting)),
+                    )
+                })
+            })
         }
+        ConfigCommand::Schema => Ok(io::stdout().write_all(SCHEMA.as_bytes())?),
         ConfigCommand::Validate { file } => validate::validate(context, file),
-        ConfigCommand::Apply { file, dry_run } => change::apply(context, file, *dry_run),
-        ConfigCommand::Set {
-            key,
-            value,
+        ConfigCommand::Apply { file, how } => change::apply(context, file, how),
+        ConfigCommand::Set { key, value, how } => change::set(context, key, value, how),
+        ConfigCommand::Unset { key, how } => change::unset(context, key, how),
+        ConfigCommand::Edit { how } => edit::edit(context, how),
+        ConfigCommand::Pull { dry_run } => change::pull(context, *dry_run),
+        ConfigCommand::Confirm => generations::confirm(context),
+        ConfigCommand::Generations => generations::list(context),
+        ConfigCommand::Diff { from, to } => generations::diff(context, *from, *to),
+        ConfigCommand::Rollback {
+            number,
             dry_run,
-        } => change::set(context, key, value, *dry_run),
-        ConfigCommand::Unset { key, dry_run } => change::unset(context, key, *dry_run),
+            confirm,
+        } => generations::roll_back(context, *number, *dry_run, *confirm),
     }
 }
 
 /// What is known of the configuration.
+#[derive(Clone)]
 struct Known {
     set: Settings,
     defaults: Settings,
-    /// What is set without what commands of this machine have set.
-    weaker: Settings,
-    /// What those have set, as text.
-    local: String,
+    /// From the weakest to the strongest.
+    sources: Vec<Source>,
+    /// The generation in force.
+    number: u64,
     services: Services,
 }
 
@@ -65,30 +93,32 @@ impl Known {
         let told: GetConfiguration = context.call(&Method::GetConfiguration {})?;
         let services = services(told.services)?;
         let mut layers = Layers::new(&services);
-        let is_local = |source: &&Source| source.name == change::LOCAL;
-        for source in told.sources.iter().filter(|source| !is_local(source)) {
+        for source in &told.sources {
             layers.add(&source.name, source.text.as_bytes());
-        }
-        let weaker = layers.settings();
-        let local = told.sources.iter().find(is_local);
-        if let Some(local) = local {
-            layers.add(&local.name, local.text.as_bytes());
         }
         let set = layers.settings();
         let defaults = defaults(&layers.finish().machine, &set);
-        let local = local.map(|source| source.text.clone()).unwrap_or_default();
         Ok(Self {
             set,
             defaults,
-            weaker,
-            local,
+            sources: told.sources,
+            number: told.number,
             services,
         })
     }
 
-    /// Whether something weaker than the commands of this machine sets `key`.
-    fn is_weaker(&self, key: &str) -> bool {
-        self.weaker.keys().any(|set| is_in(set, key))
+    /// The text of a source; empty if there is none.
+    fn text(&self, name: &str) -> &str {
+        let source = self.sources.iter().find(|source| source.name == name);
+        source.map_or("", |source| &source.text)
+    }
+
+    /// What the sources below `name` set.
+    fn below(&self, name: &str) -> Settings {
+        let above = [change::LOCAL, change::ONCE, "cmdline"];
+        let rank = |name: &str| above.iter().position(|above| *above == name);
+        let weaker = |source: &&Source| rank(&source.name) < rank(name);
+        settings(&self.services, self.sources.iter().filter(weaker))
     }
 
     fn all(self) -> Settings {
@@ -105,6 +135,15 @@ impl Known {
             false => Ok(found),
         }
     }
+}
+
+/// What `sources` set together.
+fn settings<'s>(services: &Services, sources: impl Iterator<Item = &'s Source>) -> Settings {
+    let mut layers = Layers::new(services);
+    for source in sources {
+        layers.add(&source.name, source.text.as_bytes());
+    }
+    layers.settings()
 }
 
 /// The services of the image.
@@ -136,6 +175,9 @@ struct Answer {
     /// Null for a default.
     source: Option<String>,
     line: Option<usize>,
+    /// Since when it is so.
+    #[serde(flatten)]
+    coming: Option<generations::Coming>,
 }
 
 fn answers(settings: &Settings) -> BTreeMap<&str, Answer> {
@@ -147,6 +189,7 @@ fn answers(settings: &Settings) -> BTreeMap<&str, Answer> {
         },
         source: setting.origin.as_ref().map(|origin| origin.source.clone()),
         line: setting.origin.as_ref().map(|origin| origin.line),
+        coming: None,
     };
     let settings = settings.iter();
     settings
@@ -164,27 +207,47 @@ fn shown(setting: &Setting) -> String {
     }
 }
 
+/// A key and its value as TOML.
+fn written(key: &str, setting: &Setting) -> String {
+    format!("{key} = {}", shown(setting))
+}
+
 /// The longest line that a comment is put beside.
 const WIDE: usize = 60;
 
 /// TOML, a line for each key, with a comment that says where it was set if `origin`.
 fn text(settings: &Settings, origin: bool, style: Style) -> String {
-    let lines: Vec<(String, &Setting)> = settings
+    match origin {
+        true => text_with(settings, style, |_, setting| from(setting)),
+        false => text_with(settings, style, |_, _| String::new()),
+    }
+}
+
+/// Where it was set.
+fn from(setting: &Setting) -> String {
+    let origin = setting.origin.as_ref();
+    origin.map_or("default".to_owned(), ToString::to_string)
+}
+
+/// The same with a comment on each key.
+fn text_with(
+    settings: &Settings,
+    style: Style,
+    comment: impl Fn(&str, &Setting) -> String,
+) -> String {
+    let lines: Vec<(String, &str, &Setting)> = settings
         .iter()
-        .map(|(key, setting)| (format!("{key} = {}", shown(setting)), setting))
+        .map(|(key, setting)| (written(key, setting), key.as_str(), setting))
         .collect();
     let width = |line: &str| line.chars().count();
-    let widths = lines.iter().map(|(line, _)| width(line));
+    let widths = lines.iter().map(|(line, ..)| width(line));
     let widest = widths.filter(|width| *width <= WIDE).max().unwrap_or(0);
-    let line = |(line, setting): &(String, &Setting)| {
-        if !origin {
+    let line = |(line, key, setting): &(String, &str, &Setting)| {
+        let comment = comment(key, setting);
+        if comment.is_empty() {
             return format!("{line}\n");
         }
-        let from = setting
-            .origin
-            .as_ref()
-            .map_or("default".to_owned(), ToString::to_string);
-        let comment = style.paint(Look::Dim, &format!("# {from}"));
+        let comment = style.paint(Look::Dim, &format!("# {comment}"));
         let gap = widest.saturating_sub(width(line));
         format!("{line}{:gap$}  {comment}\n", "")
     };
@@ -209,8 +272,8 @@ mod tests {
         let set = layers.settings();
         let defaults = defaults(&layers.finish().machine, &set);
         Known {
-            weaker: set.clone(),
-            local: String::new(),
+            sources: Vec::new(),
+            number: 1,
             set,
             defaults,
             services,

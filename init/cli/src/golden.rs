@@ -61,6 +61,8 @@ pub(crate) fn machine() -> GetStatus {
             available: 7 << 30,
             volatile: false,
         }),
+        configuration: Some(3),
+        set_aside: None,
     }
 }
 

@@ -17,6 +17,7 @@ mod exec;
 mod exit;
 mod list;
 mod logs;
+mod remote;
 mod run;
 mod show;
 mod status;

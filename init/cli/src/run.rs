@@ -4,8 +4,8 @@ use crate::args::{Arguments, BootCommand, Command, ServiceCommand};
 use crate::change::Wish;
 use crate::style::Style;
 use crate::{
-    Failed, app, audit, boot, change, config, container, events, exec, list, logs, show, status,
-    toolbox, top,
+    Failed, app, audit, boot, change, config, container, events, exec, list, logs, remote, show,
+    status, toolbox, top,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -68,6 +68,10 @@ pub(crate) fn json(value: &impl Serialize) -> Result<String, Failed> {
 /// Why it failed.
 pub fn run(arguments: &Arguments) -> Result<(), Failed> {
     let global = &arguments.global;
+    if let Some(host) = &global.host {
+        let args = std::env::args_os().skip(1).collect();
+        return remote::run(host, arguments, args);
+    }
     let context = Context {
         json: global.json,
         style: Style::of(global.color),

@@ -92,6 +92,38 @@ pub enum Method {
         text: String,
         /// Whether to say only what it would change.
         dry_run: Option<bool>,
+        /// Whether it ends with this boot.
+        once: Option<bool>,
+        /// In how many seconds it is taken back unless it is confirmed.
+        confirm: Option<u64>,
+    },
+    /// Keeps a change that waits for its confirmation.
+    #[serde(rename = "org.tare.Control.ConfirmConfiguration")]
+    ConfirmConfiguration {},
+    /// Takes on what the sources of user-data hold now.
+    #[serde(rename = "org.tare.Control.PullConfiguration")]
+    PullConfiguration {
+        /// Whether to say only what it would change.
+        dry_run: Option<bool>,
+    },
+    /// Goes back to a generation.
+    #[serde(rename = "org.tare.Control.RollBackConfiguration")]
+    RollBackConfiguration {
+        /// Which; `None` means what was before an unconfirmed change, or the good one before.
+        number: Option<u64>,
+        /// Whether to say only what it would change.
+        dry_run: Option<bool>,
+        /// In how many seconds it is taken back unless it is confirmed.
+        confirm: Option<u64>,
+    },
+    /// Lists the generations of the configuration.
+    #[serde(rename = "org.tare.Control.GetGenerations")]
+    GetGenerations {},
+    /// Returns the texts of one.
+    #[serde(rename = "org.tare.Control.GetGeneration")]
+    GetGeneration {
+        /// Which.
+        number: u64,
     },
     /// Sends events from now on; called with `more`.
     #[serde(rename = "org.tare.Control.Monitor")]
@@ -173,6 +205,21 @@ fn control(method: &str, parameters: &mut Parameters) -> Result<Option<Method>, 
         "ApplyConfiguration" => Method::ApplyConfiguration {
             text: parameters.take("text")?,
             dry_run: parameters.take("dry_run")?,
+            once: parameters.take("once")?,
+            confirm: confirm(parameters)?,
+        },
+        "ConfirmConfiguration" => Method::ConfirmConfiguration {},
+        "PullConfiguration" => Method::PullConfiguration {
+            dry_run: parameters.take("dry_run")?,
+        },
+        "RollBackConfiguration" => Method::RollBackConfiguration {
+            number: parameters.take("number")?,
+            dry_run: parameters.take("dry_run")?,
+            confirm: confirm(parameters)?,
+        },
+        "GetGenerations" => Method::GetGenerations {},
+        "GetGeneration" => Method::GetGeneration {
+            number: parameters.take("number")?,
         },
         "Monitor" => Method::Monitor {
             recent: parameters.take("recent")?,
@@ -181,6 +228,17 @@ fn control(method: &str, parameters: &mut Parameters) -> Result<Option<Method>, 
         "Reboot" => Method::Reboot {},
         _ => return Ok(None),
     }))
+}
+
+/// The longest time that a change may wait for its confirmation, in seconds: a day.
+const MOST_PATIENCE: u64 = 86_400;
+
+fn confirm(parameters: &mut Parameters) -> Result<Option<u64>, Failure> {
+    let confirm: Option<u64> = parameters.take("confirm")?;
+    match confirm {
+        Some(seconds) if !(1..=MOST_PATIENCE).contains(&seconds) => Err(invalid("confirm")),
+        confirm => Ok(confirm),
+    }
 }
 
 fn exec(parameters: &mut Parameters) -> Result<Method, Failure> {

@@ -42,6 +42,33 @@ pub enum Failure {
         /// Why not.
         reason: String,
     },
+    /// There is no generation of that number.
+    #[error("there is no configuration {number}: `tare config generations` lists them")]
+    #[serde(rename = "org.tare.Control.GenerationNotFound")]
+    GenerationNotFound {
+        /// The number.
+        number: u64,
+    },
+    /// No generation before the one in force has been good.
+    #[error("there is no good configuration before this one: `tare config generations` lists them")]
+    #[serde(rename = "org.tare.Control.NothingBefore")]
+    NothingBefore {},
+    /// A change waits for its confirmation.
+    #[error(
+        "configuration {number} waits for its confirmation for {seconds} s more: `tare config confirm` keeps it, \
+         `tare config rollback` takes it back"
+    )]
+    #[serde(rename = "org.tare.Control.ConfigurationUnconfirmed")]
+    ConfigurationUnconfirmed {
+        /// Its number.
+        number: u64,
+        /// When it is taken back.
+        seconds: u64,
+    },
+    /// No change waits for its confirmation.
+    #[error("no change waits for its confirmation: it is confirmed already, or was taken back")]
+    #[serde(rename = "org.tare.Control.NothingToConfirm")]
+    NothingToConfirm {},
     /// The machine is not configured yet, or is being configured.
     #[error("the machine is being configured; try again")]
     #[serde(rename = "org.tare.Control.ConfigurationBusy")]

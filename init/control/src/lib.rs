@@ -21,7 +21,10 @@ pub use audit::{Audit, AuditServices, Capabilities, Limits, Rights, WritableMoun
 pub use call::{Call, Method, RawCall};
 #[cfg(feature = "client")]
 pub use client::{CallError, Client, Replies};
-pub use configuration::{ApplyConfiguration, GetConfiguration, Source};
+pub use configuration::{
+    ApplyConfiguration, Generation, GetConfiguration, GetGeneration, GetGenerations, Source,
+    Verdict,
+};
 pub use event::{Event, EventKind, Monitor};
 pub use failure::Failure;
 pub use service::{Dependency, ExecInService, ListServices, Service, ShowService, State};

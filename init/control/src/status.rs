@@ -77,6 +77,10 @@ wire! {
         pub memory: Memory,
         /// `None` before it is mounted.
         pub state: Option<Disk>,
+        /// The number of the generation of the configuration in force; `None` before there is one.
+        pub configuration: Option<u64>,
+        /// The number of one with which the machine was not ready, if the last good one is in its place.
+        pub set_aside: Option<u64>,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Checks that the interface's description and its types agree.
 
 use crate::*;
+use serde_json::json;
 use zlink_core::idl::{self, Interface, Type as IdlType};
 use zlink_core::introspect::{CustomType, Type};
 
@@ -59,6 +60,8 @@ fn the_file_describes_our_types() {
         Span::CUSTOM_TYPE,
         EventKind::CUSTOM_TYPE,
         Event::CUSTOM_TYPE,
+        Verdict::CUSTOM_TYPE,
+        Generation::CUSTOM_TYPE,
         Source::CUSTOM_TYPE,
     ]
     .map(of_type)
@@ -84,7 +87,7 @@ fn fields(reply: &IdlType<'static>) -> Vec<String> {
 
 #[test]
 fn the_file_describes_our_replies() {
-    let replies: [(&str, &IdlType<'static>); 9] = [
+    let replies: [(&str, &IdlType<'static>); 14] = [
         ("ExecInService", ExecInService::TYPE),
         ("GetStatus", GetStatus::TYPE),
         ("ListServices", ListServices::TYPE),
@@ -92,7 +95,12 @@ fn the_file_describes_our_replies() {
         ("AuditServices", AuditServices::TYPE),
         ("GetBootTimeline", GetBootTimeline::TYPE),
         ("ApplyConfiguration", ApplyConfiguration::TYPE),
+        ("ConfirmConfiguration", ApplyConfiguration::TYPE),
+        ("PullConfiguration", ApplyConfiguration::TYPE),
+        ("RollBackConfiguration", ApplyConfiguration::TYPE),
         ("GetConfiguration", GetConfiguration::TYPE),
+        ("GetGenerations", GetGenerations::TYPE),
+        ("GetGeneration", GetGeneration::TYPE),
         ("Monitor", Monitor::TYPE),
     ];
     for method in described().methods() {
@@ -105,6 +113,7 @@ fn the_file_describes_our_replies() {
 fn example(ty: &IdlType<'_>) -> serde_json::Value {
     match ty.to_string().trim_start_matches('?') {
         "bool" => true.into(),
+        "int" => 60.into(),
         "[]string" => vec!["x"].into(),
         _ => "x".into(),
     }
@@ -130,6 +139,34 @@ fn every_method_of_the_file_is_understood() {
 }
 
 #[test]
+fn a_confirmation_is_awaited_for_a_second_to_a_day() {
+    for (confirm, want) in [
+        (json!(null), Ok(None)),
+        (json!(1), Ok(Some(1))),
+        (json!(86_400), Ok(Some(86_400))),
+        (json!(0), Err("confirm")),
+        (json!(86_401), Err("confirm")),
+        (json!(-1), Err("confirm")),
+        (json!("60s"), Err("confirm")),
+    ] {
+        let call = RawCall {
+            method: format!("{INTERFACE}.RollBackConfiguration"),
+            parameters: Some(json!({ "confirm": confirm })),
+        };
+        let got = match Call::try_from(call) {
+            Ok(Call::Control(Method::RollBackConfiguration { confirm, .. })) => Ok(confirm),
+            Err(Failure::InvalidParameter { parameter }) => Err(parameter),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(
+            got.as_ref().map_err(String::as_str),
+            want.as_ref().map_err(|e| *e),
+            "{confirm}"
+        );
+    }
+}
+
+#[test]
 fn every_error_of_the_file_is_ours() {
     let errors: Vec<String> = described().errors().map(bare).collect();
     assert_eq!(
@@ -140,6 +177,10 @@ fn every_error_of_the_file_is_ours() {
             "error ExecFailed (reason: string)",
             "error ConfigurationInvalid (problems: []string)",
             "error ConfigurationNotSaved (reason: string)",
+            "error GenerationNotFound (number: int)",
+            "error NothingBefore ()",
+            "error ConfigurationUnconfirmed (number: int, seconds: int)",
+            "error NothingToConfirm ()",
             "error ConfigurationBusy ()",
             "error MachineEnding ()"
         ]

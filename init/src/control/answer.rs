@@ -9,8 +9,8 @@ use serde::Serialize;
 use std::time::{Duration, Instant};
 use tare_control::{
     ApplyConfiguration, AuditServices, DESCRIPTION, Dependency, ExecInService, Failure,
-    GetBootTimeline, GetConfiguration, GetStatus, INTERFACE, ListServices, Nothing, Service,
-    ShowService, State, VARLINK_DESCRIPTION, VARLINK_INTERFACE,
+    GetBootTimeline, GetConfiguration, GetGeneration, GetGenerations, GetStatus, INTERFACE,
+    ListServices, Nothing, Service, ShowService, State, VARLINK_DESCRIPTION, VARLINK_INTERFACE,
 };
 use tokio::task::yield_now;
 
@@ -31,6 +31,8 @@ pub(super) enum Answer {
     Timeline(GetBootTimeline),
     Configuration(GetConfiguration),
     Applied(ApplyConfiguration),
+    Generations(GetGenerations),
+    Generation(GetGeneration),
     Outcome(ExecInService),
 }
 
@@ -80,6 +82,8 @@ pub(super) async fn complete(told: Response) -> Answer {
         }
         Response::Status(known) => Answer::Status(machine::status(known)),
         Response::Applied(applied) => Answer::Applied(applied),
+        Response::Generations(generations) => Answer::Generations(generations),
+        Response::Generation(generation) => Answer::Generation(generation),
         Response::Configuration(configuration) => Answer::Configuration(configuration),
         Response::Timeline(timeline) => Answer::Timeline(machine::boot_loader(timeline)),
         Response::Service(status, configuration) => Answer::Service(Box::new(ShowService {

@@ -194,6 +194,7 @@ impl Session {
         let (answer, told) = oneshot::channel();
         let request = Event::Control(Request {
             method,
+            uid: self.peer.uid,
             descriptors,
             answer,
         });

@@ -38,6 +38,8 @@ pub(super) fn status(mut known: Snapshot) -> GetStatus {
         addresses: known.addresses,
         memory: memory(&line("/proc/meminfo")),
         state: figures.zip(known.volatile).map(disk),
+        configuration: known.configuration,
+        set_aside: known.set_aside,
     }
 }
 

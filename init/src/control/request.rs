@@ -4,7 +4,8 @@ use crate::supervisor::{Ended, ServiceStatus};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use tare_control::{
-    Address, ApplyConfiguration, Event, Failure, GetBootTimeline, GetConfiguration, Health, Method,
+    Address, ApplyConfiguration, Event, Failure, GetBootTimeline, GetConfiguration, GetGeneration,
+    GetGenerations, Health, Method,
 };
 use tokio::sync::oneshot::Sender;
 use tokio::sync::{broadcast, oneshot};
@@ -13,6 +14,8 @@ use tokio::sync::{broadcast, oneshot};
 #[derive(Debug)]
 pub(crate) struct Request {
     pub(crate) method: Method,
+    /// Who makes it.
+    pub(crate) uid: u32,
     /// Those that came with the call.
     pub(crate) descriptors: Vec<OwnedFd>,
     /// Where the answer goes; the caller may be gone.
@@ -31,6 +34,8 @@ pub(crate) enum Response {
     Timeline(GetBootTimeline),
     Configuration(GetConfiguration),
     Applied(ApplyConfiguration),
+    Generations(GetGenerations),
+    Generation(GetGeneration),
     /// A program runs; the receiver gets how it ends.
     Program(oneshot::Receiver<Ended>),
     /// Past events, the oldest first, and those to come.
@@ -48,6 +53,10 @@ pub(crate) struct Snapshot {
     pub(crate) addresses: Vec<Address>,
     /// Whether the state is in memory; `None` before it is mounted.
     pub(crate) volatile: Option<bool>,
+    /// The generation of the configuration in force.
+    pub(crate) configuration: Option<u64>,
+    /// One with which the machine was not ready.
+    pub(crate) set_aside: Option<u64>,
 }
 
 /// What is needed to ask the kernel about a service.

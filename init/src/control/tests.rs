@@ -99,6 +99,8 @@ fn snapshot() -> Snapshot {
         ready_at: Some(7),
         addresses: vec![],
         volatile: None,
+        configuration: None,
+        set_aside: None,
     }
 }
 

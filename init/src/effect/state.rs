@@ -1,10 +1,10 @@
 //! The state partition: finding it, mounting it, doing without it.
 
 use super::files::{make_directory, read_bounded, write_atomically};
+use super::generations;
 use super::mounts::{MountError, mount, unmount};
-use super::userdata;
 use crate::job::State;
-use crate::paths::{MACHINE_ID, REMEMBERED, STATE};
+use crate::paths::{GENERATIONS, MACHINE_ID, STATE};
 use nix::mount::MsFlags;
 use std::fs;
 use std::io;
@@ -94,8 +94,7 @@ pub(crate) fn mount_and_read(partition: Option<&Path>) -> State {
             log::error!("machine-id: {error}");
             String::new()
         }),
-        remembered: userdata::remembered(),
-        local: userdata::local(),
+        history: generations::history(),
     }
 }
 
@@ -153,7 +152,7 @@ pub(crate) fn unmount_memory() {
 
 /// Makes the folders that PID 1 itself keeps on the state.
 pub(crate) fn prepare() {
-    let folders = [(VOLUMES, 0o711), (REMEMBERED, 0o700)];
+    let folders = [(VOLUMES, 0o711), (GENERATIONS, 0o700)];
     for (path, mode) in folders {
         make_directory(Path::new(path), mode)
             .unwrap_or_else(|error| log::error!("state: make {path}: {error}"));

@@ -1,10 +1,9 @@
 //! The sources of user-data on this machine: QEMU's fw_cfg and NoCloud disks.
 
-use super::files::{read_bounded, write_atomically};
+use super::files::read_bounded;
 use super::mounts::{mount, unmount};
-use crate::paths::{FW_CFG, NOCLOUD, REMEMBERED};
+use crate::paths::{FW_CFG, NOCLOUD};
 use nix::mount::MsFlags;
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -17,6 +16,9 @@ pub(crate) const SOURCES: [&str; 2] = ["nocloud", "fw_cfg"];
 /// What commands of this machine have set, stronger than all of them.
 pub(crate) const LOCAL: &str = "local";
 
+/// What they have set until the next boot, stronger still.
+pub(crate) const ONCE: &str = "once";
+
 /// What `source` holds on this machine, or why it cannot be read; `None` if there is no such source. Reads at most
 /// one byte more than [`MAX_BYTES`].
 pub(crate) fn read(source: &str) -> Option<Result<Vec<u8>, String>> {
@@ -28,38 +30,9 @@ pub(crate) fn read(source: &str) -> Option<Result<Vec<u8>, String>> {
         .transpose()
 }
 
-/// The last good user-data of each source.
-pub(crate) fn remembered() -> BTreeMap<String, Vec<u8>> {
-    let held = |source: &str| {
-        let bytes = read_bounded(&remembered_path(source), MAX_BYTES).ok()?;
-        Some((source.to_owned(), bytes))
-    };
-    SOURCES.into_iter().filter_map(held).collect()
-}
-
-/// Saves these as good.
-pub(crate) fn remember_all(layers: &BTreeMap<String, Vec<u8>>) {
-    for (source, bytes) in layers {
-        let path = remembered_path(source);
-        write_atomically(&path, bytes, 0o600).unwrap_or_else(|error| {
-            log::warn!("user-data of {source} could not be saved: {error}");
-        });
-    }
-}
-
-/// What commands of this machine have set.
-pub(crate) fn local() -> Option<String> {
-    let bytes = read_bounded(&remembered_path(LOCAL), MAX_BYTES).ok()?;
-    String::from_utf8(bytes).ok()
-}
-
-/// Saves what commands of this machine have set.
-pub(crate) fn save_local(text: &str) -> io::Result<()> {
-    write_atomically(&remembered_path(LOCAL), text.as_bytes(), 0o600)
-}
-
-fn remembered_path(source: &str) -> PathBuf {
-    Path::new(REMEMBERED).join(format!("{source}.toml"))
+/// The kernel's command line, or nothing.
+pub(crate) fn cmdline() -> String {
+    fs::read_to_string("/proc/cmdline").unwrap_or_default()
 }
 
 /// Oversized files are not read: the driver transfers a byte at a time through a port, a second per MiB.

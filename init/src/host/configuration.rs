@@ -1,34 +1,24 @@
 //! How the machine takes on a configuration: at its boot, and while it runs.
 
 use super::{Configured, DHCP, Host, STORAGE, installed};
-use crate::config::{self, Loaded};
-use crate::control::Response;
-use crate::job::Job;
+use crate::config::{self, Loaded, Local};
+use crate::effect::userdata::LOCAL;
+use crate::job::Sources;
 use crate::plan;
 use crate::plan::changes::{Change, Desired, between};
+use crate::plan::generations::{Kept, Texts, usable, user_data};
 use crate::supervisor::Description;
-use crate::task::Task;
 use log::Level;
 use std::collections::BTreeSet;
 use tare_config::service::{Condition, Services};
-use tare_control::{ApplyConfiguration, Failure, GetConfiguration};
-use tokio::sync::oneshot::Sender;
-
-/// A configuration that is being saved, to be taken on then.
-pub(super) struct Applying {
-    text: String,
-    answer: Sender<Result<Response, Failure>>,
-    _saving: Task,
-}
+use tare_control::{Failure, GetConfiguration};
 
 impl Host {
-    /// Reads the configuration, and adds the services that may start now.
-    pub(super) fn take_configuration(&mut self) {
+    /// Takes on a configuration at the boot, and adds the services that may start now.
+    pub(super) fn take_configuration(&mut self, loaded: Loaded) {
         let with_state = self.configured == Configured::Yes;
-        let local = self.disks.local();
-        let loaded = self.load(local.as_deref());
+        self.unusable.clone_from(&loaded.unusable);
         self.report(&loaded);
-        self.disks.accept(loaded.accepted);
         self.machine = loaded.machine;
         self.apply_settings();
         self.set_watchdogs();
@@ -37,11 +27,24 @@ impl Host {
         self.services = loaded.services;
     }
 
-    /// The configuration of this machine with `local` as what its commands have set.
-    fn load(&self, local: Option<&str>) -> Loaded {
-        let (sources, remembered) = self.disks.user_data();
-        let services = self.installed.services();
-        config::load(&services, &sources, &remembered, local)
+    /// The configuration of these sources.
+    pub(super) fn load(&self, sources: &Sources, kept: &Kept, local: Local<'_>) -> Loaded {
+        config::load(&self.installed.services(), sources, kept, local)
+    }
+
+    /// The configuration of a generation, and of what is set until the next boot.
+    fn load_texts(&self, texts: &Texts, once: Option<&str>) -> Loaded {
+        let local = Local {
+            saved: texts.get(LOCAL).map(String::as_str),
+            once,
+            cmdline: self.cmdline(),
+        };
+        self.load(&usable(user_data(texts)), &Kept::new(), local)
+    }
+
+    /// What the kernel's command line sets, if it sets anything.
+    pub(super) fn cmdline(&self) -> Option<&str> {
+        Some(self.cmdline.as_str()).filter(|text| !text.is_empty())
     }
 
     /// Keeps and logs what was wrong.
@@ -100,78 +103,38 @@ impl Host {
     pub(super) fn configuration(&self) -> GetConfiguration {
         GetConfiguration {
             sources: self.sources.clone(),
+            number: self.generations.number(),
             // Every service has a JSON form.
             services: serde_json::to_value(self.installed.services()).unwrap_or_default(),
         }
     }
 
-    /// Has `text` take the place of what commands of this machine have set: once it is saved, or not at all if
-    /// `dry_run`. The answer says what that changes.
-    pub(super) fn apply(
-        &mut self,
-        text: String,
-        dry_run: bool,
-        answer: Sender<Result<Response, Failure>>,
-    ) {
-        let (changes, same) = match self.try_local(&text) {
-            Ok(tried) => tried,
-            Err(failure) => return drop(answer.send(Err(failure))),
-        };
-        if dry_run || same {
-            return drop(answer.send(Ok(told(&changes))));
-        }
-        let job = Job::SaveLocal { text: text.clone() };
-        self.applying = Some(Applying {
-            text,
-            answer,
-            _saving: self.start_job(job),
-        });
-    }
-
-    /// What `text` in the place of what commands have set would change, and whether it is that already.
-    fn try_local(&self, text: &str) -> Result<(Vec<Change>, bool), Failure> {
-        if self.ending.is_some() {
-            return Err(Failure::MachineEnding {});
-        }
-        if self.configured != Configured::Yes || self.applying.is_some() {
-            return Err(Failure::ConfigurationBusy {});
-        }
-        let loaded = self.load(Some(text));
+    /// What these texts would change.
+    pub(super) fn try_texts(
+        &self,
+        texts: &Texts,
+        once: Option<&str>,
+    ) -> Result<Vec<Change>, Failure> {
+        let loaded = self.load_texts(texts, once);
         if !loaded.local.is_empty() {
             let problems = loaded.local;
             return Err(Failure::ConfigurationInvalid { problems });
         }
         let old = self.desired(&self.machine, &self.services);
         let new = self.desired(&loaded.machine, &loaded.services);
-        let changes = between(&old, &new, self.network.links());
-        let same = self.disks.local().unwrap_or_default() == text;
-        Ok((changes, same))
+        Ok(between(&old, &new, self.network.links()))
     }
 
-    /// What commands have set is saved, or could not be for the reason `failed`.
-    pub(super) fn local_saved(&mut self, failed: Option<String>) {
-        let Some(Applying { text, answer, .. }) = self.applying.take() else {
-            return;
-        };
-        let answered = match failed {
-            Some(reason) => Err(Failure::ConfigurationNotSaved { reason }),
-            None => {
-                self.disks.set_local(text);
-                Ok(told(&self.reconfigure()))
-            }
-        };
-        // The caller may be gone.
-        let _ = answer.send(answered);
-    }
-
-    /// Brings the machine to what its sources say now. Each part is left alone unless it changes.
-    fn reconfigure(&mut self) -> Vec<Change> {
-        let local = self.disks.local();
-        let loaded = self.load(local.as_deref());
+    /// Brings the machine to the texts in force. Each part is left alone unless it changes.
+    pub(super) fn reconfigure(&mut self) -> Vec<Change> {
+        let loaded = self.load_texts(self.generations.texts(), self.generations.once.as_deref());
         let old = self.desired(&self.machine, &self.services);
         let new = self.desired(&loaded.machine, &loaded.services);
         let changes = between(&old, &new, self.network.links());
         self.report(&loaded);
+        self.rejected.extend(self.unusable.iter().cloned());
+        // Lines about a configuration that is no more are said again if it comes back.
+        self.said = loaded.lines.iter().map(|(_, line)| line.clone()).collect();
         for change in &changes {
             log::info!("configuration: {change}");
         }
@@ -218,9 +181,4 @@ impl Host {
         self.supervisor.expect_log(has_log);
         self.supervisor.start_eligible();
     }
-}
-
-fn told(changes: &[Change]) -> Response {
-    let changes = changes.iter().map(ToString::to_string).collect();
-    Response::Applied(ApplyConfiguration { changes })
 }

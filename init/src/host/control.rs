@@ -1,5 +1,6 @@
 //! What the machine reports and does over its control socket.
 
+use super::change::How;
 use super::{Configured, Host};
 use crate::clock::since_boot;
 use crate::control::{Process, Request, Response, Snapshot, machine_event};
@@ -9,6 +10,7 @@ use crate::supervisor::{Change, RequestError, ServiceStatus};
 use crate::timeline::micros;
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 use tare_config::service::Kind;
 use tare_control::{Address, Event, EventKind, Failure, Health, Method, State};
 use tokio::sync::broadcast;
@@ -52,9 +54,10 @@ impl Host {
 
     /// Answers a request of the control socket.
     pub(super) fn asked(&mut self, request: Request) {
-        if let Method::ApplyConfiguration { text, dry_run } = request.method {
-            return self.apply(text, dry_run == Some(true), request.answer);
-        }
+        let request = match self.asked_to_change(request) {
+            Ok(()) => return,
+            Err(request) => request,
+        };
         let answer = self.answer(request.method, &request.descriptors);
         // The caller may be gone.
         let _ = request.answer.send(answer);
@@ -76,12 +79,54 @@ impl Host {
             Method::AuditServices { name } => self.processes(name),
             Method::GetBootTimeline {} => Ok(Response::Timeline(self.timeline.tell())),
             Method::GetConfiguration {} => Ok(Response::Configuration(self.configuration())),
-            // Answered once it is saved.
-            Method::ApplyConfiguration { .. } => Err(Failure::ConfigurationBusy {}),
+            Method::GetGenerations {} => Ok(Response::Generations(self.list_generations())),
+            // They are answered when they are done.
+            Method::GetGeneration { .. }
+            | Method::ApplyConfiguration { .. }
+            | Method::ConfirmConfiguration {}
+            | Method::PullConfiguration { .. }
+            | Method::RollBackConfiguration { .. } => Err(Failure::ConfigurationBusy {}),
             Method::Monitor { recent } => Ok(self.events(recent == Some(true))),
             Method::PowerOff {} => Ok(self.asked_to_end(Ending::PowerOff)),
             Method::Reboot {} => Ok(self.asked_to_end(Ending::Reboot)),
         }
+    }
+
+    /// Does what takes its time to answer. Returns any other request.
+    fn asked_to_change(&mut self, request: Request) -> Result<(), Box<Request>> {
+        let Request { answer, uid, .. } = request;
+        match request.method {
+            Method::GetGeneration { number } => self.show_generation(number, answer),
+            Method::ApplyConfiguration {
+                text,
+                dry_run,
+                once: Some(true),
+                ..
+            } => {
+                self.apply_once(text, dry_run == Some(true), answer);
+            }
+            Method::ApplyConfiguration {
+                text,
+                dry_run,
+                confirm,
+                ..
+            } => self.apply(text, how(dry_run, confirm, uid), answer),
+            Method::ConfirmConfiguration {} => self.confirm(answer),
+            Method::PullConfiguration { dry_run } => self.pull(how(dry_run, None, uid), answer),
+            Method::RollBackConfiguration {
+                number,
+                dry_run,
+                confirm,
+            } => self.go_back(number, how(dry_run, confirm, uid), answer),
+            method => {
+                return Err(Box::new(Request {
+                    method,
+                    answer,
+                    ..request
+                }));
+            }
+        }
+        Ok(())
     }
 
     /// Queues an event, so that the caller has its reply before the first service ends.
@@ -133,6 +178,8 @@ impl Host {
             ready_at: self.timeline.ready_at(),
             addresses: addresses(self.facts.get("addresses").map_or("", String::as_str)),
             volatile: self.disks.volatile(),
+            configuration: Some(self.generations.number()).filter(|number| *number > 0),
+            set_aside: self.generations.history.set_aside(),
         }
     }
 
@@ -141,6 +188,7 @@ impl Host {
         let due = self.late || self.ready;
         let problem = |status| problem(status, due);
         let mut problems: Vec<String> = statuses.iter().filter_map(problem).collect();
+        problems.extend(self.generations.history.problem());
         problems.extend(self.rejected.iter().cloned());
         let broken = self.broken.names();
         problems.extend(broken.map(|name| format!("{name} cannot be loaded")));
@@ -199,6 +247,14 @@ impl Host {
             recent.cloned().collect(),
             self.event_log.listeners.subscribe(),
         )
+    }
+}
+
+fn how(dry_run: Option<bool>, confirm: Option<u64>, uid: u32) -> How {
+    How {
+        dry_run: dry_run == Some(true),
+        confirm: confirm.map(Duration::from_secs),
+        uid,
     }
 }
 

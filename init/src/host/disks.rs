@@ -2,15 +2,19 @@
 //! but only for a limited time.
 
 use super::{Configured, Host, STORAGE, STORAGE_TIMEOUT};
+use crate::config::Local;
 use crate::effect::state;
 use crate::effect::userdata::SOURCES;
 use crate::event::DiskEvent;
 use crate::job::{self, Done, Job, Sources, State};
 use crate::paths::STATE;
+use crate::plan::generations::{History, Kept};
 use crate::task::Task;
 use log::Level;
 use std::collections::BTreeMap;
 use tare_config::service::Condition;
+
+const PROCESS_ENDED: &str = "the process that does it has ended";
 
 /// What is known about the disks, and the jobs that are running.
 #[derive(Default)]
@@ -20,11 +24,6 @@ pub(super) struct Disks {
     sources: Sources,
     mounting: Option<Task>,
     state: Option<State>,
-    /// What commands of this machine have set, if it has changed since the state was mounted.
-    local: Option<String>,
-    /// User-data to save once the machine is ready.
-    accepted: BTreeMap<String, Vec<u8>>,
-    remembering: Option<Task>,
     setting: Option<Task>,
 }
 
@@ -38,24 +37,17 @@ impl Disks {
         self.state.as_ref().map_or("", |state| &state.machine_id)
     }
 
-    /// Current and last accepted user-data, by source.
-    pub(super) fn user_data(&self) -> (Sources, BTreeMap<String, Vec<u8>>) {
-        let remembered = self.state.as_ref().map(|state| state.remembered.clone());
-        (self.sources.clone(), remembered.unwrap_or_default())
+    /// What the sources hold.
+    pub(super) fn found(&self) -> &Sources {
+        &self.sources
     }
 
-    /// What commands of this machine have set.
-    pub(super) fn local(&self) -> Option<String> {
-        let saved = || self.state.as_ref()?.local.clone();
-        self.local.clone().or_else(saved)
-    }
-
-    pub(super) fn set_local(&mut self, text: String) {
-        self.local = Some(text);
-    }
-
-    pub(super) fn accept(&mut self, accepted: BTreeMap<String, Vec<u8>>) {
-        self.accepted = accepted;
+    /// The generations of the configuration, which are handed out once.
+    pub(super) fn take_history(&mut self) -> History {
+        let state = self.state.as_mut();
+        state
+            .map(|state| std::mem::take(&mut state.history))
+            .unwrap_or_default()
     }
 }
 
@@ -93,12 +85,7 @@ impl Host {
 
     pub(super) fn job_done(&mut self, done: Done) {
         match done {
-            Done::Source { source, held } => {
-                self.disks.reading.remove(&source);
-                if let Some(held) = held {
-                    self.disks.sources.insert(source, held);
-                }
-            }
+            Done::Source { source, held } => self.source_read(source, held),
             Done::State(state) => {
                 if state.volatile {
                     log::error!(
@@ -113,14 +100,29 @@ impl Host {
                     self.rejected.push(refused);
                 }
             }
-            Done::Remembered => {}
-            Done::LocalSaved { failed } => self.local_saved(failed),
+            Done::GenerationsSaved { failed } => self.generations_saved(failed),
+            Done::Generation { number, read } => self.generation_read(number, read),
+        }
+    }
+
+    fn source_read(&mut self, source: String, held: Option<Result<Vec<u8>, String>>) {
+        if self.disks.reading.remove(&source).is_none() {
+            self.pulled(&source, held);
+            return;
+        }
+        if let Some(held) = held {
+            self.disks.sources.insert(source, held);
         }
     }
 
     pub(super) fn job_failed(&mut self, job: Job) {
         match job {
-            Job::ReadSource { source } => drop(self.disks.reading.remove(&source)),
+            Job::ReadSource { source } => {
+                let failed = format!("{source}: {PROCESS_ENDED}");
+                if !self.pulled(&source, Some(Err(failed))) {
+                    self.disks.reading.remove(&source);
+                }
+            }
             Job::MountState { partition: Some(_) } => {
                 let memory = Job::MountState { partition: None };
                 self.disks.mounting = Some(self.start_job(memory));
@@ -131,11 +133,11 @@ impl Host {
                     ..State::default()
                 });
             }
-            Job::SaveLocal { .. } => {
-                let failed = "the process that saves it has ended".to_owned();
-                self.local_saved(Some(failed));
+            Job::SaveGenerations(_) => self.generations_saved(Some(PROCESS_ENDED.to_owned())),
+            Job::ReadGeneration { number } => {
+                self.generation_read(number, Err(PROCESS_ENDED.to_owned()));
             }
-            Job::Settings { .. } | Job::Remember { .. } => {}
+            Job::Settings { .. } => {}
         }
     }
 
@@ -143,6 +145,10 @@ impl Host {
     /// disk may never answer. Gives up on disks that may hold user-data and have not answered either.
     pub(super) fn disks_late(&mut self) {
         if self.configured == Configured::Yes || self.ending.is_some() {
+            return;
+        }
+        if self.configure_prepared() {
+            log::error!("configuration: not saved yet; going on");
             return;
         }
         let seconds = STORAGE_TIMEOUT.as_secs();
@@ -158,7 +164,12 @@ impl Host {
         state::mount_memory();
         state::prepare();
         self.configured = Configured::WithoutState;
-        self.take_configuration();
+        let local = Local {
+            cmdline: self.cmdline(),
+            ..Local::default()
+        };
+        let loaded = self.load(self.disks.found(), &Kept::new(), local);
+        self.take_configuration(loaded);
         self.write_facts();
         self.refresh_network();
     }
@@ -172,16 +183,6 @@ impl Host {
                 others.join(", ")
             )
         })
-    }
-
-    /// Saves the user-data that the machine became ready with, if it has changed.
-    pub(super) fn remember(&mut self) {
-        let (_, remembered) = self.disks.user_data();
-        let mut layers = std::mem::take(&mut self.disks.accepted);
-        layers.retain(|source, bytes| remembered.get(source) != Some(bytes));
-        if !layers.is_empty() {
-            self.disks.remembering = Some(self.start_job(Job::Remember { layers }));
-        }
     }
 
     /// Has the kernel's settings of the machine applied.

@@ -59,6 +59,7 @@ fn seconds(micros: u64) -> f64 {
 pub(crate) fn text(machine: &GetStatus, services: &ListServices) -> String {
     let mut page = Page(String::new());
     of_machine(&mut page, machine);
+    configuration(&mut page, machine);
     states(&mut page, services);
     figures(&mut page, services);
     page.0
@@ -112,6 +113,17 @@ fn of_machine(page: &mut Page, machine: &GetStatus) {
     }
 }
 
+/// Whether the machine runs with the configuration that it was told to.
+fn configuration(page: &mut Page, machine: &GetStatus) {
+    if let Some(number) = machine.configuration {
+        let help = "The number of the configuration in force.";
+        page.gauge("tare_configuration", help, number);
+    }
+    let help = "1 if the last good configuration is in the place of a newer one, with which the machine was not ready.";
+    let set_aside = u8::from(machine.set_aside.is_some());
+    page.gauge("tare_configuration_set_aside", help, set_aside);
+}
+
 fn states(page: &mut Page, services: &ListServices) {
     let name = "tare_service_state";
     page.metric(name, "gauge", "1 for the state that a service is in.");
@@ -159,6 +171,7 @@ mod tests {
             "slot": "system-a", "health": "ready", "problems": [], "uptime": 93_784_500_000_u64,
             "ready_at": 3_214_000, "addresses": [], "memory": {"total": 1000, "available": 600},
             "state": {"size": 2000, "available": 1500, "volatile": false},
+            "configuration": 7, "set_aside": 8,
         }))
         .unwrap();
         let service = |name: &str, pid: Option<i32>| {

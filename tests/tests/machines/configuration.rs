@@ -66,7 +66,7 @@ fn key(vm: &Vm) -> Result<()> {
 }
 
 fn same(vm: &Vm) -> Result<()> {
-    let written = "stat -c %Y.%i /state/config/local.toml 2>/dev/null; true";
+    let written = "tare toolbox -- stat -c %Y.%i /host/state/config/index.json";
     let before = vm.ssh(written)?;
     let started = started_by(vm, "tare config set log.rate 500")?;
     ensure!(started.is_empty(), "{started:?} have started");

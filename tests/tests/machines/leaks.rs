@@ -26,6 +26,17 @@ pub(crate) fn nothing_is_left_of_restarts(image: &Image) -> Result<()> {
     come_and_go(image, "tare service restart time", 2 * SHORT, 1)
 }
 
+/// Changes that start nothing: a service is supervised otherwise, and goes on.
+const CHANGES: &str = "tare config set services.time.lifecycle.stop.grace 3s && tare config set services.time.lifecycle.stop.grace 4s";
+
+pub(crate) fn nothing_is_left_of_changes(image: &Image) -> Result<()> {
+    come_and_go(image, CHANGES, 2 * SHORT, 1)
+}
+
+pub(crate) fn nothing_is_left_of_a_thousand_changes(image: &Image) -> Result<()> {
+    come_and_go(image, CHANGES, LONG, 1)
+}
+
 pub(crate) fn nothing_is_left_of_a_thousand_containers(image: &Image) -> Result<()> {
     come_and_go(image, "docker run --rm tare/demo true", LONG, PAIR)
 }

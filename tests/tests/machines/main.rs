@@ -12,6 +12,7 @@ mod disks;
 mod docker;
 mod engine;
 mod faults;
+mod generations;
 mod idle;
 mod image;
 mod isolation;
@@ -100,6 +101,14 @@ const TESTS: &[Test] = &[
     ),
     test!(60, image, faults::a_killed_service_comes_back),
     test!(20, image, faults::a_changed_system_does_not_boot),
+    test!(120, image, generations::are_confirmed_or_taken_back),
+    test!(
+        330,
+        image,
+        generations::with_which_a_machine_does_not_come_up_are_set_aside
+    ),
+    test!(60, image, generations::survive_power_cuts),
+    long!(300, image, generations::survive_twenty_power_cuts),
     test!(130, image, idle::pid_1_sleeps),
     test!(
         1,
@@ -116,6 +125,8 @@ const TESTS: &[Test] = &[
     test!(200, image, kernel::has_what_containers_ask_for),
     test!(60, image, leaks::nothing_is_left_of_containers),
     test!(50, image, leaks::nothing_is_left_of_restarts),
+    test!(50, image, leaks::nothing_is_left_of_changes),
+    long!(300, image, leaks::nothing_is_left_of_a_thousand_changes),
     long!(4800, image, leaks::nothing_is_left_of_a_thousand_containers),
     long!(1200, image, leaks::nothing_is_left_of_a_thousand_restarts),
     long!(1800, image, leaks::a_hundred_reboots),

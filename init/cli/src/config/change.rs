@@ -2,6 +2,7 @@
 
 use super::{Known, validate};
 use crate::Failed;
+use crate::args::How;
 use crate::run::Context;
 use std::path::Path;
 use tare_config::is_in;
@@ -13,46 +14,84 @@ use toml_edit::{Array, DocumentMut, Item, Table, TableLike, Value};
 const HEAD: &str = "# Set by `tare config`. It is stronger than user-data.\n";
 
 /// Puts the text of `file` in the place of all that was set before.
-pub(super) fn apply(context: &Context, file: &Path, dry_run: bool) -> Result<(), Failed> {
+pub(super) fn apply(context: &Context, file: &Path, how: &How) -> Result<(), Failed> {
     let (name, bytes) = validate::read(file)?;
     let text = String::from_utf8(bytes)
         .map_err(|error| Failed::NotSo(format!("{name}: {}", error.utf8_error())))?;
-    send(context, text, dry_run)
+    send(context, text, how)
 }
 
 /// Sets one key.
-pub(super) fn set(context: &Context, key: &str, value: &str, dry_run: bool) -> Result<(), Failed> {
+pub(super) fn set(context: &Context, key: &str, value: &str, how: &How) -> Result<(), Failed> {
     let known = Known::ask(context)?;
-    let text = with(&known.local, key, value).map_err(Failed::NotSo)?;
-    send(context, text, dry_run)
+    let text = with(known.text(layer(how)), key, value).map_err(Failed::NotSo)?;
+    send(context, text, how)
 }
 
 /// Takes one key back, whoever has set it.
-pub(super) fn unset(context: &Context, key: &str, dry_run: bool) -> Result<(), Failed> {
+pub(super) fn unset(context: &Context, key: &str, how: &How) -> Result<(), Failed> {
     let known = Known::ask(context)?;
     let is_set = known.set.keys().any(|set| is_in(set, key));
     if !is_set {
         return Err(Failed::NotSo(super::why_not(key, &known.services)));
     }
-    let elsewhere = known.set.iter().any(|(set, setting)| {
-        let source = setting.origin.as_ref().map(|origin| origin.source.as_str());
-        is_in(set, key) && source != Some(LOCAL)
-    });
-    let text =
-        without(&known.local, key, elsewhere || known.is_weaker(key)).map_err(Failed::NotSo)?;
-    send(context, text, dry_run)
+    let layer = layer(how);
+    let elsewhere = known.below(layer).keys().any(|set| is_in(set, key));
+    let text = without(known.text(layer), key, elsewhere).map_err(Failed::NotSo)?;
+    send(context, text, how)
 }
 
-/// The name of the layer.
+/// What commands of this machine have set.
 pub(super) const LOCAL: &str = "local";
+/// The same until the next boot.
+pub(super) const ONCE: &str = "once";
 
-fn send(context: &Context, text: String, dry_run: bool) -> Result<(), Failed> {
-    let dry_run = Some(dry_run);
-    let method = Method::ApplyConfiguration { text, dry_run };
+/// The source that a command changes.
+pub(super) fn layer(how: &How) -> &'static str {
+    match how.once {
+        true => ONCE,
+        false => LOCAL,
+    }
+}
+
+/// Has `text` be all of the source.
+pub(super) fn send(context: &Context, text: String, how: &How) -> Result<(), Failed> {
+    let method = Method::ApplyConfiguration {
+        text,
+        dry_run: Some(how.dry_run),
+        once: Some(how.once),
+        confirm: how.confirm,
+    };
     let applied: ApplyConfiguration = context.call(&method).map_err(lines)?;
-    context.show(&applied, |applied, _| match &applied.changes[..] {
-        [] => "nothing changes\n".to_owned(),
-        changes => changes.iter().map(|change| format!("{change}\n")).collect(),
+    told(context, &applied, how.confirm.filter(|_| !how.dry_run))
+}
+
+/// Takes on what the sources of user-data hold now.
+pub(super) fn pull(context: &Context, dry_run: bool) -> Result<(), Failed> {
+    let dry_run = Some(dry_run);
+    let method = Method::PullConfiguration { dry_run };
+    let applied: ApplyConfiguration = context.call(&method).map_err(lines)?;
+    told(context, &applied, None)
+}
+
+/// Shows what was changed.
+pub(super) fn told(
+    context: &Context,
+    applied: &ApplyConfiguration,
+    confirm: Option<u64>,
+) -> Result<(), Failed> {
+    context.show(applied, |applied, _| {
+        let mut text = match &applied.changes[..] {
+            [] => "nothing changes\n".to_owned(),
+            changes => changes.iter().map(|change| format!("{change}\n")).collect(),
+        };
+        if let Some(seconds) = confirm {
+            text += &format!(
+                "configuration {} is taken back in {seconds} s unless `tare config confirm` comes before\n",
+                applied.number
+            );
+        }
+        text
     })
 }
 

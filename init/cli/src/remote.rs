@@ -1,0 +1,123 @@
+//! `tare --host`: the command on another machine, over ssh.
+
+use crate::Failed;
+use crate::args::{Arguments, Command, ConfigCommand};
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, IsTerminal};
+use std::path::Path;
+use std::process;
+
+/// What ssh exits with when it cannot connect.
+const NO_CONNECTION: i32 = 255;
+
+/// Runs this command, whose own arguments are `args`, on `host`. A file that it reads is one of this machine.
+pub(crate) fn run(host: &str, arguments: &Arguments, args: Vec<OsString>) -> Result<(), Failed> {
+    let file = file(arguments);
+    let mut ssh = process::Command::new("ssh");
+    if file.is_none() && io::stdin().is_terminal() && io::stdout().is_terminal() {
+        ssh.arg("-t");
+    }
+    ssh.args(["--", host]);
+    ssh.arg(command(args, file));
+    if let Some(file) = file {
+        let open = File::open(file);
+        let open =
+            open.map_err(|error| Failed::NotSo(format!("read {}: {error}", file.display())))?;
+        ssh.stdin(open);
+    }
+    let status = ssh
+        .status()
+        .map_err(|error| Failed::NotSo(format!("ssh: {error}")))?;
+    match status.code() {
+        Some(0) => Ok(()),
+        Some(NO_CONNECTION) => Err(Failed::NotSo(format!("{host} cannot be reached by ssh"))),
+        code => Err(Failed::Program(
+            code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1),
+        )),
+    }
+}
+
+/// The file that the command reads, other than standard input.
+fn file(arguments: &Arguments) -> Option<&Path> {
+    match &arguments.command {
+        Command::Config(ConfigCommand::Apply { file, .. } | ConfigCommand::Validate { file }) => {
+            Some(file.as_path()).filter(|file| *file != Path::new("-"))
+        }
+        _ => None,
+    }
+}
+
+/// What the shell of the other machine runs: the same without `--host`, and with `-` for `file`.
+fn command(args: Vec<OsString>, file: Option<&Path>) -> String {
+    let mut words = vec!["tare".to_owned()];
+    let mut args = args.into_iter();
+    let mut file = file;
+    let mut is_host = true;
+    while let Some(arg) = args.next() {
+        if is_host && arg == "--host" {
+            args.next();
+            is_host = false;
+            continue;
+        }
+        if is_host && arg.to_string_lossy().starts_with("--host=") {
+            is_host = false;
+            continue;
+        }
+        is_host = is_host && arg != "--";
+        if file.is_some_and(|file| arg == file) {
+            file = None;
+            words.push("-".to_owned());
+            continue;
+        }
+        words.push(quoted(&arg.to_string_lossy()));
+    }
+    words.join(" ")
+}
+
+/// For any POSIX shell.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@%+".contains(c);
+    match !word.is_empty() && word.chars().all(plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[test]
+    fn the_command_of_the_other_machine() {
+        for (args, want) in [
+            (&["--host", "root@edge-17", "status"][..], "tare status"),
+            (&["status", "--host=edge", "--json"], "tare status --json"),
+            (
+                &[
+                    "--host", "h", "service", "exec", "ssh", "--", "ls", "--host", "it's", "",
+                ],
+                r"tare service exec ssh -- ls --host 'it'\''s' ''",
+            ),
+            (
+                &["--host", "h", "config", "set", "hostname", "$(x) y"],
+                "tare config set hostname '$(x) y'",
+            ),
+            (
+                &["config", "apply", "a.toml", "--host", "h", "--dry-run"],
+                "tare config apply - --dry-run",
+            ),
+            (
+                &["--host", "h", "config", "validate", "-"],
+                "tare config validate -",
+            ),
+        ] {
+            let line = [&["tare"], args].concat();
+            let arguments = Arguments::try_parse_from(line).unwrap();
+            assert!(arguments.global.host.is_some());
+            let args = args.iter().map(OsString::from).collect();
+            assert_eq!(command(args, file(&arguments)), want);
+        }
+    }
+}
