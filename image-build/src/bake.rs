@@ -2,6 +2,7 @@
 
 mod compose;
 mod fetch;
+mod files;
 mod reference;
 mod refuse;
 mod saved;
@@ -37,6 +38,8 @@ const INSTEAD: &str = "the lines above say why. Check its name; for a registry t
 pub(crate) struct Baked {
     /// Compose specifications by the app's name.
     pub(crate) apps: BTreeMap<String, String>,
+    /// Of the apps, at their places in the disk image.
+    pub(crate) files: Tree,
     /// By the name on the machine.
     images: BTreeMap<String, Saved>,
 }
@@ -70,8 +73,13 @@ impl Baked {
                     .with_context(of)?;
             }
             stage.message(&format!(
-                "{} apps, {} images",
+                "{} apps with {} files, {} images",
                 baked.apps.len(),
+                baked
+                    .files
+                    .iter()
+                    .filter(|(_, node)| !node.is_directory())
+                    .count(),
                 baked.images.len()
             ));
             Ok(baked)
@@ -97,6 +105,9 @@ impl Baked {
                 image.insert(store.fetch(reference).with_context(why)?);
             }
         }
+        for (path, node) in app.files.iter() {
+            self.files.put(path, node.clone());
+        }
         let known = self.apps.insert(app.name.clone(), app.text);
         ensure!(
             known.is_none(),
@@ -110,11 +121,15 @@ impl Baked {
         self.images.values()
     }
 
-    /// Puts the images where the engine finds them.
+    /// Puts the apps' files and the images where the machine looks for them.
     ///
     /// # Errors
     /// As [`Saved::tree`].
-    pub(crate) fn add_images(&self, root: &mut Tree) -> Result<()> {
+    pub(crate) fn add_to(&self, root: &mut Tree) -> Result<()> {
+        root.ensure_directory(files::FOLDER, 0o755);
+        for (path, node) in self.files.iter() {
+            root.put(path, node.clone());
+        }
         for image in self.images.values() {
             let folder = format!("{FOLDER}/{}", image.reference.folder());
             root.graft(&folder, &image.tree()?);

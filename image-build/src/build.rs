@@ -278,7 +278,7 @@ impl Parts {
                 Node::file(0o644, content),
             );
         }
-        self.baked.add_images(root)
+        self.baked.add_to(root)
     }
 
     fn cmdline(&self, verity: &Verity, layout: &disk::Layout) -> String {

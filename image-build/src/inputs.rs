@@ -11,7 +11,7 @@ use crate::bake::{Baked, Saved};
 use crate::binaries::Binaries;
 use crate::digest;
 use crate::kernel::Kernel;
-use crate::rootfs::tree::files_below;
+use crate::rootfs::tree::{Kind, files_below};
 use crate::tools::Tools;
 
 /// Source folders and files that affect the image, besides those of the services. The builder
@@ -70,6 +70,11 @@ impl Inputs {
         let apps = baked.apps.iter();
         self.0
             .extend(apps.map(|(name, text)| format!("app {name} {text}")));
+        let files = baked.files.iter();
+        self.0.extend(files.map(|(path, node)| match &node.kind {
+            Kind::File(content) => format!("{path} {:o} {}", node.mode, content.sha256),
+            _ => path.to_owned(),
+        }));
         self.0.extend(baked.images().map(Saved::key));
     }
 

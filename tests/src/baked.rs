@@ -12,7 +12,7 @@ use tare_qemu::target;
 
 use crate::debian;
 
-/// Its page names a variable that only the machine knows.
+/// Its page names a variable that only the machine knows. Of [`FILES`], the container has all.
 const COMPOSE: &str = "\
 name: shop
 services:
@@ -20,9 +20,22 @@ services:
     image: shop/web:1
     command: [/bin/busybox, sh, -c, 'echo \"baked for $$WHOM\" > /www/index.html; exec /bin/busybox httpd -f -p 8080 -h /www']
     environment: ['WHOM=${WHOM:-all}']
+    env_file: [shop.env]
+    volumes: ['./beside:/beside:ro']
+    configs: [note]
     ports: ['80:8080']
     restart: unless-stopped
+configs:
+  note:
+    file: note.txt
 ";
+
+/// Beside the Compose file.
+const FILES: [(&str, &str); 3] = [
+    ("shop.env", "SAYS=a variable\n"),
+    ("beside/file", "a file\n"),
+    ("note.txt", "a note\n"),
+];
 
 /// The images of the archive: the app's, and one that belongs to no app.
 const IMAGES: [(&str, &str); 2] = [("shop/web:1", "web"), ("shop/tool:1", "tool")];
@@ -57,6 +70,10 @@ pub(crate) fn write() -> Result<Baked> {
         archive: folder.join("images.tar"),
     };
     fs::write(&baked.compose, COMPOSE)?;
+    fs::create_dir_all(folder.join("beside"))?;
+    for (name, text) in FILES {
+        fs::write(folder.join(name), text)?;
+    }
     Progress::new(&target().join("log")).stage("Images to bake", |stage| {
         let root = folder.join("debian");
         debian::unpack(&root, &["busybox-static"], &[], stage)?;

@@ -9,10 +9,11 @@ use anyhow::{Context, Result, anyhow, ensure};
 use serde_json::{Map, Value, json};
 
 use super::reference::Reference;
-use super::refuse;
+use super::{files, refuse};
 use crate::cache;
 use crate::digest;
 use crate::progress::Stage;
+use crate::rootfs::tree::Tree;
 use crate::tools::Tools;
 
 /// The app of a Compose file.
@@ -23,6 +24,8 @@ pub(crate) struct App {
     pub(crate) images: BTreeMap<String, Reference>,
     /// The Compose specification for the machine, in JSON, which is YAML too.
     pub(crate) text: String,
+    /// What the specification names beside the Compose file, at its place in the disk image.
+    pub(crate) files: Tree,
 }
 
 /// Reads the Compose file `path`, and warns about what it will not find on the machine.
@@ -52,7 +55,7 @@ pub(crate) fn read(path: &Path, tools: &Tools, stage: &Stage) -> Result<App> {
     // Variables in names are those of this machine: what is fetched here is what runs.
     let names = NamesOnly::write(&model)?;
     let names = compose(names.0.as_os_str(), &[])?;
-    let app = app(model, &names)?;
+    let app = app(model, &names, folder)?;
     for warning in refuse::warnings(&app, folder) {
         stage.warn(&warning);
     }
@@ -92,8 +95,8 @@ pub(super) fn services(model: &Value) -> impl Iterator<Item = (&String, &Value)>
     model["services"].as_object().into_iter().flatten()
 }
 
-/// The app of `model`, with the name and the images of `names`.
-fn app(mut model: Value, names: &Value) -> Result<App> {
+/// The app of `model`, with the name and the images of `names`, and what it names in `folder`.
+fn app(mut model: Value, names: &Value, folder: &Path) -> Result<App> {
     let name = names["name"].as_str().context("Compose names no app")?;
     tare_config::check_name(name).map_err(|error| {
         anyhow!("the app's name is that of the folder, or `name` at the top: {error}")
@@ -107,10 +110,12 @@ fn app(mut model: Value, names: &Value) -> Result<App> {
         images.insert(service.clone(), reference);
     }
     ensure!(!images.is_empty(), "it has no services");
+    let files = files::take(&mut model, name, folder)?;
     Ok(App {
         name: name.to_owned(),
         images,
         text: model.to_string(),
+        files,
     })
 }
 
@@ -135,7 +140,7 @@ mod tests {
                 "web": {"image": "nginx:1.27"},
             },
         });
-        let app = app(model, &names).unwrap();
+        let app = app(model, &names, Path::new("/none")).unwrap();
         assert_eq!(app.name, "shop");
         let images = app.images.iter();
         let images: Vec<String> = images.map(|(of, image)| format!("{of}: {image}")).collect();
@@ -171,7 +176,7 @@ mod tests {
             ),
         ] {
             let names = json!({"name": name, "services": {"web": {"image": image}}});
-            let error = app(names.clone(), &names).unwrap_err();
+            let error = app(names.clone(), &names, Path::new("/none")).unwrap_err();
             assert_eq!(error.to_string(), want);
         }
     }

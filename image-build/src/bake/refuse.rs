@@ -1,7 +1,7 @@
 //! What of a Compose file cannot work from a disk image, and what to write instead.
 //!
-//! Only the specification gets into the image, not the files beside it. On the machine, relative paths start at
-//! `/srv/NAME`, and variables are those of its service.
+//! Of the files beside it, those get into the image that the app only reads ([`super::files`]). On the machine, other
+//! relative paths start at `/srv/NAME`, and variables are those of its service.
 
 use std::path::Path;
 
@@ -29,17 +29,14 @@ pub(super) fn check(model: &Value, folder: &Path) -> Result<()> {
         check_keys(service, at)?;
         check_files(service, folder, at)?;
     }
-    for (section, instead) in [
-        ("configs", "Write its text as `content`"),
-        (
-            "secrets",
-            "Write it under `configs`, as `content`, if all may read it",
-        ),
-    ] {
-        for (name, described) in model[section].as_object().into_iter().flatten() {
-            if let Some(path) = described["file"].as_str() {
-                not_beside(&format!("{section}.{name}.file"), path, instead, folder)?;
-            }
+    for (name, described) in model["secrets"].as_object().into_iter().flatten() {
+        let path = described["file"].as_str().unwrap_or_default();
+        if is_beside(path, folder) {
+            bail!(
+                "secrets.{name}.file: `{path}` does not get into the image, which is no secret. Name a file of the \
+                 machine by its whole path, such as /srv/{}; or write it under `configs`, if all may read it",
+                trimmed(path)
+            );
         }
     }
     Ok(())
@@ -69,38 +66,30 @@ fn check_keys(service: &Value, at: impl Fn(&str) -> String) -> Result<()> {
 
 /// Files that a service names.
 fn check_files(service: &Value, folder: &Path, at: impl Fn(&str) -> String) -> Result<()> {
-    for path in env_files(service) {
-        let instead = "Write its variables under `environment`";
-        not_beside(&at("env_file"), path, instead, folder)?;
-    }
-    for path in binds(service) {
-        let instead = "Write its text as `content` of a config";
-        not_beside(&at("volumes"), path, instead, folder)?;
-    }
-    Ok(())
-}
-
-/// A file that is there now would be missing on the machine.
-fn not_beside(key: &str, path: &str, instead: &str, folder: &Path) -> Result<()> {
-    if Path::new(path).is_relative() && folder.join(path).is_file() {
+    if let Some(path) = binds(service).find(|path| is_beside(path, folder)) {
         bail!(
-            "{key}: `{path}` does not get into the image. {instead}; or name a file of the machine by its whole path, \
-             such as /srv/{path}",
-            path = path.trim_start_matches("./")
+            "{}: `{path}` does not get into the image if a container may write to it. Make it read-only: add `:ro`; or \
+             name a file of the machine by its whole path, such as /srv/{}",
+            at("volumes"),
+            trimmed(path)
         );
     }
     Ok(())
 }
 
-fn env_files(service: &Value) -> impl Iterator<Item = &str> {
-    let files = service["env_file"].as_array().into_iter().flatten();
-    files.filter_map(|file| file["path"].as_str().or(file.as_str()))
+/// Whether it is a file that is here now and would be missing on the machine.
+fn is_beside(path: &str, folder: &Path) -> bool {
+    Path::new(path).is_relative() && folder.join(path).is_file()
 }
 
-/// The sources of bind mounts.
+fn trimmed(path: &str) -> &str {
+    path.trim_start_matches("./")
+}
+
+/// The sources of bind mounts that containers may write to.
 fn binds(service: &Value) -> impl Iterator<Item = &str> {
     let mounts = service["volumes"].as_array().into_iter().flatten();
-    let binds = mounts.filter(|mount| mount["type"] == "bind");
+    let binds = mounts.filter(|mount| mount["type"] == "bind" && mount["read_only"] != true);
     binds.filter_map(|mount| mount["source"].as_str())
 }
 
@@ -116,9 +105,10 @@ pub(super) fn warnings(app: &App, folder: &Path) -> Vec<String> {
     let model: Value = serde_json::from_str(text).unwrap_or_default();
     let paths = services(&model).flat_map(|(_, service)| binds(service));
     for path in paths.filter(|path| is_filled(&folder.join(path), path)) {
-        let below = path.trim_start_matches("./");
+        let below = trimmed(path);
         warnings.push(format!(
-            "{name}: what is in `{path}` does not get into the image; the machine has /srv/{name}/{below}, empty at first"
+            "{name}: what is in `{path}` does not get into the image without `:ro`; the machine has /srv/{name}/{below}, \
+             empty at first"
         ));
     }
     warnings
@@ -135,6 +125,7 @@ fn is_filled(folder: &Path, path: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rootfs::tree::Tree;
     use serde_json::json;
     use std::collections::BTreeMap;
     use std::fs;
@@ -179,34 +170,27 @@ mod tests {
                 "services.web.platform is linux/arm64: the machine is linux/amd64",
             ),
             (
-                of(json!({"env_file": [{"path": "./here.env", "required": true}]})),
-                "services.web.env_file: `here.env` does not get into the image. Write its variables under \
-                 `environment`; or name a file of the machine by its whole path, such as /srv/here.env",
-            ),
-            (
-                of(json!({"env_file": [{"path": "there.env", "required": true}]})),
-                "",
-            ),
-            (of(json!({"env_file": [{"path": "/etc/os-release"}]})), ""),
-            (
                 of(bind("here.env")),
-                "services.web.volumes: `here.env` does not get into the image. Write its text as `content` of a \
-                 config; or name a file of the machine by its whole path, such as /srv/here.env",
+                "services.web.volumes: `here.env` does not get into the image if a container may write to it. Make it \
+                 read-only: add `:ro`; or name a file of the machine by its whole path, such as /srv/here.env",
+            ),
+            (
+                of(json!({
+                    "env_file": [{"path": "./here.env", "required": true}],
+                    "volumes": [{"type": "bind", "source": "here.env", "read_only": true}],
+                })),
+                "",
             ),
             (of(bind("./filled")), ""),
             (
                 of(json!({"volumes": [{"type": "volume", "source": "here.env"}]})),
                 "",
             ),
+            (json!({"configs": {"c": {"file": "./here.env"}}}), ""),
             (
-                json!({"configs": {"c": {"file": "./here.env"}}}),
-                "configs.c.file: `here.env` does not get into the image. Write its text as `content`; or name a file \
-                 of the machine by its whole path, such as /srv/here.env",
-            ),
-            (
-                json!({"secrets": {"s": {"file": "here.env"}}}),
-                "secrets.s.file: `here.env` does not get into the image. Write it under `configs`, as `content`, if \
-                 all may read it; or name a file of the machine by its whole path, such as /srv/here.env",
+                json!({"secrets": {"s": {"file": "./here.env"}}}),
+                "secrets.s.file: `./here.env` does not get into the image, which is no secret. Name a file of the \
+                 machine by its whole path, such as /srv/here.env; or write it under `configs`, if all may read it",
             ),
             (
                 json!({"configs": {"c": {"content": "x"}}, "secrets": null}),
@@ -228,6 +212,7 @@ mod tests {
                 name: "shop".to_owned(),
                 images: BTreeMap::new(),
                 text: model.to_string(),
+                files: Tree::default(),
             };
             warnings(&app, &folder)
         };
@@ -249,7 +234,8 @@ mod tests {
         assert_eq!(
             warnings_of(services),
             [
-                "shop: what is in `./filled` does not get into the image; the machine has /srv/shop/filled, empty at first"
+                "shop: what is in `./filled` does not get into the image without `:ro`; the machine has /srv/shop/filled, empty at \
+                 first"
             ]
         );
         fs::remove_dir_all(folder).unwrap();

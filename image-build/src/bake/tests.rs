@@ -18,8 +18,12 @@ services:
     extends: { file: base.yaml, service: base }
     <<: *words
     image: shop/web:${TAG:-1}
-    env_file: [there.env]
-    volumes: ['./data:/data']
+    env_file: [there.env, ./here.env]
+    volumes: ['./data:/data', './conf:/conf:ro']
+    configs: [words]
+configs:
+  words:
+    file: words.txt
 ";
 
 /// A folder of a test, while this exists.
@@ -125,6 +129,10 @@ fn an_app_and_the_images_of_archives_are_baked() {
     let base = "services: {base: {image: none, restart: always}}";
     folder.write("Shop/base.yaml", base);
     folder.write("Shop/.env", "TAG=2\n");
+    folder.write("Shop/here.env", "HERE=1\n");
+    folder.write("Shop/words.txt", "words\n");
+    fs::create_dir(folder.0.join("Shop/conf")).unwrap();
+    folder.write("Shop/conf/main", "conf\n");
     let baked = folder.bake(Some(file), &archives).unwrap();
 
     let names: Vec<&str> = baked.images.keys().map(String::as_str).collect();
@@ -137,17 +145,40 @@ fn an_app_and_the_images_of_archives_are_baked() {
     let text: Value = serde_json::from_str(&baked.apps["shop"]).unwrap();
     let want = json!({
         "command": ["echo", "$$HOME", "${WORD:-none}"],
-        "env_file": [{"path": "there.env", "required": true}],
+        "configs": [{"source": "words"}],
+        "env_file": [
+            {"path": "there.env", "required": true},
+            {"path": "/usr/share/tare/apps/shop/here.env", "required": true},
+        ],
         "image": "shop/web:2",
         "restart": "always",
-        "volumes": [{
-            "bind": {"create_host_path": true}, "source": "./data", "target": "/data", "type": "bind",
-        }],
+        "volumes": [
+            {"bind": {"create_host_path": true}, "source": "./data", "target": "/data", "type": "bind"},
+            {
+                "bind": {"create_host_path": true},
+                "read_only": true,
+                "source": "/usr/share/tare/apps/shop/conf",
+                "target": "/conf",
+                "type": "bind",
+            },
+        ],
     });
     assert_eq!(text["services"]["web"], want);
+    let want = json!({"file": "/usr/share/tare/apps/shop/words.txt"});
+    assert_eq!(text["configs"]["words"], want);
 
     let mut root = Tree::default();
-    baked.add_images(&mut root).unwrap();
+    baked.add_to(&mut root).unwrap();
+    for (path, want) in [
+        ("conf/main", "conf\n"),
+        ("here.env", "HERE=1\n"),
+        ("words.txt", "words\n"),
+    ] {
+        let text = root
+            .read(&format!("usr/share/tare/apps/shop/{path}"))
+            .unwrap();
+        assert_eq!(text.as_deref(), Some(want.as_bytes()), "{path}");
+    }
     let files: Vec<(&str, u64)> = root
         .below("usr/share/tare/images/shop+web:2")
         .filter_map(|(path, node)| match &node.kind {

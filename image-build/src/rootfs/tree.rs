@@ -263,7 +263,8 @@ impl Tree {
     }
 }
 
-fn file_mode(meta: &fs::Metadata) -> u32 {
+/// 0755 for what its owner may execute, 0644 for the rest.
+pub(crate) fn file_mode(meta: &fs::Metadata) -> u32 {
     use std::os::unix::fs::PermissionsExt;
     match meta.permissions().mode() & 0o100 {
         0 => 0o644,

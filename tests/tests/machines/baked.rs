@@ -28,6 +28,13 @@ pub(crate) fn an_app_runs_without_a_registry(image: &Image) -> Result<()> {
         wait_service(&vm, "app.shop", "done", APP)?;
         serves(&vm, "baked for this machine\n")
     });
+    checks.check("and with the files beside its Compose file", || {
+        let look = "docker exec shop-web-1 /bin/busybox sh -c \
+            'echo $SAYS; /bin/busybox cat /beside/file /note; echo x > /beside/file' 2>&1 || true";
+        let want =
+            "a variable\na file\na note\nsh: can't create /beside/file: Read-only file system\n";
+        says(&vm, look, want)
+    });
     checks.check("all images are there", || {
         says(&vm, IMAGES, "shop/tool:1\nshop/web:1\n")
     });
