@@ -1,5 +1,8 @@
 //! What containers ask of the kernel besides namespaces: file systems, shares, adapters, rules, confinement.
 
+pub(crate) mod programs;
+mod sealed;
+
 use std::fs::{self, File};
 
 use anyhow::{Result, ensure};
@@ -9,27 +12,33 @@ use tare_qemu::{Disk, DiskBus, DiskFormat, Vm, secs};
 use tare_tests::guest::{mentions, power_off, says, wait_says};
 use tare_tests::{Checks, Scratch, debian};
 
-/// Tools of file systems, a server of NFS, and the older iptables, which speaks to another part of the kernel.
-const PACKAGES: [&str; 8] = [
+/// Tools of file systems, disks and AppArmor, a server of NFS, and the older iptables, which speaks to another part of
+/// the kernel.
+const PACKAGES: [&str; 11] = [
+    "apparmor",
     "btrfs-progs",
+    "cryptsetup-bin",
     "dash",
     "exfatprogs",
     "iptables",
+    "lvm2",
     "nfs-ganesha-mem",
     "ntfs-3g",
     "squashfs-tools",
     "xfsprogs",
 ];
 /// Needed only by installation, or by programs not run here.
-const ASSUMED: [&str; 8] = [
+const ASSUMED: [&str; 10] = [
     "dbus",
     "debconf",
+    "dmeventd",
     "fuse3",
     "libicu76",
     "nfs-common",
     "python3",
     "python3-dbus",
     "rpcbind",
+    "sysvinit-utils",
 ];
 
 /// Room for the largest file system that a test makes: XFS needs 300 MB.
@@ -70,6 +79,7 @@ pub(crate) fn has_what_containers_ask_for(image: &Image) -> Result<()> {
     let adapter = format!("file,id=adapter,path={}", sent.display());
     let machine = Vm::of(image)
         .direct()
+        .append(programs::CMDLINE)
         .user_data("")
         .disk(debian::disk(folder.path(), &PACKAGES, &ASSUMED)?)
         .disk(data)
@@ -86,6 +96,7 @@ pub(crate) fn has_what_containers_ask_for(image: &Image) -> Result<()> {
     debian::import(&vm, "/dev/vdb", "debian")?;
     let mut checks = Checks::default();
     checks.check("disks of other systems", || disks(&vm));
+    checks.check("LUKS and LVM", || sealed::disk(&vm));
     checks.check("a volume of NFS", || nfs(&vm));
     checks.check("a volume of CIFS", || cifs(&vm));
     checks.check("a serial adapter", || {
@@ -103,6 +114,11 @@ pub(crate) fn has_what_containers_ask_for(image: &Image) -> Result<()> {
     );
     checks.check("rules of firewalls", || rules(&vm));
     checks.check("AppArmor", || apparmor(&vm));
+    checks.check("an AppArmor profile of one's own", || own_profile(&vm));
+    checks.check("32-bit and very old programs", || {
+        programs::old_ones_run(&vm)
+    });
+    checks.check("virtual machines", || programs::virtual_machines(&vm));
     checks.check("power off", || power_off(&vm));
     let verdict = checks.verdict();
     folder.remove()?;
@@ -259,4 +275,28 @@ fn apparmor(vm: &Vm) -> Result<()> {
     mentions(vm, &mount(""), "Permission denied")?;
     let unconfined = mount("--security-opt apparmor=unconfined");
     says(vm, &unconfined, "mounted\n")
+}
+
+/// Loaded by a container, for another; what it denies is logged.
+const PROFILE: &str = "\
+    profile own flags=(attach_disconnected,mediate_deleted) {\n\
+      capability,\n\
+      file,\n\
+      network,\n\
+      signal,\n\
+      audit deny /etc/hostname r,\n\
+    }\n";
+
+fn own_profile(vm: &Vm) -> Result<()> {
+    vm.ssh(&format!("cat > /srv/own <<'END'\n{PROFILE}END"))?;
+    let load = "docker run --rm --privileged -v /sys/kernel/security:/sys/kernel/security -v /srv/own:/own:ro debian \
+        apparmor_parser --replace --skip-cache /own";
+    vm.ssh_within(load, secs(60))?;
+    let run = "docker run --rm --security-opt apparmor=own tare/demo \
+        sh -c 'cat /proc/self/attr/current; cat /etc/hostname 2>&1 || true'";
+    let said = vm.ssh_within(run, secs(60))?;
+    let want = "own (enforce)\ncat: can't open '/etc/hostname': Permission denied\n";
+    ensure!(said == want, "{said:?}");
+    let denied = "tare logs --service kernel --grep 'apparmor=.DENIED.*profile=.own.*name=./etc/hostname' | wc -l";
+    wait_says(vm, denied, "1\n", secs(10))
 }
