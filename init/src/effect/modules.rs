@@ -26,6 +26,9 @@ pub(crate) const MODPROBE: &str = "modprobe";
 /// The argument that asks for a cold plug instead of a module.
 const COLDPLUG: &str = "--coldplug";
 
+/// All processors have one alias, below `/sys`, with what they can do: `kvm_amd` and `kvm_intel` go by it.
+const PROCESSORS: &str = "devices/system/cpu";
+
 /// What containers use and the kernel does not ask for: `iptables-legacy` looks for `ip_tables`, then tries to load it
 /// itself.
 const ALWAYS: [&str; 2] = ["ip_tables", "ip6_tables"];
@@ -108,7 +111,7 @@ pub(super) fn release_folder() -> io::Result<PathBuf> {
     Ok(Path::new(MODULES).join(release.trim()))
 }
 
-/// The aliases of all devices. Those of `/sys/class` that are on no bus have their own: the machine itself (`dmi:`), and
+/// The aliases of all devices and of the processors. Those of `/sys/class` that are on no bus have their own: the machine itself (`dmi:`), and
 /// keyboards and mice (`input:`).
 fn present_aliases() -> BTreeSet<String> {
     aliases_in(Path::new("/sys"))
@@ -119,8 +122,9 @@ fn aliases_in(sys: &Path) -> BTreeSet<String> {
     let buses = entries(&sys.join("bus")).map(|bus| bus.path().join("devices"));
     let classes = entries(&sys.join("class")).map(|class| class.path());
     let devices = buses.chain(classes).flat_map(|folder| entries(&folder));
-    let aliases =
-        devices.filter_map(|device| fs::read_to_string(device.path().join("modalias")).ok());
+    let devices = devices.map(|device| device.path());
+    let devices = devices.chain([sys.join(PROCESSORS)]);
+    let aliases = devices.filter_map(|device| fs::read_to_string(device.join("modalias")).ok());
     aliases
         .map(|alias| alias.trim_end().to_owned())
         .filter(|alias| !alias.is_empty())
@@ -158,6 +162,7 @@ mod tests {
             ("class/input/input0", "input:b4\n"),
             // A device of a bus that is in a class, too.
             ("class/usbmisc/1-0", "usb:v2\n"),
+            ("devices/system/cpu", "cpu:type:x86\n"),
         ] {
             let device = sys.join(device);
             fs::create_dir_all(&device).unwrap();
@@ -166,7 +171,7 @@ mod tests {
         fs::create_dir_all(sys.join("class/net/lo")).unwrap();
         let found = aliases_in(&sys);
         fs::remove_dir_all(&sys).unwrap();
-        let want = ["dmi:bvn3", "input:b4", "pci:v1", "usb:v2"];
+        let want = ["cpu:type:x86", "dmi:bvn3", "input:b4", "pci:v1", "usb:v2"];
         assert_eq!(found.iter().map(String::as_str).collect::<Vec<_>>(), want);
     }
 }
