@@ -57,6 +57,8 @@ pub(crate) struct Host {
     machine: Machine,
     /// The services that it describes.
     services: Services,
+    /// Those that it disables.
+    disabled: Services,
     disks: Disks,
     /// Problems with user-data, one sentence each.
     rejected: Vec<String>,
@@ -130,6 +132,7 @@ impl Host {
             installed,
             machine: Machine::default(),
             services: Services::new(),
+            disabled: Services::new(),
             disks: Disks::default(),
             rejected: Vec::new(),
             unusable: Vec::new(),

@@ -55,7 +55,7 @@ impl From<State> for Look {
             State::Ready | State::Done => Self::Good,
             State::Waiting | State::Starting | State::Stopping => Self::Busy,
             State::Degraded | State::BackingOff | State::Failed => Self::Bad,
-            State::Stopped => Self::Dim,
+            State::Stopped | State::Disabled => Self::Dim,
         }
     }
 }

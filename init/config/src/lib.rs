@@ -32,6 +32,7 @@ pub use lease::{Lease, LeaseReport};
 pub use machine::Machine;
 pub use override_::Override;
 pub use problem::{Problem, Severity};
+pub use resolve::disabled;
 pub use resolver::RESOLVER_ADDRESSES;
 #[cfg(feature = "schema")]
 pub(crate) use service::MAX_ARGUMENT;

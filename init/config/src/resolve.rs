@@ -33,8 +33,8 @@ impl Refused {
     }
 }
 
-/// The image's services with `machine`'s overrides. Disabled services are removed, and no service waits for a
-/// condition that cannot hold. A `lifecycle` override that does not fit its service is refused, and so is an override
+/// The image's services with `machine`'s overrides. Disabled services are removed, and no service waits for one that there
+/// is not. A `lifecycle` override that does not fit its service is refused, and so is an override
 /// of `after` that makes services wait for each other, and any of `storage`.
 pub(crate) fn resolve(installed: &Services, machine: &Machine) -> Resolved {
     let mut refused = Vec::new();
@@ -53,12 +53,35 @@ pub(crate) fn resolve(installed: &Services, machine: &Machine) -> Resolved {
             services.extend(service.instances(name, machine));
         }
     }
-    let names: BTreeSet<String> = services.keys().cloned().collect();
+    let names = Names {
+        running: services.keys().cloned().collect(),
+        disabled: disabled(installed, machine).into_keys().collect(),
+    };
     services
         .values_mut()
         .for_each(|service| settle(service, &names));
-    break_cycles(&mut services, installed, machine, &mut refused);
+    break_cycles(&mut services, &names, installed, machine, &mut refused);
     Resolved { services, refused }
+}
+
+/// The services that the configuration disables, as they would run. Those that an image disables itself are there for somebody
+/// to enable.
+#[must_use]
+pub fn disabled(installed: &Services, machine: &Machine) -> Services {
+    let says_so = |name: &str| {
+        let change = machine.services.get(name);
+        name != STORAGE && change.and_then(|change| change.enabled) == Some(false)
+    };
+    let services = installed.iter().filter(|(name, _)| says_so(name));
+    services
+        .map(|(name, service)| (name.clone(), overridden(name, service, machine)))
+        .collect()
+}
+
+/// What services may wait for.
+struct Names {
+    running: BTreeSet<String>,
+    disabled: BTreeSet<String>,
 }
 
 fn overridden(name: &str, service: &Service, machine: &Machine) -> Service {
@@ -68,13 +91,17 @@ fn overridden(name: &str, service: &Service, machine: &Machine) -> Service {
     }
 }
 
-/// Removes conditions that cannot hold from `service`, and adds the ones it needs.
-fn settle(service: &mut Service, names: &BTreeSet<String>) {
-    let will_come = |condition: &Condition| {
+/// Removes conditions that cannot hold from `service`, and adds the ones it needs. What waits for a disabled service
+/// stays, and says so; only a required service goes on without it.
+fn settle(service: &mut Service, names: &Names) {
+    let required = service.lifecycle.required;
+    let has_sense = |condition: &Condition| {
         let subject = condition.subject();
-        subject.is_none_or(|name| names.contains(name))
+        subject.is_none_or(|name| {
+            names.running.contains(name) || !required && names.disabled.contains(name)
+        })
     };
-    service.lifecycle.after.retain(will_come);
+    service.lifecycle.after.retain(has_sense);
     wait_for_state(service);
 }
 
@@ -82,11 +109,11 @@ fn settle(service: &mut Service, names: &BTreeSet<String>) {
 /// checks that.
 fn break_cycles(
     services: &mut Services,
+    names: &Names,
     installed: &Services,
     machine: &Machine,
     refused: &mut Vec<Refused>,
 ) {
-    let names: BTreeSet<String> = services.keys().cloned().collect();
     while let Some(cycle) = cycle(services) {
         let changed = cycle.iter().skip(1).filter(|name| {
             let change = machine.services.get(*name);
@@ -101,7 +128,7 @@ fn break_cycles(
                     .lifecycle
                     .after
                     .clone_from(&original.lifecycle.after);
-                settle(service, &names);
+                settle(service, names);
             }
         }
         if *services == before {
@@ -167,14 +194,30 @@ mod tests {
     }
 
     #[test]
-    fn a_disabled_service_is_gone_and_no_other_waits_for_it() {
+    fn what_waits_for_a_disabled_service_waits_unless_it_is_required() {
         let machine = machine("[services.engine]\nenabled=false");
-        let resolved = resolve(&services(), &machine).services;
+        let mut services = services();
+        let needed = services["apps"].clone();
+        services
+            .entry("needed".to_owned())
+            .or_insert(needed)
+            .lifecycle
+            .required = true;
+        assert_eq!(
+            disabled(&services, &machine)
+                .into_keys()
+                .collect::<Vec<_>>(),
+            ["engine"]
+        );
+        let resolved = resolve(&services, &machine).services;
         assert_eq!(
             resolved.keys().collect::<Vec<_>>(),
-            ["apps", "log", "ssh", "storage"]
+            ["apps", "log", "needed", "ssh", "storage"]
         );
-        assert_eq!(resolved["apps"].lifecycle.after, [Condition::NetworkOnline]);
+        let engine = Condition::Ready("engine".to_owned());
+        let network = Condition::NetworkOnline;
+        assert_eq!(resolved["apps"].lifecycle.after, [engine, network.clone()]);
+        assert_eq!(resolved["needed"].lifecycle.after, [network]);
     }
 
     #[test]

@@ -14,6 +14,13 @@ pub enum Failure {
         /// The name.
         name: String,
     },
+    /// The configuration disables the service.
+    #[error("{name} is disabled: `tare config set services.{name}.enabled true` enables it")]
+    #[serde(rename = "org.tare.Control.ServiceDisabled")]
+    ServiceDisabled {
+        /// Its name.
+        name: String,
+    },
     /// The service is not running.
     #[error("{name} does not run")]
     #[serde(rename = "org.tare.Control.ServiceNotRunning")]

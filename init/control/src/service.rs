@@ -25,6 +25,8 @@ wire! {
         Done,
         /// It ended because it was told to.
         Stopped,
+        /// The configuration disables it.
+        Disabled,
     }
 
     CustomType:
@@ -96,7 +98,7 @@ wire! {
 
 impl State {
     /// All states, in the order of the lifecycle.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Waiting,
         Self::Starting,
         Self::Ready,
@@ -106,6 +108,7 @@ impl State {
         Self::Failed,
         Self::Done,
         Self::Stopped,
+        Self::Disabled,
     ];
 
     /// The word that people read. A varlink name may not contain a dash, so on the socket `backing-off` is
@@ -122,6 +125,7 @@ impl State {
             Self::Failed => "failed",
             Self::Done => "done",
             Self::Stopped => "stopped",
+            Self::Disabled => "disabled",
         }
     }
 

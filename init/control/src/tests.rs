@@ -173,6 +173,7 @@ fn every_error_of_the_file_is_ours() {
         errors,
         [
             "error ServiceNotFound (name: string)",
+            "error ServiceDisabled (name: string)",
             "error ServiceNotRunning (name: string)",
             "error ExecFailed (reason: string)",
             "error ConfigurationInvalid (problems: []string)",

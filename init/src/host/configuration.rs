@@ -25,6 +25,7 @@ impl Host {
         self.allow_others();
         self.add_services(with_state, &loaded.services);
         self.services = loaded.services;
+        self.disabled = tare_config::disabled(&self.installed.services(), &self.machine);
     }
 
     /// The configuration of these sources.
@@ -148,6 +149,7 @@ impl Host {
         self.allow_others();
         self.describe_services(&loaded.services);
         self.services = loaded.services;
+        self.disabled = tare_config::disabled(&self.installed.services(), &self.machine);
         self.write_facts();
         self.refresh_network();
         changes

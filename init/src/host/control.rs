@@ -8,9 +8,11 @@ use crate::effect::power::Ending;
 use crate::event::PowerEvent;
 use crate::supervisor::{Change, RequestError, ServiceStatus};
 use crate::timeline::micros;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::time::Duration;
+use tare_config::Service;
 use tare_config::service::Kind;
 use tare_control::{Address, Event, EventKind, Failure, Health, Method, State};
 use tokio::sync::broadcast;
@@ -66,11 +68,20 @@ impl Host {
     fn answer(&mut self, method: Method, descriptors: &[OwnedFd]) -> Result<Response, Failure> {
         match method {
             Method::GetStatus {} => Ok(Response::Status(self.snapshot())),
-            Method::ListServices {} => Ok(Response::Services(self.supervisor.snapshot())),
+            Method::ListServices {} => Ok(Response::Services(self.statuses())),
             Method::ShowService { name } => self.show(name),
-            Method::StartService { name } => done(self.supervisor.start(&name)),
-            Method::StopService { name } => done(self.supervisor.stop(&name)),
-            Method::RestartService { name } => done(self.supervisor.restart(&name)),
+            Method::StartService { name } => {
+                let started = self.supervisor.start(&name);
+                self.done(started)
+            }
+            Method::StopService { name } => {
+                let stopped = self.supervisor.stop(&name);
+                self.done(stopped)
+            }
+            Method::RestartService { name } => {
+                let restarted = self.supervisor.restart(&name);
+                self.done(restarted)
+            }
             Method::ExecInService {
                 name,
                 args,
@@ -137,9 +148,10 @@ impl Host {
     }
 
     fn show(&self, name: String) -> Result<Response, Failure> {
-        let mut statuses = self.supervisor.snapshot().into_iter();
+        let mut statuses = self.statuses().into_iter();
         let status = statuses.find(|status| status.name == name);
-        match (status, self.supervisor.service(&name)) {
+        let service = self.supervisor.service(&name);
+        match (status, service.or_else(|| self.disabled.get(&name))) {
             // Every service has a JSON form.
             (Some(status), Some(service)) => Ok(Response::Service(
                 Box::new(status),
@@ -147,6 +159,36 @@ impl Host {
             )),
             _ => Err(Failure::ServiceNotFound { name }),
         }
+    }
+
+    fn done(&self, result: Result<(), RequestError>) -> Result<Response, Failure> {
+        match result {
+            Ok(()) => Ok(Response::Nothing),
+            Err(RequestError::Unknown(name)) if self.disabled.contains_key(&name) => {
+                Err(Failure::ServiceDisabled { name })
+            }
+            Err(RequestError::Unknown(name)) => Err(Failure::ServiceNotFound { name }),
+            Err(RequestError::Ending) => Err(Failure::MachineEnding {}),
+        }
+    }
+
+    /// All services by name, those that are disabled among them. What waits for one of these says so.
+    fn statuses(&self) -> Vec<ServiceStatus> {
+        let mut statuses = self.supervisor.snapshot();
+        for status in &mut statuses {
+            let lacks = status.lacks.iter();
+            let mut names = lacks.filter_map(|condition| condition.split(':').next());
+            if let Some(name) = names.find(|name| self.disabled.contains_key(*name)) {
+                status.text = format!("waits for {name}, which is disabled");
+            }
+        }
+        let known: BTreeSet<String> = statuses.iter().map(|status| status.name.clone()).collect();
+        // One that was just disabled may still be stopping.
+        let disabled = self.disabled.iter();
+        let disabled = disabled.filter(|(name, _)| !known.contains(*name));
+        statuses.extend(disabled.map(|(name, service)| disabled_status(name, service)));
+        statuses.sort_by(|a, b| a.name.cmp(&b.name));
+        statuses
     }
 
     fn processes(&self, only: Option<String>) -> Result<Response, Failure> {
@@ -159,7 +201,7 @@ impl Host {
         let statuses = self.supervisor.snapshot().into_iter().filter(wanted);
         let processes: Vec<Process> = statuses.map(process).collect();
         match only {
-            Some(name) if processes.is_empty() => Err(Failure::ServiceNotFound { name }),
+            Some(name) if processes.is_empty() => self.done(Err(RequestError::Unknown(name))),
             _ => Ok(Response::Processes(processes)),
         }
     }
@@ -258,11 +300,23 @@ fn how(dry_run: Option<bool>, confirm: Option<u64>, uid: u32) -> How {
     }
 }
 
-fn done(result: Result<(), RequestError>) -> Result<Response, Failure> {
-    match result {
-        Ok(()) => Ok(Response::Nothing),
-        Err(RequestError::Unknown(name)) => Err(Failure::ServiceNotFound { name }),
-        Err(RequestError::Ending) => Err(Failure::MachineEnding {}),
+fn disabled_status(name: &str, service: &Service) -> ServiceStatus {
+    ServiceStatus {
+        name: name.to_owned(),
+        description: service.description.clone(),
+        state: State::Disabled.word(),
+        since: Duration::ZERO,
+        runs: 0,
+        pid: None,
+        cgroup: PathBuf::new(),
+        text: String::new(),
+        problem: String::new(),
+        last_exit: None,
+        after: Vec::new(),
+        lacks: Vec::new(),
+        required: service.lifecycle.required,
+        missing: false,
+        used: 0,
     }
 }
 

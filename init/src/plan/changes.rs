@@ -36,6 +36,8 @@ pub(crate) enum Change {
     Starts(String),
     /// One that is not there any more.
     Stops(String),
+    /// One that is disabled.
+    Disabled(String),
     /// Its program is started again, for this reason.
     Restarts(String, String),
     /// It is supervised otherwise, and goes on.
@@ -58,6 +60,7 @@ impl fmt::Display for Change {
             Self::Watchdog => f.write_str("watchdog: set"),
             Self::Control => f.write_str("control: set"),
             Self::Starts(name) => write!(f, "{name}: starts"),
+            Self::Disabled(name) => write!(f, "{name}: stops, and is disabled"),
             Self::Stops(name) => write!(f, "{name}: stops, and is gone"),
             Self::Restarts(name, why) => write!(f, "{name}: restarts, {why}"),
             Self::GoesOn(name) => write!(f, "{name}: goes on, supervised as described now"),
@@ -173,7 +176,14 @@ fn of_services(old: &Desired, new: &Desired, facts: &BTreeSet<&str>) -> Vec<Chan
         .services
         .keys()
         .filter(|name| !new.services.contains_key(*name));
-    changes.extend(gone.map(|name| Change::Stops(name.clone())));
+    let disabled = |name: &String| {
+        let change = new.machine.services.get(name);
+        change.and_then(|change| change.enabled) == Some(false)
+    };
+    changes.extend(gone.map(|name| match disabled(name) {
+        true => Change::Disabled(name.clone()),
+        false => Change::Stops(name.clone()),
+    }));
     changes
 }
 
@@ -298,7 +308,7 @@ mod tests {
             (
                 "",
                 "services.time.enabled = false",
-                vec!["time: stops, and is gone"],
+                vec!["time: stops, and is disabled"],
             ),
             (
                 "[network.interfaces.eth0]\naddresses = ['10.0.0.2/24']\nmtu = 1400",
