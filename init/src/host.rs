@@ -6,6 +6,7 @@ mod control;
 mod disks;
 mod exec;
 mod facts;
+mod files;
 mod generations;
 mod installed;
 mod network;
@@ -30,7 +31,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::time::Duration;
 use tare_config::Machine;
-use tare_config::service::{Condition, Services};
+use tare_config::service::Services;
 use tare_control::{EventKind, Source};
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -60,6 +61,7 @@ pub(crate) struct Host {
     /// Those that it disables.
     disabled: Services,
     disks: Disks,
+    files: files::Files,
     /// Problems with user-data, one sentence each.
     rejected: Vec<String>,
     /// Those of sources that could not be used at all when this boot was configured.
@@ -107,7 +109,7 @@ struct Timers {
     network: Option<Task>,
     /// The end of the lease that expires first.
     lease: Option<Task>,
-    /// The wait for `storage`, then for the disks.
+    /// The wait for `storage`, then for the disks, then for files of user-data.
     storage: Option<Task>,
     /// The wait for the required services.
     boot: Option<Task>,
@@ -134,6 +136,7 @@ impl Host {
             services: Services::new(),
             disabled: Services::new(),
             disks: Disks::default(),
+            files: files::Files::default(),
             rejected: Vec::new(),
             unusable: Vec::new(),
             sources: Vec::new(),
@@ -240,7 +243,7 @@ impl Host {
         if early {
             self.supervisor.restart_users_of_volumes();
         }
-        self.supervisor.set(Condition::StateMounted);
+        self.fill_state();
         self.timeline.close_at(now + BOOT_PATIENCE);
         self.timers.network = Some(self.after(NETWORK_PATIENCE, NetworkEvent::Late));
         self.refresh_network();

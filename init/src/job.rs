@@ -1,7 +1,7 @@
 //! Work on disks, in a separate process: any disk may take minutes to answer, or never answer, and PID 1 must not
 //! wait.
 
-use crate::effect::{generations, modules, state, sysctl, userdata};
+use crate::effect::{generations, modules, state, sysctl, user_files, userdata};
 use crate::event::{DiskEvent, Event};
 use crate::kmsg;
 use crate::plan::generations::{Generation, History, Save};
@@ -15,7 +15,8 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
-use tare_config::machine::ModuleName;
+use tare_config::machine::{File, FilePath, ModuleName};
+use tare_container::paths::VOLUMES;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc::UnboundedSender;
@@ -39,6 +40,8 @@ pub(crate) enum Job {
     SaveGenerations(Box<Save>),
     /// Reads one of them.
     ReadGeneration { number: u64 },
+    /// Writes the files of user-data that differ.
+    WriteFiles { files: BTreeMap<FilePath, File> },
 }
 
 /// Without what it carries: user-data holds secrets.
@@ -53,6 +56,7 @@ impl Display for Job {
             Self::Settings { .. } => f.write_str("apply the settings of the kernel"),
             Self::SaveGenerations(_) => f.write_str("save the configuration"),
             Self::ReadGeneration { number } => write!(f, "read configuration {number}"),
+            Self::WriteFiles { .. } => f.write_str("write files"),
         }
     }
 }
@@ -78,6 +82,10 @@ pub(crate) enum Done {
     Generation {
         number: u64,
         read: Result<Box<Generation>, String>,
+    },
+    /// What could not be written, in sentences.
+    FilesWritten {
+        problems: Vec<String>,
     },
 }
 
@@ -167,6 +175,9 @@ fn work() -> io::Result<()> {
             read: generations::generation(number)
                 .map(Box::new)
                 .map_err(|error| error.to_string()),
+        },
+        Job::WriteFiles { files } => Done::FilesWritten {
+            problems: user_files::write_all(Path::new(VOLUMES), &files),
         },
     };
     let mut out = io::stdout().lock();

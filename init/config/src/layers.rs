@@ -29,7 +29,7 @@ use toml::de::{DeTable, DeValue, Deserializer, ValueDeserializer};
 
 /// Sections whose entries have nothing to do with each other. Each entry is read by itself, so that errors in one of many
 /// take no longer than in one of few.
-const APART: [&str; 3] = ["apps", "registries", "services"];
+const APART: [&str; 4] = ["apps", "files", "registries", "services"];
 
 /// Beginnings of texts that people give to other systems as user-data, and what these are.
 const FOREIGN: [(&str, &str); 7] = [

@@ -6,6 +6,7 @@ mod certificates;
 mod checked;
 mod control;
 mod engine;
+mod files;
 mod keys;
 mod log;
 mod metrics;
@@ -24,6 +25,7 @@ pub use control::{Control, Others};
 pub use engine::Engine;
 #[cfg(feature = "schema")]
 pub(crate) use engine::{Kind as OptionKind, OPTIONS};
+pub use files::{Base64, Checksum, File, FileMode, FilePath, Owner};
 pub use keys::AuthorizedKey;
 #[cfg(feature = "schema")]
 pub(crate) use keys::TYPES as KEY_TYPES;
@@ -120,6 +122,13 @@ pub struct Machine {
     /// How registries are reached, by host name, with the port if it is not the usual one.
     #[cfg_attr(feature = "schema", schemars(extend("x-tare-see" = "docker.md#registries")))]
     pub registries: Registries,
+    /// Files by path, for services, containers and logins. They are written before anything that uses the state partition
+    /// starts, and again if they differ.
+    #[cfg_attr(feature = "schema", schemars(
+        schema_with = "crate::schema::files",
+        extend("x-tare-see" = "user-data.md#files"),
+    ))]
+    pub files: BTreeMap<FilePath, File>,
     /// Changes to the services of the image, by name. A service's rights (namespaces, capabilities, mounts) cannot be
     /// changed here, because they belong to the verified image.
     #[cfg_attr(feature = "schema", schemars(

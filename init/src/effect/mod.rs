@@ -23,5 +23,6 @@ pub(crate) mod state;
 pub(crate) mod sysctl;
 pub(crate) mod timer;
 pub(crate) mod uevents;
+pub(crate) mod user_files;
 pub(crate) mod userdata;
 pub(crate) mod watchdog;

@@ -143,6 +143,9 @@ impl Host {
         if before.sysctl != self.machine.sysctl || before.modules != self.machine.modules {
             self.apply_settings();
         }
+        if before.files != self.machine.files {
+            self.write_files();
+        }
         if before.watchdog != self.machine.watchdog {
             self.set_watchdogs();
         }

@@ -232,6 +232,7 @@ impl Host {
         let mut problems: Vec<String> = statuses.iter().filter_map(problem).collect();
         problems.extend(self.generations.history.problem());
         problems.extend(self.rejected.iter().cloned());
+        problems.extend(self.files.problems().iter().cloned());
         let broken = self.broken.names();
         problems.extend(broken.map(|name| format!("{name} cannot be loaded")));
         if self.configured == Configured::WithoutState {

@@ -102,6 +102,7 @@ impl Host {
             }
             Done::GenerationsSaved { failed } => self.generations_saved(failed),
             Done::Generation { number, read } => self.generation_read(number, read),
+            Done::FilesWritten { problems } => self.files_written(problems),
         }
     }
 
@@ -137,6 +138,9 @@ impl Host {
             Job::ReadGeneration { number } => {
                 self.generation_read(number, Err(PROCESS_ENDED.to_owned()));
             }
+            Job::WriteFiles { .. } => {
+                self.files_written(vec![format!("files: {PROCESS_ENDED}")]);
+            }
             Job::Settings { .. } => {}
         }
     }
@@ -144,7 +148,10 @@ impl Host {
     /// Starts the console and the network without the state: checking a large file system takes hours, and a dying
     /// disk may never answer. Gives up on disks that may hold user-data and have not answered either.
     pub(super) fn disks_late(&mut self) {
-        if self.configured == Configured::Yes || self.ending.is_some() {
+        if self.configured == Configured::Yes {
+            return self.files_late();
+        }
+        if self.ending.is_some() {
             return;
         }
         if self.configure_prepared() {

@@ -6,6 +6,7 @@ use super::sections;
 use super::services::Services;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use tare_config::machine::FilePath;
 use tare_config::{Machine, Service};
 
 /// What the machine is to be.
@@ -28,6 +29,8 @@ pub(crate) enum Change {
     Sysctl(String, Option<String>),
     /// A module is loaded. False: it stays loaded until the next boot.
     Module(String, bool),
+    /// A file is written. False: it is no longer in the configuration, and stays as it is.
+    File(FilePath, bool),
     /// The hardware watchdog is set otherwise.
     Watchdog,
     /// Other callers may do more or less.
@@ -57,6 +60,8 @@ impl fmt::Display for Change {
             Self::Module(name, false) => {
                 write!(f, "modules: {name} stays loaded until the next boot")
             }
+            Self::File(path, true) => write!(f, "files: {path} is written"),
+            Self::File(path, false) => write!(f, "files: {path} stays as it is"),
             Self::Watchdog => f.write_str("watchdog: set"),
             Self::Control => f.write_str("control: set"),
             Self::Starts(name) => write!(f, "{name}: starts"),
@@ -84,6 +89,7 @@ pub(crate) fn between(old: &Desired, new: &Desired, links: &BTreeSet<Link>) -> V
     }
     changes.extend(of_network(old, new, links));
     changes.extend(of_kernel(&old.machine, &new.machine));
+    changes.extend(of_files(&old.machine, &new.machine));
     if old.machine.watchdog != new.machine.watchdog {
         changes.push(Change::Watchdog);
     }
@@ -159,6 +165,17 @@ fn of_kernel(old: &Machine, new: &Machine) -> Vec<Change> {
         .filter(|module| !new.modules.contains(module));
     let kept = kept.map(|module| Change::Module(module.as_str().to_owned(), false));
     set.chain(left).chain(loaded).chain(kept).collect()
+}
+
+fn of_files(old: &Machine, new: &Machine) -> Vec<Change> {
+    let (before, now) = (&old.files, &new.files);
+    let written = now
+        .iter()
+        .filter(|(path, file)| before.get(*path) != Some(*file));
+    let written = written.map(|(path, _)| Change::File(path.clone(), true));
+    let left = before.keys().filter(|path| !now.contains_key(*path));
+    let left = left.map(|path| Change::File(path.clone(), false));
+    written.chain(left).collect()
 }
 
 fn of_services(old: &Desired, new: &Desired, facts: &BTreeSet<&str>) -> Vec<Change> {
@@ -329,6 +346,11 @@ mod tests {
                     "modules: dm_raid is loaded",
                     "modules: ip_vs stays loaded until the next boot",
                 ],
+            ),
+            (
+                "files = { '/srv/a' = { text = 'a' }, '/srv/b' = { text = 'b' }, '/srv/c' = { text = 'c' } }",
+                "files = { '/srv/a' = { text = 'a' }, '/srv/b' = { text = 'b', mode = '0600' } }",
+                vec!["files: /srv/b is written", "files: /srv/c stays as it is"],
             ),
             (
                 "",

@@ -39,7 +39,12 @@ pub struct Setting {
 pub type Settings = BTreeMap<String, Setting>;
 
 /// Keys whose values are shown to nobody.
-const SECRETS: [&[&str]; 2] = [&["engine", "tlskey"], &["registries", "*", "password"]];
+const SECRETS: [&[&str]; 4] = [
+    &["engine", "tlskey"],
+    &["files", "*", "base64"],
+    &["files", "*", "text"],
+    &["registries", "*", "password"],
+];
 
 /// Sections without defaults of their own: the image's services have theirs, and the others are about the text.
 const WITHOUT_DEFAULTS: [&str; 4] = ["apps", "schema", "services", "unset"];

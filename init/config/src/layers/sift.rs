@@ -20,8 +20,9 @@ const LISTS: [&[&str]; 8] = [
 ];
 
 /// Tables that are left out as a whole: without one of their keys they would mean something else.
-const WHOLE: [&[&str]; 4] = [
+const WHOLE: [&[&str]; 5] = [
     &["apps", "*"],
+    &["files", "*"],
     &["log", "forward"],
     &["registries", "*"],
     &["services", "*", "lifecycle", "health"],

@@ -1,8 +1,8 @@
 //! Tables whose keys users choose.
 
 use super::keyword;
-use super::texts::{FOLDERS, HOST, NO_NUL, name};
-use crate::machine::{App, Interface, Registries, Registry};
+use super::texts::{FILE, FOLDERS, HOST, NO_NUL, name};
+use crate::machine::{App, File, Interface, Registries, Registry};
 use crate::{MAX_ARGUMENT, Override};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::json;
@@ -44,6 +44,11 @@ pub(crate) fn services(generator: &mut SchemaGenerator) -> Schema {
 /// `[apps]`.
 pub(crate) fn apps(generator: &mut SchemaGenerator) -> Schema {
     named::<App>(generator, &name(), "NAME", "shop")
+}
+
+/// `[files]`. That a name has 255 bytes at most, only the reader says.
+pub(crate) fn files(generator: &mut SchemaGenerator) -> Schema {
+    named::<File>(generator, FILE, "PATH", "/srv/shop/settings.ini")
 }
 
 /// `[services.NAME.environment]`.

@@ -2,8 +2,8 @@
 
 use super::keyword;
 use crate::machine::{
-    AuthorizedKey, Certificates, Cidr, Domain, DottedKey, Hostname, Mirror, ModuleName, Mtu,
-    Receiver, SchemaVersion, ServerName, WatchdogTimeout,
+    AuthorizedKey, Base64, Certificates, Checksum, Cidr, Domain, DottedKey, FileMode, Hostname,
+    Mirror, ModuleName, Mtu, Owner, Receiver, SchemaVersion, ServerName, WatchdogTimeout,
 };
 use crate::service::{Backoff, Condition, HttpTarget, Schedule};
 use crate::{Bytes, MAX_ARGUMENT, Span};
@@ -24,6 +24,8 @@ pub(super) fn glossary() -> Value {
 
 /// A path below one of the folders that apps may have files in.
 pub(super) const FOLDERS: &str = "^/(data|home|mnt|opt|srv)/";
+/// The path of a file below one of the folders that services and logins see, without `.` and `..`.
+pub(super) const FILE: &str = r"^/(data|home|mnt|opt|root|srv)(/([^/.\x00-\x1f\x7f][^/\x00-\x1f\x7f]*|\.[^/.\x00-\x1f\x7f][^/\x00-\x1f\x7f]*|\.\.[^/\x00-\x1f\x7f]+))+$";
 /// A registry's name.
 pub(super) const HOST: &str = r"^[A-Za-z0-9:\[\]-][A-Za-z0-9.:\[\]-]{0,254}$";
 /// Text that `execve(2)` takes.
@@ -115,6 +117,10 @@ texts! {
         "^(network:online|state:mounted|time:synced|path:{ABSOLUTE}|[^:]+:(ready|done))$"
     );
     HttpTarget: "`PORT/PATH`", format!("^{PORT}/[!-~]*$");
+    Base64: "base64", r"^[A-Za-z0-9+/=\s]*$";
+    Checksum: "SHA-256 in hexadecimal digits", "^[0-9A-Fa-f]{64}$";
+    FileMode: "permissions in octal", "^0?[0-7]{3}$";
+    Owner: "`USER:GROUP`, each a number", "^[0-9]+:[0-9]+$";
     Schedule: "span or calendar expression", schedule();
 }
 

@@ -8,7 +8,7 @@ const PEM: &str = "-----BEGIN CERTIFICATE-----\\nMAA=\\n-----END CERTIFICATE----
 
 /// TOML with `@` where each of the values stands, and the values: some that are accepted, some that are not.
 #[rustfmt::skip]
-const CASES: [(&str, &[&str]); 46] = [
+const CASES: [(&str, &[&str]); 50] = [
     ("hostname = '@'", &["a", "Edge-17", "n1.example.com", "", "-a", "a-", "a..b", "a_b", "ä", "a."]),
     ("network.search = ['@']", &["lan", "c.project-1.internal", "", "a..b", "-a.b", "a_b", "lan."]),
     ("time.servers = ['@']", &["ntp.example.com", "::1", "", "a b", "a/b"]),
@@ -135,6 +135,17 @@ const CASES: [(&str, &[&str]); 46] = [
         "pids-max = 4194305", "open-files = 16", "open-files = 15", "open-files = 1048577", "cpu-weight = 0", "cpu-weight = 1",
         "cpu-weight = 10001", "swap-max = 1",
     ]),
+    ("files.'@'.text = 'a'", &[
+        "/srv/a", "/root/.ssh/a b", "/home/..a/.b./...", "/mnt/ä", "/srv", "/srv/", "/srv/a/", "/srv//a", "/srv/../a", "/srv/./a",
+        "/srv/.", "/srv/..", "/srvice/a", "srv/a", "/etc/a", "",
+    ]),
+    ("files.'/srv/a' = { @ }", &[
+        "text = ''", "base64 = 'YQ=='", "base64 = \"YWJj\\n YWJj\"", "base64 = 'Y*=='", "", "mode = '0600'", "text = '', base64 = ''",
+        "text = 1", "text = '', mod = ''", "text = '', mode = 600", "text = 'abc', sha256 = 'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad'",
+        "text = 'a', sha256 = 'ba7816'",
+    ]),
+    ("files.'/srv/a' = { text = '', mode = '@' }", &["0600", "640", "0000", "0777", "4755", "888", "64", "00640", "rw", ""]),
+    ("files.'/srv/a' = { text = '', owner = '@' }", &["0:0", "1000:1000", "root:root", "1000", "1:", ":1", "+1:1", "-1:1", "1:1:1", ""]),
     ("apps.'@'.services = {}", &["shop", "a-1", "Shop", "1a", "-a", "a_b", ""]),
     ("apps.shop = { @ }", &[
         "services = {}", "services.web.image = 'x', volumes = {}, name = 'y'", "compose = 'services: {}'", "compose = 1", "",
@@ -230,6 +241,9 @@ fn what_only_the_reader_knows_is_its_own() {
         "sysctl = { 'vm.swappiness' = 1, 'vm/swappiness' = 2 }",
         "network.interfaces.'äääääääääääääää'.dhcp = true",
         "log.total = '99999999999999999999GiB'",
+        "files.'/srv/a' = { base64 = 'Y' }",
+        "files.'/srv/a' = { text = '', owner = '4294967295:0' }",
+        "files.'/srv/a' = { text = 'a', sha256 = 'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad' }",
     ] {
         assert_ne!(problems(text), [""; 0], "{text}");
         assert_eq!(schema.error(text), None, "{text}");
