@@ -9,8 +9,11 @@ use tare_tests::Checks;
 use tare_tests::guest::{mentions, power_off, says, services, starts, wait_says, wait_service};
 use tare_tests::user_data::NO_ENGINE;
 
+const FILE: &str =
+    "files.'/srv/first/a' = { text = \"from the start\\n\", mode = '0640', owner = '7:8' }\n";
+
 pub(crate) fn is_applied_at_once(image: &Image) -> Result<()> {
-    let user_data = format!("{NO_ENGINE}hostname = 'before'\n[log]\nrate = 900\n");
+    let user_data = format!("{NO_ENGINE}hostname = 'before'\n{FILE}[log]\nrate = 900\n");
     let vm = Vm::of(image).direct().user_data(&user_data).boot()?;
     vm.wait_ready()?;
     let mut checks = Checks::default();
@@ -21,6 +24,7 @@ pub(crate) fn is_applied_at_once(image: &Image) -> Result<()> {
     checks.check("a service that comes and goes", || service(&vm));
     checks.check("settings of the kernel", || sysctl(&vm));
     checks.check("a key of user-data, taken back", || unset(&vm));
+    checks.check("files", || files(&vm));
     checks.check("power off", || power_off(&vm));
     let vm = vm.machine().clone().boot()?;
     vm.wait_ready()?;
@@ -28,6 +32,9 @@ pub(crate) fn is_applied_at_once(image: &Image) -> Result<()> {
         says(&vm, "hostname", "after\n")?;
         says(&vm, "tare config get log.rate", "1000\n")?;
         mentions(&vm, "tare config origin hostname", "# local:")
+    });
+    checks.check("a file that was edited is as described", || {
+        says(&vm, "cat /srv/first/a /srv/b", "from the start\nb")
     });
     checks.check("power off again", || power_off(&vm));
     checks.verdict()
@@ -152,4 +159,31 @@ fn unset(vm: &Vm) -> Result<()> {
     vm.ssh("tare config unset log.rate")?;
     says(vm, "tare config get log.rate", "1000\n")?;
     mentions(vm, "tare config origin log.rate", "# default\n")
+}
+
+fn files(vm: &Vm) -> Result<()> {
+    says(
+        vm,
+        "cat /srv/first/a; stat -c '%a %u:%g' /srv/first/a",
+        "from the start\n640 7:8\n",
+    )?;
+    mentions(
+        vm,
+        "tare config set 'files.\"/srv/b\"' \"{ text = 'b', mode = '0600' }\"",
+        "files: /srv/b is written\n",
+    )?;
+    wait_says(vm, "cat /srv/b", "b", secs(20))?;
+    let link = "mkdir /data/out; ln -s /data/out /srv/link; \
+                tare config set 'files.\"/srv/link/x\"' \"{ text = 'x' }\"";
+    vm.ssh(link)?;
+    let problem =
+        "tare status | grep -cF '/srv/link/x: a folder of its path is a symbolic link'; true";
+    wait_says(vm, problem, "1\n", secs(20))?;
+    says(vm, "ls /data/out", "")?;
+    vm.ssh("tare config unset 'files.\"/srv/link/x\"'")?;
+    wait_says(vm, problem, "0\n", secs(20))?;
+    let unset = "tare config unset 'files.\"/srv/b\"'";
+    mentions(vm, unset, "files: /srv/b stays as it is\n")?;
+    says(vm, "cat /srv/b", "b")?;
+    vm.ssh("echo edited > /srv/first/a").map(drop)
 }
