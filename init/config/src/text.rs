@@ -49,7 +49,7 @@ pub(crate) fn locate(source: &str, text: &str, error: &toml::de::Error) -> Confi
 /// The message of a library in our words. Serde lists every known key when it meets an unknown one
 /// (`serde::de::Error::unknown_field`); we name the nearest.
 pub(crate) fn reword(message: &str) -> String {
-    let sentence = message.lines().collect::<Vec<_>>().join(", ");
+    let sentence = without_value(&message.lines().collect::<Vec<_>>().join(", "));
     for (prefix, noun) in [("unknown field `", "key"), ("unknown variant `", "value")] {
         let Some((name, rest)) = sentence
             .strip_prefix(prefix)
@@ -79,6 +79,25 @@ pub(crate) fn reword(message: &str) -> String {
         }
     }
     format!("{start}{end}")
+}
+
+/// `sentence` without the value that has the wrong type, which serde quotes (`serde::de::Unexpected`): it may be a secret,
+/// and all services see what is wrong with the configuration.
+fn without_value(sentence: &str) -> String {
+    const QUOTED: [&str; 6] = [
+        "invalid type: boolean",
+        "invalid type: character",
+        "invalid type: floating point",
+        "invalid type: integer",
+        "invalid type: string",
+        "invalid value: string",
+    ];
+    let found = QUOTED.iter().find(|found| sentence.starts_with(**found));
+    // A value may hold the same words, but what is expected comes last.
+    match (found, sentence.rsplit_once(", expected ")) {
+        (Some(found), Some((_, expected))) => format!("{found}, expected {expected}"),
+        _ => sentence.to_owned(),
+    }
 }
 
 /// Names of types.
@@ -164,7 +183,7 @@ mod tests {
             ),
             (
                 "description = 1",
-                "s:1:15: invalid type: integer `1`, expected a string",
+                "s:1:15: invalid type: integer, expected a string",
             ),
             ("description = 'x'\n", "s:1:1: missing key `process`"),
         ] {
@@ -187,7 +206,15 @@ mod tests {
             ),
             (
                 "invalid type: floating point `1.5`, expected u16",
-                "invalid type: number `1.5`, expected a whole number from 0 to 65535",
+                "invalid type: number, expected a whole number from 0 to 65535",
+            ),
+            (
+                "invalid type: string \"a, expected b\", expected a sequence",
+                "invalid type: string, expected a list",
+            ),
+            (
+                "invalid value: integer `-1`, expected u16",
+                "invalid value: integer `-1`, expected a whole number from 0 to 65535",
             ),
             (
                 "unexpected leading zero, expected nothing",

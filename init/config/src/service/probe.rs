@@ -78,9 +78,8 @@ impl TryFrom<String> for HttpTarget {
                 port,
                 path: path.to_owned(),
             }),
-            _ => Err(format!(
-                "`{text}` is not a port and a path: write `8080/healthz`"
-            )),
+            // It may hold a password.
+            _ => Err("this is not a port and a path: write `8080/healthz`".to_owned()),
         }
     }
 }

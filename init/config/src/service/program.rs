@@ -28,7 +28,7 @@ pub(crate) fn environment<'de, D: Deserializer<'de>>(
 ) -> Result<BTreeMap<String, String>, D::Error> {
     let variables = BTreeMap::<Name, Text>::deserialize(from)?;
     let variable = |(Name(name), Text(value))| match name.len() + "=".len() + value.len() {
-        LONGEST.. => Err(D::Error::custom(too_long(&name))),
+        LONGEST.. => Err(D::Error::custom(format!("`{name}` is too long: {SHORTER}"))),
         _ => Ok((name, value)),
     };
     variables.into_iter().map(variable).collect()
@@ -38,15 +38,10 @@ pub(crate) fn environment<'de, D: Deserializer<'de>>(
 /// execve(2)).
 pub(crate) const LONGEST: usize = 128 << 10;
 
-fn too_long(text: &str) -> String {
-    let start: String = text.chars().take(20).collect();
-    format!(
-        "`{}…` is too long: an argument or variable must be shorter than {LONGEST} bytes",
-        start.escape_debug()
-    )
-}
+/// Says [`LONGEST`].
+const SHORTER: &str = "an argument or variable must be shorter than 131072 bytes";
 
-/// An argument, or a variable's value.
+/// An argument, or a variable's value. Either may be a secret, and no message holds it.
 #[derive(Deserialize)]
 #[serde(try_from = "String")]
 struct Text(String);
@@ -56,9 +51,9 @@ impl TryFrom<String> for Text {
 
     fn try_from(text: String) -> Result<Self, String> {
         if text.contains('\0') {
-            Err(format!("`{}` holds a NUL byte", text.escape_debug()))
+            Err("an argument or variable must not hold a NUL byte".to_owned())
         } else if text.len() >= LONGEST {
-            Err(too_long(&text))
+            Err(format!("too long: {SHORTER}"))
         } else {
             Ok(Self(text))
         }

@@ -128,7 +128,7 @@ fn refusals_of_a_life() {
         ),
         (
             "ready = { http = 'healthz' }",
-            "s:1:9: `healthz` is not a port and a path: write `8080/healthz`",
+            "s:1:9: this is not a port and a path: write `8080/healthz`",
         ),
         (
             "schedule = '10ms'",
@@ -200,11 +200,15 @@ fn refusals() {
             "[]",
             "s:6:8: args must start with the absolute path of a program",
         ),
-        ("\"-D\"", "\"-\\u0000\"", "s:6:8: `-\\0` holds a NUL byte"),
+        (
+            "\"-D\"",
+            "\"-\\u0000\"",
+            "s:6:8: an argument or variable must not hold a NUL byte",
+        ),
         (
             "[lifecycle]",
             "[environment]\nA = \"\\u0000\"\n[lifecycle]",
-            "s:14:5: `\\0` holds a NUL byte",
+            "s:14:5: an argument or variable must not hold a NUL byte",
         ),
         (
             "64MiB",
