@@ -12,7 +12,7 @@ mod tree;
 pub use self::settings::{Origin, Setting, Settings, defaults, is_in};
 
 use self::merge::overlay;
-use self::sift::{Found, sift};
+use self::sift::{Found, TOGETHER, sift};
 use self::texts::{Texts, placed};
 use self::tree::Path;
 use crate::error::{ConfigError, Location};
@@ -71,6 +71,8 @@ pub struct Layers<'t> {
     texts: Texts<'t>,
     merged: DeTable<'t>,
     problems: Vec<Problem>,
+    /// What was wrong about the engine's TLS.
+    without_tls: Option<String>,
 }
 
 impl<'t> Layers<'t> {
@@ -82,6 +84,7 @@ impl<'t> Layers<'t> {
             texts: Texts::default(),
             merged: DeTable::new(),
             problems: Vec::new(),
+            without_tls: None,
         }
     }
 
@@ -156,11 +159,46 @@ impl<'t> Layers<'t> {
     fn add_part(&mut self, part: DeTable<'t>, read: &mut usize) {
         let wrong = names::wrong(&part, self.image);
         let (part, found) = sift(&DeTable::new(), part, wrong, read);
+        self.leave_out_tls(&found);
         self.complain(found, "");
         let base = restricted(&self.merged, &part);
         let (part, found) = sift(&base, part, Vec::new(), read);
+        self.leave_out_tls(&found);
         self.complain(found, &self.said_by());
         overlay(&mut self.merged, part);
+        self.close_hosts();
+    }
+
+    /// Leaves out what weaker sources say of the engine's TLS if the last one has something of it wrong. To go on with theirs
+    /// would be something else than was meant.
+    fn leave_out_tls(&mut self, found: &[Found]) {
+        let Some(first) = found.iter().find(|found| found.is_of_tls()) else {
+            return;
+        };
+        let source = self.texts.sources().last().unwrap_or_default();
+        let why = format!("it needs {}, which is wrong in {source}", first.path);
+        for keys in TOGETHER {
+            self.leave_out(Path::of(keys), &why);
+        }
+        self.without_tls = Some(why);
+    }
+
+    /// Leaves out the engine's `hosts` if they rely on TLS that was [left out](Self::leave_out_tls).
+    fn close_hosts(&mut self) {
+        let verify = tree::get(&self.merged, &Path::of(&["engine", "tlsverify"]));
+        let is_verified = verify.and_then(|verify| verify.get_ref().as_bool()) == Some(true);
+        if let (Some(why), false) = (self.without_tls.clone(), is_verified) {
+            self.leave_out(Path::of(&["engine", "hosts"]), &why);
+        }
+    }
+
+    /// Leaves out what is at `path`, if it is set.
+    fn leave_out(&mut self, path: Path, why: &str) {
+        let span = tree::span(&self.merged, &path);
+        if tree::remove(&mut self.merged, &path) {
+            let problem = self.problem(Severity::Error, path, &span, why.to_owned());
+            self.problems.push(problem);
+        }
     }
 
     /// Removes the keys that `part`, the key `unset` of a source, names.

@@ -28,8 +28,9 @@ const WHOLE: [&[&str]; 5] = [
     &["services", "*", "lifecycle", "health"],
 ];
 
-/// Keys that are left out together: without TLS, the engine would take commands from anyone who reaches its `hosts`.
-const TOGETHER: [&[&str]; 5] = [
+/// Keys that are left out together, in all sources: without TLS, the engine would take commands from anyone who reaches its
+/// `hosts`.
+pub(super) const TOGETHER: [&[&str]; 5] = [
     &["engine", "hosts"],
     &["engine", "tlscacert"],
     &["engine", "tlscert"],
@@ -49,6 +50,22 @@ pub(super) struct Found {
     /// What it is about.
     pub(super) span: Range<usize>,
     pub(super) message: String,
+}
+
+impl Found {
+    /// Whether it may cost the engine's TLS: it is about one of the keys that are left [out together](TOGETHER), a key that may
+    /// have been meant to be one, or the whole section.
+    pub(super) fn is_of_tls(&self) -> bool {
+        match &self.path.0[..] {
+            [Step::Key(section)] => section == "engine",
+            [Step::Key(section), Step::Key(key), ..] if section == "engine" => {
+                key == "hosts"
+                    || key.starts_with("tls")
+                    || self.message.contains("did you mean `tls")
+            }
+            _ => false,
+        }
+    }
 }
 
 /// What `part`, one section of a source or one of its entries, may add to `base`, and what is wrong with the rest:
@@ -179,11 +196,7 @@ impl Sieve<'_, '_> {
                 found.path = whole;
             }
         }
-        let Some(first) = self
-            .found
-            .iter()
-            .find(|found| found.path.within(&TOGETHER).is_some())
-        else {
+        let Some(first) = self.found.iter().find(|found| found.is_of_tls()) else {
             return;
         };
         let message = format!("it needs {}", first.path);

@@ -1,5 +1,6 @@
 mod bad;
 mod secrets;
+mod tls;
 
 use super::*;
 use crate::machine::ModuleName;
