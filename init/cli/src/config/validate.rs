@@ -35,15 +35,12 @@ pub(super) fn validate(context: &Context, file: &Path) -> Result<(), Failed> {
 }
 
 pub(super) fn read(file: &Path) -> Result<(String, Vec<u8>), Failed> {
-    let name = match file.to_str() {
-        Some("-") => "standard input".to_owned(),
-        _ => file.display().to_string(),
-    };
+    let name = name(file);
     let most = MAX_BYTES as u64 + 1;
     let mut bytes = Vec::new();
-    let read = match name.as_str() {
-        "standard input" => io::stdin().take(most).read_to_end(&mut bytes),
-        _ => File::open(file).and_then(|file| file.take(most).read_to_end(&mut bytes)),
+    let read = match file == Path::new("-") {
+        true => io::stdin().take(most).read_to_end(&mut bytes),
+        false => File::open(file).and_then(|file| file.take(most).read_to_end(&mut bytes)),
     };
     match read {
         Ok(_) => Ok((name, bytes)),
@@ -51,14 +48,28 @@ pub(super) fn read(file: &Path) -> Result<(String, Vec<u8>), Failed> {
     }
 }
 
+const STDIN: &str = "standard input";
+
+/// The names of a machine's sources.
+const SOURCES: [&str; 4] = [IMAGE, "nocloud", "fw_cfg", super::change::LOCAL];
+
+const IMAGE: &str = "image";
+
+/// What `file` is called in messages: its path, in a form that is not the name of something else.
+fn name(file: &Path) -> String {
+    let path = file.display().to_string();
+    match path.as_str() {
+        "-" => STDIN.to_owned(),
+        name if name == STDIN || SOURCES.contains(&name) => format!("./{name}"),
+        _ => path,
+    }
+}
+
 /// The services of the image, and its own configuration.
 fn image(context: &Context) -> Result<(Services, String), Failed> {
     match context.call::<GetConfiguration>(&Method::GetConfiguration {}) {
         Ok(told) => {
-            let image = told
-                .sources
-                .into_iter()
-                .find(|source| source.name == "image");
+            let image = told.sources.into_iter().find(|source| source.name == IMAGE);
             let text = image.map(|source| source.text).unwrap_or_default();
             Ok((services(told.services)?, text))
         }
@@ -84,7 +95,7 @@ fn built_in() -> Result<Services, Failed> {
 /// What is wrong with the text of `name` over the image's configuration.
 fn problems(name: &str, bytes: &[u8], services: &Services, image: &str) -> Vec<Problem> {
     let mut layers = Layers::new(services);
-    layers.add("image", image.as_bytes());
+    layers.add(IMAGE, image.as_bytes());
     layers.add(name, bytes);
     let mut problems = layers.finish().problems;
     problems.retain(|problem| problem.location.source == name);
@@ -237,6 +248,29 @@ mod tests {
             [
                 "u:2:1: `log.file` is left out: log.file is 4MiB: it must be half of log.total, 4MiB, at most, given image"
             ]
+        );
+    }
+
+    #[test]
+    fn a_file_is_never_called_as_a_source() {
+        for (file, want) in [
+            ("-", "standard input"),
+            ("standard input", "./standard input"),
+            ("image", "./image"),
+            ("nocloud", "./nocloud"),
+            ("fw_cfg", "./fw_cfg"),
+            ("local", "./local"),
+            ("./-", "./-"),
+            ("a/image", "a/image"),
+            ("user-data.toml", "user-data.toml"),
+        ] {
+            assert_eq!(name(Path::new(file)), want);
+        }
+        let image = "[log]\nrate = 'x'";
+        let file = name(Path::new("image"));
+        assert_eq!(
+            problems(&file, b"hostname = 'a'", &Services::new(), image),
+            []
         );
     }
 
