@@ -75,6 +75,12 @@ fn text(words: &str, pattern: &str) -> Schema {
     json_schema!({ "type": "string", "pattern": pattern, (keyword::TYPE): words })
 }
 
+/// The texts of `schema` that are no longer than `most`, in characters.
+fn at_most(most: u32, mut schema: Schema) -> Schema {
+    schema.insert("maxLength".to_owned(), json!(most));
+    schema
+}
+
 /// The schemas of types that are written as text: the words for the type, its pattern, and its longest length.
 macro_rules! texts {
     ($($type:ident: $words:expr, $pattern:expr $(, $most:expr)?;)*) => {$(
@@ -85,9 +91,8 @@ macro_rules! texts {
 
             fn json_schema(_: &mut SchemaGenerator) -> Schema {
                 let pattern: String = $pattern.into();
-                #[allow(unused_mut)]
-                let mut schema = text($words, &pattern);
-                $(schema.insert("maxLength".to_owned(), json!($most));)?
+                let schema = text($words, &pattern);
+                $(let schema = at_most($most, schema);)?
                 schema
             }
         }
