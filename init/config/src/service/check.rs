@@ -1,7 +1,7 @@
 //! Checks across keys and across services.
 
 use super::{Condition, Kind, Service, SocketAddress, Source};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Services by name.
 pub type Services = BTreeMap<String, Service>;
@@ -81,7 +81,7 @@ fn known(service: &Service, services: &Services) -> Result<(), String> {
 /// A cycle of services that wait for each other, with the first repeated at the end. `None` if there is no cycle.
 #[must_use]
 pub fn cycle(services: &Services) -> Option<Vec<String>> {
-    let mut acyclic = Vec::new();
+    let mut acyclic = BTreeSet::new();
     services
         .keys()
         .find_map(|name| cycle_from(name, services, &mut Vec::new(), &mut acyclic))
@@ -92,9 +92,9 @@ fn cycle_from<'a>(
     name: &'a str,
     services: &'a Services,
     path: &mut Vec<&'a str>,
-    acyclic: &mut Vec<&'a str>,
+    acyclic: &mut BTreeSet<&'a str>,
 ) -> Option<Vec<String>> {
-    if acyclic.contains(&name) {
+    if acyclic.contains(name) {
         return None;
     }
     if let Some(place) = path.iter().position(|passed| *passed == name) {
@@ -106,7 +106,7 @@ fn cycle_from<'a>(
     let mut others = after.into_iter().flatten().filter_map(Condition::needs);
     let found = others.find_map(|other| cycle_from(other, services, path, acyclic));
     path.pop();
-    acyclic.push(name);
+    acyclic.insert(name);
     found
 }
 
