@@ -58,8 +58,12 @@ pub(crate) fn unknown(noun: &str, name: &str, known: &[&str]) -> String {
 /// The nearest name in `known`, if its distance is at most a third of the longer name's length.
 fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     let near = |candidate: &&str| {
-        let distance = distance(name, candidate);
-        (distance * 3 <= name.len().max(candidate.len())).then_some(distance)
+        let most = name.len().max(candidate.len()) / 3;
+        // It is at least the difference of the lengths: what is much longer than a name is not compared.
+        if name.len().abs_diff(candidate.len()) > most {
+            return None;
+        }
+        Some(distance(name, candidate)).filter(|distance| *distance <= most)
     };
     let scored = known
         .iter()

@@ -17,7 +17,7 @@ use self::texts::{Texts, placed};
 use self::tree::Path;
 use crate::error::{ConfigError, Location};
 use crate::machine::{DottedKey, Machine, SchemaVersion};
-use crate::problem::{Problem, Severity};
+use crate::problem::{Problem, Severity, shortened};
 use crate::resolve::{Resolved, resolve};
 use crate::service::Services;
 use crate::text::{decode, reword};
@@ -129,6 +129,16 @@ impl<'t> Layers<'t> {
             Problem::rejects(error, span.len())
         };
         let (table, errors) = DeTable::parse_recoverable(text);
+        if let Some(span) = tree::too_deep(table.get_ref()) {
+            tree::take_apart(table.into_inner());
+            let message = format!(
+                "tables and lists in one another, more than {} deep",
+                tree::DEEPEST
+            );
+            let location = Location::of(source, text, span.start);
+            let error = ConfigError { location, message };
+            return Err(vec![Problem::rejects(error, span.len())]);
+        }
         let foreign = FOREIGN.iter().find(|(start, _)| text.starts_with(start));
         if let (Some((start, what)), Some(_)) = (foreign, errors.first()) {
             let message = format!(
@@ -276,7 +286,7 @@ impl<'t> Layers<'t> {
             key: path.to_string(),
             location: self.texts.location(span.start),
             length: span.len(),
-            message,
+            message: shortened(message),
         }
     }
 

@@ -46,6 +46,22 @@ impl Problem {
     }
 }
 
+/// How much of the start and of the end of a message is kept, in characters: what is wrong comes first, what would be right
+/// last, and a name that a message quotes may be as long as a source.
+const KEPT: (usize, usize) = (200, 1000);
+
+/// `text` without its middle if it is long.
+pub(crate) fn shortened(text: String) -> String {
+    let (start, end) = KEPT;
+    let length = text.chars().count();
+    if length <= start + end {
+        return text;
+    }
+    let first = text.chars().take(start);
+    let last = text.chars().skip(length - end);
+    first.chain(['…']).chain(last).collect()
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
@@ -56,6 +72,7 @@ impl fmt::Display for Problem {
         } = self;
         match self.severity {
             Severity::Error if !self.is_whole() => {
+                let key = shortened(key.clone());
                 write!(f, "{location}: `{key}` is left out: {message}")
             }
             _ => write!(f, "{location}: {message}"),

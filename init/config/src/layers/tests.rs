@@ -1,4 +1,5 @@
 mod bad;
+mod hostile;
 mod secrets;
 mod tls;
 

@@ -69,9 +69,13 @@ impl From<DottedKey> for String {
     }
 }
 
+/// The longest dotted key, in bytes.
+const LONGEST: usize = 4096;
+
 /// The parts of a dotted key, which TOML's own parser tells apart.
 fn parse(text: &str) -> Option<Vec<String>> {
-    if text.contains('\n') {
+    // In longer ones, inline tables could be too deep in one another.
+    if text.contains('\n') || text.len() > LONGEST {
         return None;
     }
     let line = format!("{text} = 0");
