@@ -363,7 +363,7 @@ mod tests {
                 Some("a"),
                 vec![
                     "local:1:1: `hostnam` is left out: unknown key `hostnam`, did you mean `hostname`?",
-                    "once:1:12: `hostname` is left out: invalid type: integer `1`, expected a string",
+                    "once:1:12: `hostname` is left out: invalid type: integer, expected a string",
                 ],
             ),
         ] {

@@ -71,6 +71,13 @@ pub struct Machine {
         "x-tare-default" = "from DHCP, otherwise `tare`",
     )))]
     pub hostname: Option<Hostname>,
+    /// Text that logins show after that of the image.
+    #[cfg_attr(feature = "schema", schemars(extend(
+        "examples" = ["Shop 17, Vienna. Questions: ops@example.com"],
+        "x-tare-apply" = "live",
+        "x-tare-default" = "none",
+    )))]
+    pub motd: Option<String>,
     /// Keys that may log in as root over ssh. Options, certificate authorities and FIDO keys work as in sshd(8).
     #[serde(deserialize_with = "checked::list")]
     #[cfg_attr(feature = "schema", schemars(extend(

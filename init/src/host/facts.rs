@@ -3,14 +3,20 @@
 use super::Host;
 use crate::effect::facts;
 use crate::plan;
-use crate::plan::facts::{Fact, hostname};
+use crate::plan::facts::{Fact, MOTD, hostname};
 
 impl Host {
     pub(super) fn write_facts(&mut self) {
         let name = hostname(&self.machine, &self.network.leases);
         nix::unistd::sethostname(&name).unwrap_or_else(|error| log::error!("hostname: {error}"));
-        let facts =
+        let mut facts =
             plan::facts::facts(&self.machine, &self.network.leases, self.disks.machine_id());
+        // Who logs in to a machine that runs with an old configuration is told before anything else.
+        if let Some(problem) = self.generations.history.problem() {
+            let motd = facts.iter_mut().find(|fact| fact.name == MOTD);
+            motd.into_iter()
+                .for_each(|motd| motd.text += &format!("{problem}\n"));
+        }
         self.write(facts);
     }
 

@@ -23,6 +23,8 @@ pub(crate) struct Desired {
 pub(crate) enum Change {
     /// The name of the machine.
     Hostname(String),
+    /// What logins show.
+    Motd,
     /// Something is set on a link, or taken back.
     Network { link: String, what: String },
     /// A setting of the kernel. `None`: it keeps its value until the next boot.
@@ -51,6 +53,7 @@ impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Hostname(name) => write!(f, "hostname: {name}"),
+            Self::Motd => f.write_str("motd: set"),
             Self::Network { link, what } => write!(f, "network: {link}: {what}"),
             Self::Sysctl(name, Some(value)) => write!(f, "sysctl: {name} = {value}"),
             Self::Sysctl(name, None) => {
@@ -86,6 +89,9 @@ pub(crate) fn between(old: &Desired, new: &Desired, links: &BTreeSet<Link>) -> V
         if before.as_ref() != Some(&now) {
             changes.push(Change::Hostname(now.trim_end().to_owned()));
         }
+    }
+    if old.machine.motd != new.machine.motd {
+        changes.push(Change::Motd);
     }
     changes.extend(of_network(old, new, links));
     changes.extend(of_kernel(&old.machine, &new.machine));
@@ -354,8 +360,8 @@ mod tests {
             ),
             (
                 "",
-                "watchdog.enabled = false\ncontrol.others = 'status'",
-                vec!["watchdog: set", "control: set"],
+                "motd = 'a'\nwatchdog.enabled = false\ncontrol.others = 'status'",
+                vec!["motd: set", "watchdog: set", "control: set"],
             ),
         ] {
             let changes = between(&desired(old), &desired(new), &links());

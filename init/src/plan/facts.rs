@@ -21,6 +21,9 @@ fn fact(name: &'static str, text: String) -> Fact {
 /// Debian's vendor zone of the NTP pool, for a machine without configured or leased servers.
 const DEFAULT_POOL: &str = "2.debian.pool.ntp.org";
 
+/// What logins show.
+pub(crate) const MOTD: &str = "motd";
+
 /// The hostname if none is configured or leased.
 const DEFAULT_HOSTNAME: &str = "tare";
 
@@ -52,6 +55,7 @@ pub(crate) fn facts(machine: &Machine, leases: &Leases, machine_id: &str) -> Vec
         fact("ntp.sources", ntp_sources(machine, leases)),
         fact("authorized_keys", authorized_keys(machine)),
         fact("ca-certificates.crt", ca_certificates(machine)),
+        fact(MOTD, motd(machine)),
         fact("machine-id", format!("{machine_id}\n")),
         fact("hostname", format!("{hostname}\n")),
     ]
@@ -70,6 +74,15 @@ pub(crate) fn addresses(addresses: &[(String, String)]) -> Fact {
 
 fn hosts(hostname: &str) -> String {
     format!("127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n127.0.1.1 {hostname}\n")
+}
+
+/// What logins show, with its last line ended.
+fn motd(machine: &Machine) -> String {
+    let text = machine.motd.as_deref().unwrap_or_default();
+    match text.is_empty() || text.ends_with('\n') {
+        true => text.to_owned(),
+        false => format!("{text}\n"),
+    }
 }
 
 fn authorized_keys(machine: &Machine) -> String {
@@ -185,6 +198,9 @@ mod tests {
             ),
             ("", "hostname", "leased\n"),
             ("hostname = 'h'", "hostname", "h\n"),
+            ("", "motd", ""),
+            ("motd = 'a'", "motd", "a\n"),
+            ("motd = \"a\\nb\\n\"", "motd", "a\nb\n"),
             ("", "ca-certificates.crt", ""),
             (
                 CERTIFICATE,

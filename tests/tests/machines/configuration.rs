@@ -24,6 +24,7 @@ pub(crate) fn is_applied_at_once(image: &Image) -> Result<()> {
     checks.check("a service that comes and goes", || service(&vm));
     checks.check("settings of the kernel", || sysctl(&vm));
     checks.check("a key of user-data, taken back", || unset(&vm));
+    checks.check("words for logins", || motd(&vm));
     checks.check("files", || files(&vm));
     checks.check("power off", || power_off(&vm));
     let vm = vm.machine().clone().boot()?;
@@ -159,6 +160,15 @@ fn unset(vm: &Vm) -> Result<()> {
     vm.ssh("tare config unset log.rate")?;
     says(vm, "tare config get log.rate", "1000\n")?;
     mentions(vm, "tare config origin log.rate", "# default\n")
+}
+
+fn motd(vm: &Vm) -> Result<()> {
+    let shown = "bash --login -i -c true </dev/null 2>/dev/null";
+    says(vm, shown, "")?;
+    mentions(vm, "tare config set motd 'Shop 17'", "motd: set\n")?;
+    says(vm, shown, "Shop 17\n")?;
+    says(vm, "bash --login -c true", "")?;
+    vm.ssh("tare config unset motd").map(drop)
 }
 
 fn files(vm: &Vm) -> Result<()> {

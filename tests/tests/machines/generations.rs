@@ -210,6 +210,7 @@ pub(crate) fn with_which_a_machine_does_not_come_up_are_set_aside(image: &Image)
     checks.check("after two boots", || {
         let why = "configuration 2 is set aside: the machine was not ready with it in 2 boots; the machine runs with 1";
         mentions(&vm, "tare status", why)?;
+        mentions(&vm, "bash --login -i -c true < /dev/null 2> /dev/null", why)?;
         mentions(&vm, "tare config generations", "good, in force\n")
     });
     checks.check("power off", || power_off(&vm));
