@@ -13,6 +13,8 @@ use tare_qemu::{Vm, secs};
 use tare_tests::guest::{mentions, power_off, says, services, wait_apps, wait_says, wait_service};
 use tare_tests::{Checks, Scratch, user_data};
 
+use crate::kernel::programs as tiny;
+
 /// The folders that an administrator and the engine share.
 const FOLDERS: [&str; 7] = ["/data", "/home", "/mnt", "/opt", "/root", "/srv", "/tmp"];
 
@@ -31,7 +33,10 @@ const HOST_PATHS: [&str; 10] = [
 ];
 
 pub(crate) fn paths_and_devices(image: &Image) -> Result<()> {
-    let user_data = format!("modules = ['dummy', 'no-such-module']\n{}", user_data::DEMO);
+    let user_data = format!(
+        "modules = ['cdc_acm', 'dummy', 'no-such-module']\n{}",
+        user_data::DEMO
+    );
     let machine = Vm::of(image).direct().user_data(&user_data);
     let mut vm = machine.boot()?;
     vm.wait_ready()?;
@@ -47,6 +52,9 @@ pub(crate) fn paths_and_devices(image: &Image) -> Result<()> {
     checks.check("devices and setuid programs in volumes", || volumes(&vm));
     checks.check("an IPv6 network", || an_ipv6_network(&vm));
     checks.check("what people type", || what_people_type(&vm));
+    checks.check("32-bit and very old programs", || {
+        tiny::old_ones_do_not_run(&vm)
+    });
     checks.check("power off", || power_off(&vm));
     vm = vm.machine().clone().boot()?;
     vm.wait_ready()?;
@@ -66,6 +74,8 @@ net.none.such = 1
 
 [engine]
 log-driver = "json-file"
+userland-proxy = false
+allow-direct-routing = true
 default-address-pools = [{ base = "10.200.0.0/16", size = 24 }]
 
 [registries."10.0.2.2:5000"]
@@ -146,7 +156,13 @@ pub(crate) fn apps_are_independent(image: &Image) -> Result<()> {
         )
     });
     checks.check("options of the engine", || options(&vm));
-    checks.check("and after a start that was interrupted", || {
+    checks.check("ports without a process each", || {
+        networks::without_proxies(&vm)
+    });
+    checks.check("a container's own address, allowed", || {
+        own_address(&vm, "fetched\n")
+    });
+    checks.check("options after a start that was interrupted", || {
         vm.ssh_within(INTERRUPT, secs(60))?;
         vm.ssh_within("docker info >/dev/null", secs(120))?;
         options(&vm)
@@ -217,7 +233,12 @@ pub(crate) fn networks_builds_and_sessions(image: &Image) -> Result<()> {
     checks.check("a port at an address that comes later", || {
         address_that_comes_later(&vm)
     });
-    checks.check("a container's own address", || own_address(&vm));
+    checks.check("a port of the machine's alone", || {
+        networks::local_port(&vm)
+    });
+    checks.check("a container's own address", || {
+        own_address(&vm, "refused\n")
+    });
     checks.check("the hook of a container's network", || {
         helpers::network_hook(&vm)
     });
@@ -262,8 +283,8 @@ fn address_that_comes_later(vm: &Vm) -> Result<()> {
     vm.ssh_within("docker rm -f early", secs(60)).map(drop)
 }
 
-/// A neighbour that has a route to it: another network, for which dockerd's own walls are taken down.
-fn own_address(vm: &Vm) -> Result<()> {
+/// What a neighbour gets that has a route to it: another network, for which dockerd's own walls are taken down.
+fn own_address(vm: &Vm, want: &str) -> Result<()> {
     let network = "docker network create -o com.docker.network.bridge.name=lan0 lan";
     vm.ssh_within(network, secs(60))?;
     for way in ["-i", "-o"] {
@@ -273,11 +294,7 @@ fn own_address(vm: &Vm) -> Result<()> {
     let address = "docker inspect -f '{{.NetworkSettings.Networks.b.IPAddress}}' served";
     let address = vm.ssh(address)?;
     let fetch = format!("{FETCH} http://{}:8080/", address.trim_end());
-    prints(vm, "--network lan", &fetch, "refused\n")?;
-    // With `allow-direct-routing`, this is what the engine does.
-    let direct = format!("{ENGINE} iptables -t mangle -D FORWARD -j TARE-DIRECT");
-    vm.ssh_within(&direct, secs(60))?;
-    prints(vm, "--network lan", &fetch, "fetched\n")
+    prints(vm, "--network lan", &fetch, want)
 }
 
 /// With BuildKit: the older builder refuses a mount and a here-document.
@@ -470,7 +487,7 @@ fn device_nodes(vm: &Vm) -> Result<()> {
 
 /// Those of user-data, and those that `iptables-legacy` in a container cannot load.
 fn kernel_modules(vm: &Vm) -> Result<()> {
-    for module in ["dummy", "ip_tables", "ip6_tables"] {
+    for module in ["cdc_acm", "dummy", "ip_tables", "ip6_tables"] {
         says(vm, &format!("grep -c '^{module} ' /proc/modules"), "1\n")?;
     }
     let missing = "kernel module no-such-module: this kernel has none of this name";

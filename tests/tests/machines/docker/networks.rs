@@ -1,4 +1,5 @@
 //! Containers that start before the machine's lease, which then brings a resolver and addresses that Docker has taken.
+//! And who reaches which published port.
 
 use anyhow::Result;
 use serde_json::json;
@@ -6,6 +7,8 @@ use tare_image::Image;
 use tare_qemu::{Forward, Network, Vm, secs};
 use tare_tests::Checks;
 use tare_tests::guest::{power_off, says, wait_says, well_on_the_console};
+
+use super::{FETCH, prints};
 
 /// QEMU's network has the first addresses that Docker takes. Its resolver is .2.3, and there need be none behind it.
 const SUBNET: &str = "172.17.0.0/16";
@@ -110,4 +113,31 @@ fn asks(vm: &Vm, container: &str, source: &str) -> Result<()> {
     let ask =
         format!("until {container} busybox nslookup late.example >&2; {look}; do sleep 1; done");
     vm.ssh_within(&ask, secs(120)).map(drop)
+}
+
+/// Prints the status of HTTP, 000 if there is no answer.
+const CURL: &str = "curl -gs -m 10 -o /dev/null -w '%{http_code}' http://";
+
+/// A port at 127.0.0.1 is for the machine, not for its neighbours.
+pub(super) fn local_port(vm: &Vm) -> Result<()> {
+    let run = "docker run -d --name local -p 127.0.0.1:8082:8080 tare/demo";
+    vm.ssh_within(run, secs(60))?;
+    says(vm, &format!("{CURL}127.0.0.1:8082/"), "200")?;
+    says(vm, &format!("{CURL}10.0.2.15:8082/; true"), "000")?;
+    let fetch = format!("{FETCH} http://10.0.2.15:8082/");
+    prints(vm, "", &fetch, "refused\n")?;
+    vm.ssh_within("docker rm -f local", secs(60)).map(drop)
+}
+
+/// With `[engine] userland-proxy = false`. The container `served` stays.
+pub(super) fn without_proxies(vm: &Vm) -> Result<()> {
+    let run =
+        "docker network create b && docker run -d --network b --name served -p 8080:8080 tare/demo";
+    vm.ssh_within(run, secs(60))?;
+    says(vm, "pgrep -c docker-proxy; true", "0\n")?;
+    for (address, want) in [("10.0.2.15", "200"), ("127.0.0.1", "200"), ("[::1]", "000")] {
+        says(vm, &format!("{CURL}{address}:8080/; true"), want)?;
+    }
+    let fetch = format!("{FETCH} http://10.0.2.15:8080/");
+    prints(vm, "", &fetch, "refused\n")
 }

@@ -1,5 +1,7 @@
 //! Real registries, Debian's, in containers: with a CA of their own, with one of the machine's, and without TLS. And the
-//! engine itself over TLS.
+//! engine itself over TLS, and a registry that only a proxy knows.
+
+mod proxy;
 
 use std::fs;
 use std::path::Path;
@@ -9,6 +11,8 @@ use tare_image::Image;
 use tare_qemu::{Vm, secs};
 use tare_tests::guest::{mentions, power_off, says, wait_service, well_on_the_console};
 use tare_tests::{Checks, Scratch, certificates, debian};
+
+use proxy::{NAME, PROXY};
 
 /// The machine's address: dockerd takes those of 127.0.0.0/8 without TLS.
 const HOST: &str = "10.0.2.15";
@@ -28,6 +32,7 @@ fn user_data(own: &str, wide: &str, certificate: &str, key: &str) -> String {
 ca-certificates = ['''{wide}''']
 
 [engine]
+proxies = {{ http-proxy = "{PROXY}", https-proxy = "{PROXY}", no-proxy = "10.0.2.15" }}
 hosts = ["tcp://10.0.2.15:2376"]
 tlsverify = true
 tlscacert = '''{wide}'''
@@ -43,6 +48,9 @@ password = "right word"
 insecure = true
 username = "u"
 password = "wrong word"
+
+[registries."{NAME}"]
+insecure = true
 
 [registries."docker.io"]
 mirrors = ["https://10.0.2.15:5002"]
@@ -60,7 +68,8 @@ command = ["sleep", "9999"]
 
 pub(crate) fn of_every_kind(image: &Image) -> Result<()> {
     let folder = Scratch::new("registries")?;
-    let disk = debian::disk(folder.path(), &["docker-registry"], &ASSUMED)?;
+    let packages = ["docker-registry", "tinyproxy-bin"];
+    let disk = debian::disk(folder.path(), &packages, &ASSUMED)?;
     let (own, wide) = (folder.path().join("own"), folder.path().join("wide"));
     for made in [&own, &wide] {
         fs::create_dir(made)?;
@@ -95,6 +104,14 @@ pub(crate) fn of_every_kind(image: &Image) -> Result<()> {
     checks.check("a CA of the machine", || machines_ca(&vm));
     checks.check("a mirror, and builds", || mirror(&vm));
     checks.check("apps", || apps(&vm));
+    checks.check("a proxy, for the engine", || {
+        proxy::serve(&vm)?;
+        proxy::pulls(&vm)
+    });
+    checks.check("a proxy, for logins", || proxy::login(&vm));
+    checks.check("a proxy, for containers and builds", || {
+        proxy::containers(&vm)
+    });
     checks.check("the engine over TLS", || engine(&vm));
     checks.check("power off", || power_off(&vm));
     let verdict = checks.verdict();
@@ -105,7 +122,7 @@ pub(crate) fn of_every_kind(image: &Image) -> Result<()> {
 fn write(vm: &Vm, name: &str, text: &str) -> Result<()> {
     let path = format!("/srv/registries/{name}");
     vm.ssh(&format!(
-        "mkdir -p /srv/registries && cat > {path} <<'END'\n{text}\nEND"
+        "mkdir -p $(dirname {path}) && cat > {path} <<'END'\n{text}\nEND"
     ))
     .map(drop)
 }

@@ -50,6 +50,19 @@ const MACHINE: u8 = 4;
 /// Where a program is in memory.
 const BASE: u32 = 0x40_0000;
 
+/// On a machine whose command line is the image's.
+pub(crate) fn old_ones_do_not_run(vm: &Vm) -> Result<()> {
+    let said = run(vm, &elf32(IA32), "")?;
+    ensure!(
+        said.contains("exec format error"),
+        "a 32-bit program: {said}"
+    );
+    let said = run(vm, &elf64(VSYSCALL), "")?;
+    // 128 and SIGSEGV.
+    ensure!(said == "139\n", "a program from before 2013: {said}");
+    Ok(())
+}
+
 /// On a machine with [`CMDLINE`].
 pub(super) fn old_ones_run(vm: &Vm) -> Result<()> {
     for program in [elf32(IA32), elf64(VSYSCALL)] {

@@ -1,0 +1,63 @@
+//! A proxy in a container, tinyproxy: only it knows the name of the registry without TLS.
+
+use anyhow::{Result, ensure};
+use tare_qemu::{Vm, secs};
+use tare_tests::guest::{mentions, says};
+
+use super::write;
+use crate::docker::FETCH;
+
+pub(super) const PROXY: &str = "http://10.0.2.15:3128";
+/// The registry `plain`, which has the image `private`.
+pub(super) const NAME: &str = "proxied.example:5003";
+
+const CONFIG: &str = "Port 3128\nLogLevel Connect\n";
+
+/// Of a client: for its containers, and steps of its builds.
+const CLIENT: &str = r#"{"proxies": {"default": {"httpProxy": "http://10.0.2.15:3128"}}}"#;
+
+pub(super) fn serve(vm: &Vm) -> Result<()> {
+    write(vm, "tinyproxy.conf", CONFIG)?;
+    let run = "docker run -d --name proxy -p 3128:3128 --add-host proxied.example:10.0.2.15 \
+        -v /srv/registries:/files:ro registry tinyproxy -d -c /files/tinyproxy.conf";
+    vm.ssh_within(run, secs(60))?;
+    let answers = format!("until curl -s -o /dev/null {PROXY}/; do sleep 1; done");
+    vm.ssh_within(&answers, secs(60)).map(drop)
+}
+
+/// The engine tries TLS first, through the proxy, too.
+pub(super) fn pulls(vm: &Vm) -> Result<()> {
+    let login =
+        format!("echo 'right word' | docker login -u u --password-stdin {NAME} 2>&1 || true");
+    mentions(vm, &login, "Login Succeeded")?;
+    let image = format!("{NAME}/private");
+    let said = vm.ssh_within(&format!("docker pull -q {image}"), secs(90))?;
+    ensure!(said == format!("{image}:latest\n"), "{said:?}");
+    let connect = format!("CONNECT {NAME}");
+    let manifest = format!("http://{NAME}/v2/private/manifests/latest");
+    for asked in [connect, manifest] {
+        mentions(vm, "docker logs proxy 2>&1", &asked)?;
+    }
+    let build = format!("echo 'FROM {image}' | docker build -q -t from-proxied -");
+    vm.ssh_within(&build, secs(120)).map(drop)
+}
+
+/// What is typed in a login.
+pub(super) fn login(vm: &Vm) -> Result<()> {
+    let curl = format!(
+        "export http_proxy={PROXY}; curl -s -o /dev/null -w '%{{http_code}}' http://{NAME}/v2/"
+    );
+    says(vm, &curl, "401")
+}
+
+pub(super) fn containers(vm: &Vm) -> Result<()> {
+    write(vm, "client/config.json", CLIENT)?;
+    let client = "DOCKER_CONFIG=/srv/registries/client";
+    let run = format!("{client} docker run --rm tare/demo sh -c '{FETCH} http://{NAME}/'");
+    let said = vm.ssh_within(&run, secs(60))?;
+    ensure!(said == "fetched\n", "{said:?}");
+    let build = format!(
+        "printf 'FROM tare/demo\\nRUN wget -T 5 -qO /dev/null http://{NAME}/\\n' | {client} docker build -q -"
+    );
+    vm.ssh_within(&build, secs(120)).map(drop)
+}
