@@ -60,7 +60,7 @@ image = "10.0.2.15:5001/private"
 command = ["sleep", "9999"]
 
 [apps.refused.services.w]
-image = "10.0.2.15:5003/private"
+image = "10.0.2.15:5003/never-pushed"
 command = ["sleep", "9999"]
 "#
     )
