@@ -85,7 +85,7 @@ pub(crate) struct Host {
     event_log: control::EventLog,
     generations: generations::Generations,
     /// The facts as last written.
-    facts: BTreeMap<&'static str, String>,
+    facts: BTreeMap<String, String>,
     watchdogs: Watchdogs,
     timers: Timers,
 }
@@ -298,7 +298,7 @@ impl Host {
         };
         // Lets a service that is being stopped see whether the machine ends too.
         self.write(vec![Fact {
-            name: "ending",
+            name: "ending".to_owned(),
             text: format!("{word}\n"),
         }]);
         if self.ending.replace(ending).is_none() {

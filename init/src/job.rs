@@ -1,10 +1,11 @@
 //! Work on disks, in a separate process: any disk may take minutes to answer, or never answer, and PID 1 must not
 //! wait.
 
-use crate::effect::{generations, modules, state, sysctl, user_files, userdata};
+use crate::effect::{generations, homes, modules, state, sysctl, user_files, userdata};
 use crate::event::{DiskEvent, Event};
 use crate::kmsg;
 use crate::plan::generations::{Generation, History, Save};
+use crate::plan::users::Home;
 use crate::task::Task;
 use nix::sys::socket::{Shutdown, shutdown};
 use serde::{Deserialize, Serialize};
@@ -42,6 +43,8 @@ pub(crate) enum Job {
     ReadGeneration { number: u64 },
     /// Writes the files of user-data that differ.
     WriteFiles { files: BTreeMap<FilePath, File> },
+    /// Makes the homes of users that are not there.
+    MakeHomes { homes: Vec<Home> },
 }
 
 /// Without what it carries: user-data holds secrets.
@@ -57,6 +60,7 @@ impl Display for Job {
             Self::SaveGenerations(_) => f.write_str("save the configuration"),
             Self::ReadGeneration { number } => write!(f, "read configuration {number}"),
             Self::WriteFiles { .. } => f.write_str("write files"),
+            Self::MakeHomes { .. } => f.write_str("make the homes of users"),
         }
     }
 }
@@ -74,6 +78,7 @@ pub(crate) enum Done {
     Settings {
         refused: Vec<String>,
     },
+    HomesMade,
     /// Or why not.
     GenerationsSaved {
         failed: Option<String>,
@@ -179,6 +184,10 @@ fn work() -> io::Result<()> {
         Job::WriteFiles { files } => Done::FilesWritten {
             problems: user_files::write_all(Path::new(VOLUMES), &files),
         },
+        Job::MakeHomes { homes } => {
+            homes::make_all(&homes);
+            Done::HomesMade
+        }
     };
     let mut out = io::stdout().lock();
     out.write_all(&serde_json::to_vec(&done)?)?;

@@ -14,7 +14,9 @@ mod module;
 mod network;
 mod registry;
 mod schema;
+mod ssh;
 mod sysctl;
+mod users;
 mod watchdog;
 
 pub use access::Hostname;
@@ -26,18 +28,22 @@ pub use engine::Engine;
 #[cfg(feature = "schema")]
 pub(crate) use engine::{Kind as OptionKind, OPTIONS};
 pub use files::{Base64, Checksum, File, FileMode, FilePath, Owner};
-pub use keys::AuthorizedKey;
 #[cfg(feature = "schema")]
 pub(crate) use keys::TYPES as KEY_TYPES;
+pub use keys::{AuthorizedKey, PublicKey};
 pub use log::{Forward, Log, Receiver, Transport};
 pub use metrics::Metrics;
 pub use module::ModuleName;
 pub use network::{Cidr, Domain, Interface, Mtu, Network};
 pub use registry::{Mirror, Registries, Registry, RegistryName};
 pub use schema::{DottedKey, SchemaVersion};
+pub use ssh::{Ssh, SshPort};
 pub use sysctl::Sysctl;
 #[cfg(feature = "schema")]
 pub(crate) use sysctl::{FIXED as FIXED_SETTINGS, LEAST_MAPS};
+#[cfg(feature = "schema")]
+pub(crate) use users::SYSTEM_NAMES;
+pub use users::{GroupName, Principal, Shell, User, UserId, UserName, Users};
 pub use watchdog::{Watchdog, WatchdogTimeout};
 
 use crate::Override;
@@ -86,6 +92,12 @@ pub struct Machine {
         "x-tare-type" = "list of lines of `authorized_keys`",
     )))]
     pub ssh_authorized_keys: Vec<AuthorizedKey>,
+    /// Users beside root, by name. Each has a folder in `/home`, made if there is none.
+    #[cfg_attr(feature = "schema", schemars(extend("x-tare-see" = "user-data.md#users")))]
+    pub users: Users,
+    /// Logins over ssh. Whatever stands here, keys and certificates log in, and passwords never do.
+    #[cfg_attr(feature = "schema", schemars(extend("x-tare-see" = "user-data.md#users")))]
+    pub ssh: Ssh,
     /// Certificates that the engine and logins trust besides those of the image, one or more in each text.
     #[serde(deserialize_with = "checked::list")]
     #[cfg_attr(feature = "schema", schemars(extend(

@@ -23,9 +23,9 @@ use serde_json::{Map, Value, json};
 /// The release in which a key was added, unless its attributes say otherwise ([`keyword::SINCE`]).
 const SINCE: &str = "0.1";
 
-/// What applying a change of a key does, unless its attributes say otherwise ([`keyword::APPLY`]). Configuration is read
-/// at boot.
-const APPLY: &str = "next boot";
+/// What applying a change of a key does, unless its attributes say otherwise ([`keyword::APPLY`]): services that read it
+/// when they start are restarted.
+const APPLY: &str = "live";
 
 /// The JSON Schema of user-data.
 #[must_use]

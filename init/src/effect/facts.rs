@@ -1,6 +1,6 @@
 //! Facts about the host, as files that services read.
 
-use super::files::{make_directory, write_atomically};
+use super::files::{self, make_directory, write_atomically};
 use crate::plan::facts::Fact;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,11 +11,16 @@ pub(crate) fn write(facts: &[Fact]) -> io::Result<()> {
     make_directory(Path::new(HOST_FACTS), 0o755)?;
     facts.iter().try_for_each(|fact| {
         write_atomically(
-            &Path::new(HOST_FACTS).join(fact.name),
+            &Path::new(HOST_FACTS).join(&fact.name),
             fact.text.as_bytes(),
             0o644,
         )
     })
+}
+
+/// Removes the fact called `name`.
+pub(crate) fn remove(name: &str) -> io::Result<()> {
+    files::remove(&Path::new(HOST_FACTS).join(name))
 }
 
 /// Writes the sections of the configuration that `service` may read, owned by `owner`.

@@ -7,6 +7,7 @@ pub(crate) mod descriptors;
 pub(crate) mod facts;
 pub(crate) mod files;
 pub(crate) mod generations;
+pub(crate) mod homes;
 pub(crate) mod last_writes;
 pub(crate) mod limits;
 pub(crate) mod memory;

@@ -9,6 +9,7 @@ use crate::event::DiskEvent;
 use crate::job::{self, Done, Job, Sources, State};
 use crate::paths::STATE;
 use crate::plan::generations::{History, Kept};
+use crate::plan::users::Home;
 use crate::task::Task;
 use log::Level;
 use std::collections::BTreeMap;
@@ -25,6 +26,9 @@ pub(super) struct Disks {
     mounting: Option<Task>,
     state: Option<State>,
     setting: Option<Task>,
+    /// The homes as last made, or being made.
+    homes: Vec<Home>,
+    homing: Option<Task>,
 }
 
 impl Disks {
@@ -48,6 +52,20 @@ impl Disks {
         state
             .map(|state| std::mem::take(&mut state.history))
             .unwrap_or_default()
+    }
+
+    /// Whether `homes` differ from those that were made; they count as made from now on.
+    pub(super) fn has_new_homes(&mut self, homes: &[Home]) -> bool {
+        let has_new = self.homes != homes;
+        if has_new {
+            self.homes = homes.to_vec();
+        }
+        has_new
+    }
+
+    /// Keeps the job that makes them.
+    pub(super) fn make_homes(&mut self, making: Task) {
+        self.homing = Some(making);
     }
 }
 
@@ -100,6 +118,7 @@ impl Host {
                     self.rejected.push(refused);
                 }
             }
+            Done::HomesMade => {}
             Done::GenerationsSaved { failed } => self.generations_saved(failed),
             Done::Generation { number, read } => self.generation_read(number, read),
             Done::FilesWritten { problems } => self.files_written(problems),
@@ -141,7 +160,7 @@ impl Host {
             Job::WriteFiles { .. } => {
                 self.files_written(vec![format!("files: {PROCESS_ENDED}")]);
             }
-            Job::Settings { .. } => {}
+            Job::Settings { .. } | Job::MakeHomes { .. } => {}
         }
     }
 

@@ -1,9 +1,11 @@
 //! Facts about the machine, in files for its services.
 
-use super::Host;
+use super::{Configured, Host};
 use crate::effect::facts;
+use crate::job::Job;
 use crate::plan;
 use crate::plan::facts::{Fact, MOTD, hostname};
+use crate::plan::users;
 
 impl Host {
     pub(super) fn write_facts(&mut self) {
@@ -11,6 +13,7 @@ impl Host {
         nix::unistd::sethostname(&name).unwrap_or_else(|error| log::error!("hostname: {error}"));
         let mut facts =
             plan::facts::facts(&self.machine, &self.network.leases, self.disks.machine_id());
+        self.forget_users(&facts);
         // Who logs in to a machine that runs with an old configuration is told before anything else.
         if let Some(problem) = self.generations.history.problem() {
             let motd = facts.iter_mut().find(|fact| fact.name == MOTD);
@@ -18,11 +21,39 @@ impl Host {
                 .for_each(|motd| motd.text += &format!("{problem}\n"));
         }
         self.write(facts);
+        if self.configured == Configured::Yes {
+            self.make_homes();
+        }
+    }
+
+    /// Removes the facts about users who are not among `facts`.
+    fn forget_users(&mut self, facts: &[Fact]) {
+        let stays = |name: &str| facts.iter().any(|fact| fact.name == name);
+        let gone = self.facts.keys();
+        let gone: Vec<String> = gone
+            .filter(|name| users::is_of_one(name) && !stays(name))
+            .cloned()
+            .collect();
+        for name in gone {
+            match facts::remove(&name) {
+                Ok(()) => drop(self.facts.remove(&name)),
+                Err(error) => log::error!("facts: {name}: {error}"),
+            }
+        }
+    }
+
+    /// Has homes made for the users, if they have changed; the state may be slow.
+    fn make_homes(&mut self) {
+        let homes = users::homes(&self.machine);
+        if self.disks.has_new_homes(&homes) {
+            let making = self.start_job(Job::MakeHomes { homes });
+            self.disks.make_homes(making);
+        }
     }
 
     /// Writes the facts that have changed, and restarts the services that depend on them.
     pub(super) fn write(&mut self, facts: Vec<Fact>) {
-        let written = |fact: &Fact| self.facts.get(fact.name) == Some(&fact.text);
+        let written = |fact: &Fact| self.facts.get(&fact.name) == Some(&fact.text);
         let changed: Vec<Fact> = facts.into_iter().filter(|fact| !written(fact)).collect();
         if changed.is_empty() {
             return;
@@ -32,8 +63,8 @@ impl Host {
             return;
         }
         for fact in changed {
+            self.supervisor.fact_changed(&fact.name);
             self.facts.insert(fact.name, fact.text);
-            self.supervisor.fact_changed(fact.name);
         }
     }
 }

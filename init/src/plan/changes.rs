@@ -6,7 +6,7 @@ use super::sections;
 use super::services::Services;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use tare_config::machine::FilePath;
+use tare_config::machine::{FilePath, User};
 use tare_config::{Machine, Service};
 
 /// What the machine is to be.
@@ -37,6 +37,10 @@ pub(crate) enum Change {
     Watchdog,
     /// Other callers may do more or less.
     Control,
+    /// A user, and what becomes of it.
+    User(String, &'static str),
+    /// Certificates of other authorities log in.
+    Authorities,
     /// A service that was not there.
     Starts(String),
     /// One that is not there any more.
@@ -45,6 +49,8 @@ pub(crate) enum Change {
     Disabled(String),
     /// Its program is started again, for this reason.
     Restarts(String, String),
+    /// It reads files again, for this reason, and goes on.
+    Reloads(String, String),
     /// It is supervised otherwise, and goes on.
     GoesOn(String),
 }
@@ -67,10 +73,13 @@ impl fmt::Display for Change {
             Self::File(path, false) => write!(f, "files: {path} stays as it is"),
             Self::Watchdog => f.write_str("watchdog: set"),
             Self::Control => f.write_str("control: set"),
+            Self::User(name, what) => write!(f, "users: {name} {what}"),
+            Self::Authorities => f.write_str("ssh: certificates of other authorities log in"),
             Self::Starts(name) => write!(f, "{name}: starts"),
             Self::Disabled(name) => write!(f, "{name}: stops, and is disabled"),
             Self::Stops(name) => write!(f, "{name}: stops, and is gone"),
             Self::Restarts(name, why) => write!(f, "{name}: restarts, {why}"),
+            Self::Reloads(name, why) => write!(f, "{name}: reloads, {why}"),
             Self::GoesOn(name) => write!(f, "{name}: goes on, supervised as described now"),
         }
     }
@@ -102,11 +111,12 @@ pub(crate) fn between(old: &Desired, new: &Desired, links: &BTreeSet<Link>) -> V
     if old.machine.control != new.machine.control {
         changes.push(Change::Control);
     }
+    changes.extend(of_users(&old.machine, &new.machine));
     let facts: BTreeSet<&str> = new
         .facts
         .iter()
         .filter(|fact| !old.facts.contains(fact))
-        .map(|fact| fact.name)
+        .map(|fact| fact.name.as_str())
         .collect();
     changes.extend(of_services(old, new, &facts));
     changes
@@ -184,6 +194,42 @@ fn of_files(old: &Machine, new: &Machine) -> Vec<Change> {
     written.chain(left).collect()
 }
 
+/// Sessions go on whatever changes. What a user is in and may do is read at a login.
+fn of_users(old: &Machine, new: &Machine) -> Vec<Change> {
+    let root = |machine: &Machine| {
+        (
+            machine.ssh_authorized_keys.clone(),
+            machine.ssh.principals.clone(),
+        )
+    };
+    let mut changes = Vec::new();
+    if root(old) != root(new) {
+        let what = "is logged in by other keys or principals";
+        changes.push(Change::User("root".to_owned(), what));
+    }
+    let names: BTreeSet<&str> = [old, new]
+        .into_iter()
+        .flat_map(|machine| machine.users.iter().map(|(name, _)| name))
+        .collect();
+    for name in names {
+        let what = of_user(old.users.get(name), new.users.get(name));
+        changes.extend(what.map(|what| Change::User(name.to_owned(), what)));
+    }
+    if old.ssh.trusted_user_ca_keys != new.ssh.trusted_user_ca_keys {
+        changes.push(Change::Authorities);
+    }
+    changes
+}
+
+fn of_user(before: Option<&User>, now: Option<&User>) -> Option<&'static str> {
+    match (before, now) {
+        (None, Some(_)) => Some("may log in"),
+        (Some(_), None) => Some("may not log in any more; its files and sessions stay"),
+        (before, now) if before != now => Some("is changed, from its next login on"),
+        _ => None,
+    }
+}
+
 fn of_services(old: &Desired, new: &Desired, facts: &BTreeSet<&str>) -> Vec<Change> {
     let mut changes = Vec::new();
     for (name, service) in &new.services {
@@ -224,10 +270,15 @@ fn of_service(
     if sections::concern(service, &sections(old), &sections(new)) {
         return restarts("its configuration has changed".to_owned());
     }
-    let read = service.lifecycle.restart_on.iter();
-    let fact = read.into_iter().find(|fact| facts.contains(fact.as_str()));
-    match fact {
-        Some(fact) => restarts(format!("{fact} has changed")),
+    let changed = |read: &[String]| {
+        let fact = read.iter().find(|fact| facts.contains(fact.as_str()));
+        fact.map(|fact| format!("{fact} has changed"))
+    };
+    if let Some(why) = changed(&service.lifecycle.restart_on) {
+        return restarts(why);
+    }
+    match changed(&service.lifecycle.reload_on) {
+        Some(why) => Some(Change::Reloads(name.to_owned(), why)),
         None => (before != service).then(|| Change::GoesOn(name.to_owned())),
     }
 }
@@ -250,7 +301,7 @@ mod tests {
             ("log", "process = { args = ['/l'], config = ['log'] }"),
             (
                 "ssh",
-                "process = { args = ['/s'] }\nlifecycle = { restart-on = ['hosts'] }",
+                "process = { args = ['/s'] }\nlifecycle = { restart-on = ['hosts'], reload-on = ['sshd_config'] }",
             ),
             (
                 "time",
@@ -357,6 +408,26 @@ mod tests {
                 "files = { '/srv/a' = { text = 'a' }, '/srv/b' = { text = 'b' }, '/srv/c' = { text = 'c' } }",
                 "files = { '/srv/a' = { text = 'a' }, '/srv/b' = { text = 'b', mode = '0600' } }",
                 vec!["files: /srv/b is written", "files: /srv/c stays as it is"],
+            ),
+            (
+                "",
+                "ssh.port = 2222",
+                vec!["ssh: reloads, sshd_config has changed"],
+            ),
+            (
+                "[users.a]\n[users.b]\n[users.d]",
+                "ssh.principals = ['ops']\n[users.a]\n[users.b]\nadmin = true\n[users.c]",
+                vec![
+                    "users: root is logged in by other keys or principals",
+                    "users: b is changed, from its next login on",
+                    "users: c may log in",
+                    "users: d may not log in any more; its files and sessions stay",
+                ],
+            ),
+            (
+                "",
+                "ssh.trusted-user-ca-keys = ['ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA']",
+                vec!["ssh: certificates of other authorities log in"],
             ),
             (
                 "",

@@ -1,20 +1,23 @@
 //! The facts about the host that services read at `/run/host`.
 
 use super::lease::Lease;
+use super::users;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::net::IpAddr;
 use tare_config::Machine;
-use tare_config::machine::{AuthorizedKey, Certificates};
+use tare_config::machine::Certificates;
 
 /// A file of `/run/host`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Fact {
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     pub(crate) text: String,
 }
 
-fn fact(name: &'static str, text: String) -> Fact {
+/// The file `name` with `text`.
+pub(super) fn fact(name: impl Into<String>, text: String) -> Fact {
+    let name = name.into();
     Fact { name, text }
 }
 
@@ -49,16 +52,17 @@ pub(crate) fn hostname(machine: &Machine, leases: &Leases) -> String {
 /// All facts but the addresses.
 pub(crate) fn facts(machine: &Machine, leases: &Leases, machine_id: &str) -> Vec<Fact> {
     let hostname = hostname(machine, leases);
-    vec![
+    let mut facts = vec![
         fact("hosts", hosts(&hostname)),
         fact("resolv.conf", resolv_conf(machine, leases)),
         fact("ntp.sources", ntp_sources(machine, leases)),
-        fact("authorized_keys", authorized_keys(machine)),
         fact("ca-certificates.crt", ca_certificates(machine)),
         fact(MOTD, motd(machine)),
         fact("machine-id", format!("{machine_id}\n")),
         fact("hostname", format!("{hostname}\n")),
-    ]
+    ];
+    facts.extend(users::facts(machine));
+    facts
 }
 
 /// The addresses of the machine, a line each: link and address.
@@ -83,12 +87,6 @@ fn motd(machine: &Machine) -> String {
         true => text.to_owned(),
         false => format!("{text}\n"),
     }
-}
-
-fn authorized_keys(machine: &Machine) -> String {
-    let keys = machine.ssh_authorized_keys.iter();
-    let lines = keys.filter_map(AuthorizedKey::line);
-    lines.map(|line| format!("{line}\n")).collect()
 }
 
 fn ca_certificates(machine: &Machine) -> String {

@@ -9,3 +9,4 @@ pub(crate) mod mounts;
 pub(crate) mod network;
 pub(crate) mod sections;
 pub(crate) mod services;
+pub(crate) mod users;

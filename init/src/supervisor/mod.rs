@@ -28,6 +28,7 @@ use self::unit::{Setup, Unit};
 use crate::clock::since_boot;
 use crate::event::{Event, UnitEvent};
 use crate::task::Task;
+use nix::sys::signal::Signal;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 use tare_config::service::{Condition, Kind, Service, Source, Start};
@@ -208,8 +209,10 @@ impl Supervisor {
         }
     }
 
-    /// Restarts the services that read this fact only when they start: at once, or with others after a pause.
+    /// Has the services that read this fact again do so, and restarts those that read it only when they start: at once, or
+    /// with others after a pause.
     pub(crate) fn fact_changed(&mut self, fact: &str) {
+        self.reload_for(fact);
         self.changed_facts.insert(fact.to_owned());
         let gone = self.restarted_for_facts.map(|at| at.elapsed());
         let left = gone.map_or(Duration::ZERO, |gone| FACT_PAUSE.saturating_sub(gone));
@@ -217,6 +220,27 @@ impl Supervisor {
             self.restart_for_facts();
         } else if self.fact_pause.is_none() {
             self.fact_pause = Some(Task::after(left, UnitEvent::FactPauseOver, &self.events));
+        }
+    }
+
+    /// Sends SIGHUP to the services that read `fact` again then. One that has not said that it is ready may not handle the
+    /// signal yet: it is restarted.
+    fn reload_for(&mut self, fact: &str) {
+        let reads = |unit: &&Unit| {
+            let mut read = unit.service.lifecycle.reload_on.iter();
+            unit.life.goes_on() && read.any(|name| name == fact)
+        };
+        let units = self.units.values().filter(reads);
+        let units: Vec<(String, State)> = units
+            .map(|unit| (unit.name.clone(), unit.life.state))
+            .collect();
+        for (name, state) in units {
+            if state == State::Starting {
+                self.happen(&name, state::Event::StopRequested { again: true });
+            } else if let Some(unit) = self.units.get(&name) {
+                log::info!("{name}: reloading, {fact} has changed");
+                unit.send(Signal::SIGHUP);
+            }
         }
     }
 
@@ -390,6 +414,27 @@ mod tests {
             [fact, arguments.await]
         };
         LocalSet::new().run_until(both).await
+    }
+
+    #[tokio::test]
+    async fn a_service_that_reads_a_fact_again_goes_on() {
+        let again = State::Stopping {
+            then: state::Then::StartAgain,
+        };
+        for (state, want) in [
+            (State::Ready, State::Ready),
+            (State::Degraded, State::Degraded),
+            (State::Starting, again),
+            (State::Stopped, State::Stopped),
+        ] {
+            let work = async {
+                let mut supervisor = supervisor(&[("reader", "reload-on = ['a']")]);
+                supervisor.units.get_mut("reader").unwrap().life.state = state;
+                supervisor.fact_changed("a");
+                supervisor.units["reader"].life.state
+            };
+            assert_eq!(LocalSet::new().run_until(work).await, want);
+        }
     }
 
     #[tokio::test]

@@ -10,7 +10,7 @@ use crate::task::Task;
 use std::cell::Cell;
 use std::fs::{self, Permissions};
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
@@ -36,9 +36,14 @@ pub(super) struct Notify {
 }
 
 impl Notify {
-    /// Opens the notify socket of `service` and forwards its messages to `events`.
-    pub(super) fn listen(service: &str, events: UnboundedSender<Event>) -> io::Result<Self> {
-        let socket = Rc::new(bind(Path::new(&paths::notify(service)))?);
+    /// Opens the notify socket of `service`, whose processes of the user `owner` may send, and forwards its messages to
+    /// `events`.
+    pub(super) fn listen(
+        service: &str,
+        owner: u32,
+        events: UnboundedSender<Event>,
+    ) -> io::Result<Self> {
+        let socket = Rc::new(bind(Path::new(&paths::notify(service)), owner)?);
         let run = Rc::new(Cell::new(0));
         let forwarded = forward(
             Rc::clone(&socket),
@@ -64,14 +69,15 @@ impl Notify {
     }
 }
 
-fn bind(folder: &Path) -> io::Result<UnixDatagram> {
+fn bind(folder: &Path, owner: u32) -> io::Result<UnixDatagram> {
     fs::create_dir_all(folder)?;
     let path = folder.join("notify.sock");
     // An earlier try may have left one.
     remove(&path)?;
     let socket = UnixDatagram::bind(&path)?;
-    // A service that is not root must be able to send; only it can see the folder.
-    fs::set_permissions(&path, Permissions::from_mode(0o666))?;
+    // Others of the service, such as those who log in, must not speak for it.
+    fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+    chown(&path, Some(owner), None)?;
     Ok(socket)
 }
 
@@ -123,8 +129,9 @@ mod tests {
     #[tokio::test]
     async fn a_socket_that_an_earlier_try_left_is_replaced() {
         let folder = std::env::temp_dir().join(format!("tare-notify-{}", std::process::id()));
-        drop(bind(&folder).unwrap());
-        let bound = bind(&folder).unwrap();
+        let owner = nix::unistd::geteuid().as_raw();
+        drop(bind(&folder, owner).unwrap());
+        let bound = bind(&folder, owner).unwrap();
         let sender = std::os::unix::net::UnixDatagram::unbound().unwrap();
         sender
             .send_to(b"READY=1", folder.join("notify.sock"))

@@ -103,7 +103,8 @@ impl Unit {
                 .map_err(preparing("configuration"))?;
         }
         if self.service.lifecycle.notifies() && self.notify.is_none() {
-            let notify = Notify::listen(&self.name, events.clone());
+            let owner = self.owner().0;
+            let notify = Notify::listen(&self.name, owner, events.clone());
             self.notify = Some(notify.map_err(preparing("notify socket"))?);
         }
         if let Some(notify) = &self.notify {

@@ -9,7 +9,7 @@ use crate::notify::{self, Notify};
 use crate::overlaps::Overlaps;
 use crate::said::{Message, Said};
 use crate::signals::{Signals, came};
-use crate::{hold, images, launch, output, shim, spare, syslog};
+use crate::{hold, images, launch, output, shim, spare, syslog, untracked};
 use anyhow::{Context, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -44,6 +44,8 @@ struct Engine {
     notify: Notify,
     said: Option<Said>,
     names: Names,
+    /// The port of ssh for which there are rules.
+    ssh: Option<u16>,
     overlaps: Overlaps,
     /// Loads images before the service is ready, so that `docker run` of one of them works from
     /// then on.
@@ -95,6 +97,7 @@ impl Engine {
             notify: Notify::open().with_context(|| format!("listen on {}", notify::PATH))?,
             said: None,
             names: Names::new(),
+            ssh: None,
             overlaps: Overlaps::new(),
             loader: None,
             output: output::Process::new(),
@@ -179,14 +182,31 @@ impl Engine {
                 "<3>published ports may be closed until dockerd is ready, and containers' own addresses open: {error:#}"
             );
         }
-        if let Err(error) = saved.free_ssh() {
-            eprintln!(
-                "<4>containers with too many connections can keep ssh from new ones: {error:#}"
-            );
-        }
+        self.free_ssh(&saved);
         let resolvers = names::current();
         let made = saved.translate(&resolvers);
         self.names.note(resolvers, made);
+    }
+
+    fn free_ssh(&mut self, saved: &Saved) {
+        let port = untracked::port();
+        match saved.free_ssh(port) {
+            Ok(()) => self.ssh = port,
+            Err(error) => eprintln!(
+                "<4>containers with too many connections can keep ssh from new ones: {error:#}"
+            ),
+        }
+    }
+
+    /// Changes the rules if ssh has another port now.
+    fn follow_ssh(&mut self) {
+        if self.ssh == untracked::port() {
+            return;
+        }
+        match Saved::now() {
+            Ok(saved) => self.free_ssh(&saved),
+            Err(error) => eprintln!("<4>ssh's port: {error:#}"),
+        }
     }
 
     /// Waits for a signal, a message of dockerd, or the time of a start.
@@ -233,7 +253,9 @@ impl Engine {
         if came(&self.signals.end) && self.end == End::No {
             self.end = End::Wanted;
         }
-        self.names.follow();
+        if self.names.follow() {
+            self.follow_ssh();
+        }
         self.overlaps.follow();
     }
 

@@ -47,13 +47,13 @@ impl Saved {
         (held.map(Held), made)
     }
 
-    /// Makes the rules by which ssh does without the table of connections ([`untracked`]).
+    /// Makes the rules by which ssh on `port` does without the table of connections ([`untracked`]).
     ///
     /// # Errors
     /// If iptables-restore(8) fails; nothing is changed then.
-    pub(crate) fn free_ssh(&self) -> Result<()> {
+    pub(crate) fn free_ssh(&self, port: Option<u16>) -> Result<()> {
         let raw = table(&self.0, untracked::TABLE);
-        restore(&untracked::rules(raw, untracked::has_ssh()))
+        restore(&untracked::rules(raw, port))
     }
 
     /// Makes the rules by which containers reach `resolvers` ([`names`]), in place of those that there are.

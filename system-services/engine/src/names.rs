@@ -44,16 +44,17 @@ impl Names {
         }
     }
 
-    /// Changes the rules if the resolvers have changed.
-    pub(crate) fn follow(&mut self) {
+    /// Changes the rules if the resolvers have changed. Returns whether any fact has.
+    pub(crate) fn follow(&mut self) -> bool {
         if !self.watch.changed() {
-            return;
+            return false;
         }
         let resolvers = current();
         if self.resolvers.as_ref() != Some(&resolvers) {
             let made = Saved::now().and_then(|saved| saved.translate(&resolvers));
             self.note(resolvers, made);
         }
+        true
     }
 
     /// Notes that the rules for `resolvers` were `made`, or why not.

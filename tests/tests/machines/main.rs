@@ -27,6 +27,7 @@ mod state;
 mod storage;
 mod stress;
 mod user_data;
+mod users;
 mod watchdog;
 
 use std::process::ExitCode;
@@ -236,6 +237,7 @@ const TESTS: &[Test] = &[
     ),
     test!(20, image, user_data::that_is_refused),
     test!(20, image, user_data::that_breaks_ssh),
+    test!(120, image, users::log_in_with_their_own_rights),
     test!(70, image, watchdog::a_machine_whose_pid_1_hangs_is_reset),
 ];
 

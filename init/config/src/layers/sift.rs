@@ -8,15 +8,20 @@ use std::ops::Range;
 use toml::de::{DeTable, Error};
 
 /// Lists whose elements stand alone: a wrong one costs itself. Of any other list it costs the whole.
-const LISTS: [&[&str]; 8] = [
+const LISTS: [&[&str]; 13] = [
     &["ca-certificates"],
     &["modules"],
     &["network", "dns"],
     &["network", "interfaces", "*", "addresses"],
     &["network", "search"],
+    &["ssh", "principals"],
+    &["ssh", "trusted-user-ca-keys"],
     &["ssh-authorized-keys"],
     &["time", "servers"],
     &["unset"],
+    &["users", "*", "groups"],
+    &["users", "*", "principals"],
+    &["users", "*", "ssh-authorized-keys"],
 ];
 
 /// Tables that are left out as a whole: without one of their keys they would mean something else.

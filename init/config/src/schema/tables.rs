@@ -1,8 +1,8 @@
 //! Tables whose keys users choose.
 
 use super::keyword;
-use super::texts::{FILE, FOLDERS, HOST, NO_NUL, name};
-use crate::machine::{App, File, Interface, Registries, Registry};
+use super::texts::{FILE, FOLDERS, HOST, NO_NUL, name, user_name};
+use crate::machine::{App, File, Interface, Registries, Registry, SYSTEM_NAMES, User, Users};
 use crate::{MAX_ARGUMENT, Override};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::json;
@@ -69,6 +69,21 @@ pub(crate) fn environment(_: &mut SchemaGenerator) -> Schema {
         },
         "additionalProperties": false,
     })
+}
+
+/// Names of the system are no names of users.
+impl JsonSchema for Users {
+    fn schema_name() -> Cow<'static, str> {
+        "Users".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut schema = named::<User>(generator, user_name(), "NAME", "alice");
+        let has = |name| json!({ "required": [name] });
+        let names: Vec<_> = SYSTEM_NAMES.into_iter().map(has).collect();
+        schema.insert("not".to_owned(), json!({ "anyOf": names }));
+        schema
+    }
 }
 
 impl JsonSchema for App {

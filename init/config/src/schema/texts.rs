@@ -2,8 +2,9 @@
 
 use super::keyword;
 use crate::machine::{
-    AuthorizedKey, Base64, Certificates, Checksum, Cidr, Domain, DottedKey, FileMode, Hostname,
-    Mirror, ModuleName, Mtu, Owner, Receiver, SchemaVersion, ServerName, WatchdogTimeout,
+    AuthorizedKey, Base64, Certificates, Checksum, Cidr, Domain, DottedKey, FileMode, GroupName,
+    Hostname, Mirror, ModuleName, Mtu, Owner, Principal, PublicKey, Receiver, SYSTEM_NAMES,
+    SchemaVersion, ServerName, SshPort, UserId, WatchdogTimeout,
 };
 use crate::service::{Backoff, Condition, HttpTarget, Schedule};
 use crate::{Bytes, MAX_ARGUMENT, Span};
@@ -71,6 +72,11 @@ fn v6() -> String {
     forms.join("|")
 }
 
+/// The name of a user or a group.
+pub(super) fn user_name() -> &'static str {
+    "^[a-z_][a-z0-9_-]{0,31}$"
+}
+
 fn text(words: &str, pattern: &str) -> Schema {
     json_schema!({ "type": "string", "pattern": pattern, (keyword::TYPE): words })
 }
@@ -112,6 +118,8 @@ texts! {
     );
     DottedKey: "key", dotted_key();
     AuthorizedKey: "line of `authorized_keys`", authorized_key();
+    PublicKey: "public key", format!(r"^\s*({})([ \t][^\n]*)?\s*$", keys());
+    Principal: "principal", "^[A-Za-z0-9@._:/+=-]+$", 256;
     WatchdogTimeout: "span, `5s` to `300s` in whole seconds",
         "^0*(([5-9]|[1-9][0-9]|[12][0-9]{2}|300)(s|000ms)|[1-5](min|m))$";
     Receiver: "`udp://`, `tcp://` or `tls://HOST[:PORT]`", format!(
@@ -138,9 +146,15 @@ fn dotted_key() -> String {
     format!(r"^[ \t]*{KEY}([ \t]*\.[ \t]*{KEY})*[ \t]*$")
 }
 
-/// A comment; or options, a type, a key that says its type (RFC 4253, 6.6), and a comment.
+/// A comment; or options, a key, and a comment.
 fn authorized_key() -> String {
     const OPTIONS: &str = r#"(\\[^ \t]|[^\s"\\]|"(\\.|[^"\\])*")+\\?"#;
+    let keys = keys();
+    format!(r"^\s*(#[\s\S]*|({OPTIONS}\s+)?({keys})([ \t][^\n]*)?\s*)?$")
+}
+
+/// A type and a key that says its type (RFC 4253, 6.6).
+fn keys() -> String {
     let keys = crate::machine::KEY_TYPES.map(|kind| {
         let length = u32::try_from(kind.len()).unwrap_or_default();
         let start = [&length.to_be_bytes()[..], kind.as_bytes()].concat();
@@ -156,8 +170,7 @@ fn authorized_key() -> String {
             start.replace('+', r"\+")
         )
     });
-    let keys = keys.join("|");
-    format!(r"^\s*(#[\s\S]*|({OPTIONS}\s+)?({keys})([ \t][^\n]*)?\s*)?$")
+    keys.join("|")
 }
 
 /// An interval of a second or more, or a calendar expression (systemd.time(7)).
@@ -206,6 +219,38 @@ impl JsonSchema for SchemaVersion {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "enum": [1] })
+    }
+}
+
+impl JsonSchema for GroupName {
+    fn schema_name() -> Cow<'static, str> {
+        "GroupName".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let mut schema = text("name", user_name());
+        schema.insert("not".to_owned(), json!({ "enum": SYSTEM_NAMES.as_slice() }));
+        schema
+    }
+}
+
+impl JsonSchema for SshPort {
+    fn schema_name() -> Cow<'static, str> {
+        "SshPort".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "integer", "minimum": 1, "maximum": 65535 })
+    }
+}
+
+impl JsonSchema for UserId {
+    fn schema_name() -> Cow<'static, str> {
+        "UserId".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "integer", "minimum": 1000, "maximum": 59999 })
     }
 }
 

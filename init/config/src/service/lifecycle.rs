@@ -29,6 +29,8 @@ pub struct Lifecycle {
     pub restart: Restart,
     /// Files in `/run/host` that it reads only when it starts. It is restarted when one of them changes.
     pub restart_on: Vec<String>,
+    /// Files in `/run/host` that it reads again on SIGHUP, which it is sent when one of them changes.
+    pub reload_on: Vec<String>,
     /// Whether a boot without it is a bad boot.
     pub required: bool,
     /// Whether it starts without the state partition if that takes long to check. Its volumes are then in memory, and

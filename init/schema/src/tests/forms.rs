@@ -8,7 +8,7 @@ const PEM: &str = "-----BEGIN CERTIFICATE-----\\nMAA=\\n-----END CERTIFICATE----
 
 /// TOML with `@` where each of the values stands, and the values: some that are accepted, some that are not.
 #[rustfmt::skip]
-const CASES: [(&str, &[&str]); 50] = [
+const CASES: [(&str, &[&str]); 58] = [
     ("hostname = '@'", &["a", "Edge-17", "n1.example.com", "", "-a", "a-", "a..b", "a_b", "ä", "a."]),
     ("network.search = ['@']", &["lan", "c.project-1.internal", "", "a..b", "-a.b", "a_b", "lan."]),
     ("time.servers = ['@']", &["ntp.example.com", "::1", "", "a b", "a/b"]),
@@ -64,6 +64,17 @@ const CASES: [(&str, &[&str]); 50] = [
         "''", "'# mine'", "'  '", "\"# a\\nb\"", "'hello world'", "'ssh-ed25519'", "'ssh-ed25519 %'", "'ssh-dss AAAA'",
         "'ssh-ed25519 AAAAB3NzaC1yc2EAAAADAQABAAAA'",
     ]),
+    ("users.'@' = {}", &["alice", "_x-1", "", "Alice", "1a", "-a", "a.b", "a b", "root", "sshd", "wheel"]),
+    ("users.alice = { @ }", &["", "admin = true", "admin = 'yes'", "ssh-authorized-keys = []", "password = 'x'"]),
+    ("users.alice.groups = ['@']", &["web", "alice", "docker", "root", "Web", ""]),
+    ("users.alice.shell = '@'", &["/bin/bash", "/bin/sh", "/usr/sbin/nologin", "/bin/zsh", "bash"]),
+    ("users.alice.uid = @", &["1000", "59999", "999", "60000", "-1", "'1000'"]),
+    ("users.alice.principals = ['@']", &["ops", "a@b.example", "", "a b", "a,b", "#a"]),
+    ("ssh = { @ }", &[
+        "port = 1", "port = 65535", "port = 0", "port = 65536", "port = '22'", "allow-tcp-forwarding = false", "principals = ['ops']",
+        "listen = '::'",
+    ]),
+    ("ssh.trusted-user-ca-keys = [@]", &["''", "'# mine'", "'ssh-ed25519'", "'ssh-dss AAAA'", "1"]),
     ("ca-certificates = [\"@\"]", &[
         "", "-----BEGIN CERTIFICATE-----", "-----BEGIN CERTIFICATE-----\\nMA*=\\n-----END CERTIFICATE-----",
         "-----BEGIN PRIVATE KEY-----", "Subject: us\\n-----BEGIN CERTIFICATE-----\\nMA\\r\\n A=\\n-----END CERTIFICATE-----\\n",
@@ -175,14 +186,17 @@ fn the_schema_says_what_the_reader_says() {
         KEY.replace("ssh-ed25519 ", "ssh-rsa "),
         format!("cert-authority {KEY}"),
     ] {
-        let text = format!("ssh-authorized-keys = [{value:?}]");
-        verdicts.push(check(&schema, &text));
+        for list in ["ssh-authorized-keys", "ssh.trusted-user-ca-keys"] {
+            verdicts.push(check(&schema, &format!("{list} = [{value:?}]")));
+        }
     }
     for (text, most) in [
         ("hostname = '@'", 64),
         ("network.search = ['a.@']", 63),
         ("time.servers = ['@']", 253),
         ("modules = ['@']", 64),
+        ("users.@ = {}", 32),
+        ("users.alice.principals = ['@']", 256),
         ("registries.'@'.insecure = true", 255),
         ("log.forward.to = 'udp://@'", 253),
         ("services.ssh.environment.A = '@'", (128 << 10) - 3),
