@@ -6,6 +6,7 @@ use crate::job::Job;
 use crate::plan;
 use crate::plan::facts::{Fact, MOTD, hostname};
 use crate::plan::users;
+use std::collections::BTreeSet;
 
 impl Host {
     pub(super) fn write_facts(&mut self) {
@@ -28,10 +29,10 @@ impl Host {
 
     /// Removes the facts about users who are not among `facts`.
     fn forget_users(&mut self, facts: &[Fact]) {
-        let stays = |name: &str| facts.iter().any(|fact| fact.name == name);
+        let stay: BTreeSet<&str> = facts.iter().map(|fact| fact.name.as_str()).collect();
         let gone = self.facts.keys();
         let gone: Vec<String> = gone
-            .filter(|name| users::is_of_one(name) && !stays(name))
+            .filter(|name| users::is_of_one(name) && !stay.contains(name.as_str()))
             .cloned()
             .collect();
         for name in gone {

@@ -112,10 +112,11 @@ pub(crate) fn between(old: &Desired, new: &Desired, links: &BTreeSet<Link>) -> V
         changes.push(Change::Control);
     }
     changes.extend(of_users(&old.machine, &new.machine));
+    let before: BTreeSet<(&str, &str)> = old.facts.iter().map(Fact::name_and_text).collect();
     let facts: BTreeSet<&str> = new
         .facts
         .iter()
-        .filter(|fact| !old.facts.contains(fact))
+        .filter(|fact| !before.contains(&fact.name_and_text()))
         .map(|fact| fact.name.as_str())
         .collect();
     changes.extend(of_services(old, new, &facts));

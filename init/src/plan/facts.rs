@@ -15,6 +15,13 @@ pub(crate) struct Fact {
     pub(crate) text: String,
 }
 
+impl Fact {
+    /// Both.
+    pub(super) fn name_and_text(&self) -> (&str, &str) {
+        (&self.name, &self.text)
+    }
+}
+
 /// The file `name` with `text`.
 pub(super) fn fact(name: impl Into<String>, text: String) -> Fact {
     let name = name.into();
