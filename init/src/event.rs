@@ -142,6 +142,8 @@ pub(crate) enum ConfigurationEvent {
     TrialOver,
     /// The time to confirm a change has passed.
     ConfirmationOver,
+    /// The time for the sources of user-data to be read again has passed.
+    PullOver,
 }
 
 impl From<ConfigurationEvent> for Event {

@@ -10,6 +10,7 @@ mod files;
 mod generations;
 mod installed;
 mod network;
+mod settings;
 mod watchdogs;
 
 use crate::clock::since_boot;
@@ -62,6 +63,7 @@ pub(crate) struct Host {
     disabled: Services,
     disks: Disks,
     files: files::Files,
+    settings: settings::Settings,
     /// Problems with user-data, one sentence each.
     rejected: Vec<String>,
     /// Those of sources that could not be used at all when this boot was configured.
@@ -137,6 +139,7 @@ impl Host {
             disabled: Services::new(),
             disks: Disks::default(),
             files: files::Files::default(),
+            settings: settings::Settings::default(),
             rejected: Vec::new(),
             unusable: Vec::new(),
             sources: Vec::new(),
@@ -198,6 +201,7 @@ impl Host {
             Event::Control(request) => self.asked(request),
             Event::Configuration(ConfigurationEvent::TrialOver) => self.trial_over(),
             Event::Configuration(ConfigurationEvent::ConfirmationOver) => self.confirmation_over(),
+            Event::Configuration(ConfigurationEvent::PullOver) => self.pull_over(),
             Event::Power(PowerEvent::BootLate) => self.boot_late(),
             Event::Power(PowerEvent::WatchdogDue) => self.ping_watchdogs(),
             Event::Power(PowerEvent::End(ending)) => self.end(ending),
@@ -234,7 +238,7 @@ impl Host {
     fn configure(&mut self, loaded: Loaded) {
         let early = self.configured == Configured::WithoutState;
         self.configured = Configured::Yes;
-        self.take_configuration(loaded);
+        self.take_configuration(loaded, early);
         self.begin_trial();
         self.write_facts();
         let now = since_boot();

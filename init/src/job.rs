@@ -77,6 +77,8 @@ pub(crate) enum Done {
     /// What the kernel has refused, in sentences.
     Settings {
         refused: Vec<String>,
+        /// What the settings were.
+        before: BTreeMap<String, String>,
     },
     HomesMade,
     /// Or why not.
@@ -166,8 +168,9 @@ fn work() -> io::Result<()> {
             sysctl: settings,
         } => {
             let mut refused = modules::load_named(&modules);
+            let before = sysctl::now(&settings);
             refused.extend(sysctl::apply(&settings));
-            Done::Settings { refused }
+            Done::Settings { refused, before }
         }
         Job::SaveGenerations(save) => {
             let saved = generations::save(&save);

@@ -31,7 +31,9 @@ pub(crate) fn run(host: &str, arguments: &Arguments, args: Vec<OsString>) -> Res
         .map_err(|error| Failed::NotSo(format!("ssh: {error}")))?;
     match status.code() {
         Some(0) => Ok(()),
-        Some(NO_CONNECTION) => Err(Failed::NotSo(format!("{host} cannot be reached by ssh"))),
+        Some(NO_CONNECTION) => Err(Failed::NotSo(format!(
+            "ssh {host}: the connection could not be made, or has ended"
+        ))),
         code => Err(Failed::Program(
             code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1),
         )),
@@ -51,10 +53,11 @@ fn file(arguments: &Arguments) -> Option<&Path> {
 /// What the shell of the other machine runs: the same without `--host`, and with `-` for `file`.
 fn command(args: Vec<OsString>, file: Option<&Path>) -> String {
     let mut words = vec!["tare".to_owned()];
-    let mut args = args.into_iter();
-    let mut file = file;
+    // The words before it may be the same.
+    let at = file.and_then(|file| args.iter().rposition(|arg| arg == file));
+    let mut args = args.into_iter().enumerate();
     let mut is_host = true;
-    while let Some(arg) = args.next() {
+    while let Some((n, arg)) = args.next() {
         if is_host && arg == "--host" {
             args.next();
             is_host = false;
@@ -65,8 +68,7 @@ fn command(args: Vec<OsString>, file: Option<&Path>) -> String {
             continue;
         }
         is_host = is_host && arg != "--";
-        if file.is_some_and(|file| arg == file) {
-            file = None;
+        if at == Some(n) {
             words.push("-".to_owned());
             continue;
         }
@@ -107,6 +109,10 @@ mod tests {
             (
                 &["config", "apply", "a.toml", "--host", "h", "--dry-run"],
                 "tare config apply - --dry-run",
+            ),
+            (
+                &["--host", "h", "config", "apply", "apply"],
+                "tare config apply -",
             ),
             (
                 &["--host", "h", "config", "validate", "-"],

@@ -96,6 +96,8 @@ pub enum Method {
         once: Option<bool>,
         /// In how many seconds it is taken back unless it is confirmed.
         confirm: Option<u64>,
+        /// The generation that must be in force.
+        base: Option<u64>,
     },
     /// Keeps a change that waits for its confirmation.
     #[serde(rename = "org.tare.Control.ConfirmConfiguration")]
@@ -202,12 +204,7 @@ fn control(method: &str, parameters: &mut Parameters) -> Result<Option<Method>, 
         },
         "GetBootTimeline" => Method::GetBootTimeline {},
         "GetConfiguration" => Method::GetConfiguration {},
-        "ApplyConfiguration" => Method::ApplyConfiguration {
-            text: parameters.take("text")?,
-            dry_run: parameters.take("dry_run")?,
-            once: parameters.take("once")?,
-            confirm: confirm(parameters)?,
-        },
+        "ApplyConfiguration" => apply(parameters)?,
         "ConfirmConfiguration" => Method::ConfirmConfiguration {},
         "PullConfiguration" => Method::PullConfiguration {
             dry_run: parameters.take("dry_run")?,
@@ -239,6 +236,21 @@ fn confirm(parameters: &mut Parameters) -> Result<Option<u64>, Failure> {
         Some(seconds) if !(1..=MOST_PATIENCE).contains(&seconds) => Err(invalid("confirm")),
         confirm => Ok(confirm),
     }
+}
+
+fn apply(parameters: &mut Parameters) -> Result<Method, Failure> {
+    let (once, confirm) = (parameters.take("once")?, confirm(parameters)?);
+    // The next boot takes it back anyway.
+    if once == Some(true) && confirm.is_some() {
+        return Err(invalid("confirm"));
+    }
+    Ok(Method::ApplyConfiguration {
+        text: parameters.take("text")?,
+        dry_run: parameters.take("dry_run")?,
+        once,
+        confirm,
+        base: parameters.take("base")?,
+    })
 }
 
 fn exec(parameters: &mut Parameters) -> Result<Method, Failure> {

@@ -19,6 +19,8 @@ wire! {
         pub changes: Vec<String>,
         /// The generation in force.
         pub number: u64,
+        /// In how many seconds it is taken back unless it is confirmed.
+        pub unconfirmed: Option<u64>,
     }
 
     CustomType:

@@ -72,6 +72,13 @@ pub enum Failure {
         /// When it is taken back.
         seconds: u64,
     },
+    /// Another generation is in force than the change was made for.
+    #[error("configuration {number} has come meanwhile: try again")]
+    #[serde(rename = "org.tare.Control.ConfigurationChanged")]
+    ConfigurationChanged {
+        /// The one in force.
+        number: u64,
+    },
     /// No change waits for its confirmation.
     #[error("no change waits for its confirmation: it is confirmed already, or was taken back")]
     #[serde(rename = "org.tare.Control.NothingToConfirm")]

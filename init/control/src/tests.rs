@@ -181,6 +181,7 @@ fn every_error_of_the_file_is_ours() {
             "error GenerationNotFound (number: int)",
             "error NothingBefore ()",
             "error ConfigurationUnconfirmed (number: int, seconds: int)",
+            "error ConfigurationChanged (number: int)",
             "error NothingToConfirm ()",
             "error ConfigurationBusy ()",
             "error MachineEnding ()"

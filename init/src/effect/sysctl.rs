@@ -88,6 +88,15 @@ const HUGE: [&str; 3] = [
     "vm.nr_overcommit_hugepages",
 ];
 
+/// What the kernel has now where `settings` say something. What cannot be read is left out.
+pub(crate) fn now(settings: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let value = |name: &String| {
+        let value = fs::read_to_string(path(name)).ok()?;
+        Some((name.clone(), value.trim_end().to_owned()))
+    };
+    settings.keys().filter_map(value).collect()
+}
+
 /// Applies `settings`. Returns a sentence for each that is refused.
 pub(crate) fn apply(settings: &BTreeMap<String, String>) -> Vec<String> {
     let no_huge_pages = refuse_huge_pages(settings, memory::most_huge_pages);

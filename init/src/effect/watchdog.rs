@@ -37,6 +37,14 @@ impl Watchdogs {
         watchdogs
     }
 
+    /// Starts those that do not run, and changes the timeout of those that do.
+    pub(crate) fn run(&mut self, timeout: Duration) {
+        match self.0.is_empty() {
+            true => *self = Self::start(timeout),
+            false => self.set_timeout(timeout),
+        }
+    }
+
     /// Changes the timeout of all; a driver that does not support it keeps its own.
     pub(crate) fn set_timeout(&mut self, timeout: Duration) {
         for watchdog in &mut self.0 {

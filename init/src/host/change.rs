@@ -1,7 +1,7 @@
 //! Changes of the configuration that commands ask for: applied once they are saved, and kept once they are confirmed.
 
 use super::generations::{After, Answer, Then, seconds_since_1970};
-use super::{Configured, Host};
+use super::{Configured, Host, STORAGE_TIMEOUT};
 use crate::clock::since_boot;
 use crate::config::Local;
 use crate::control::Response;
@@ -52,6 +52,7 @@ pub(super) struct Pulling {
     /// Those that have not answered yet.
     reading: BTreeMap<String, Task>,
     found: Sources,
+    _timer: Task,
 }
 
 /// A change that is taken back unless it is confirmed. No boot uses it: a power cut takes it back, too.
@@ -78,8 +79,13 @@ impl Unconfirmed {
 }
 
 impl Host {
-    /// Has `text` take the place of what commands of this machine have set. The answer says what that changes.
-    pub(super) fn apply(&mut self, text: String, how: How, answer: Answer) {
+    /// Has `text` take the place of what commands of this machine have set, if generation `base` is still in force. The
+    /// answer says what that changes.
+    pub(super) fn apply(&mut self, text: String, base: Option<u64>, how: How, answer: Answer) {
+        let number = self.generations.number();
+        if base.is_some_and(|base| base != number) {
+            return drop(answer.send(Err(Failure::ConfigurationChanged { number })));
+        }
         let cause = Cause::Command { uid: how.uid };
         let mut texts = self.generations.texts().clone();
         match text.trim().is_empty() {
@@ -157,6 +163,7 @@ impl Host {
             answer,
             reading: SOURCES.into_iter().map(read).collect(),
             found: Sources::new(),
+            _timer: self.after(STORAGE_TIMEOUT, ConfigurationEvent::PullOver),
         });
     }
 
@@ -172,13 +179,25 @@ impl Host {
             pulling.found.insert(source.to_owned(), held);
         }
         if pulling.reading.is_empty() {
-            let pulled = self.generations.pulling.take();
-            // A disk may answer long after the caller has given up.
-            if let Some(pulled) = pulled.filter(|pulled| !pulled.answer.is_closed()) {
+            if let Some(pulled) = self.generations.pulling.take() {
                 self.take_on(pulled);
             }
         }
         true
+    }
+
+    /// The sources have not answered in time.
+    pub(super) fn pull_over(&mut self) {
+        if let Some(pulling) = self.generations.pulling.take() {
+            let seconds = STORAGE_TIMEOUT.as_secs();
+            let names = pulling.reading.keys();
+            let problems = names.map(|name| format!("{name} has not answered after {seconds} s"));
+            let problems = problems.collect();
+            // The caller may be gone.
+            let _ = pulling
+                .answer
+                .send(Err(Failure::ConfigurationInvalid { problems }));
+        }
     }
 
     fn take_on(&mut self, pulling: Pulling) {
@@ -256,9 +275,11 @@ impl Host {
 
     /// Keeps the change that waits for its confirmation.
     pub(super) fn confirm(&mut self, answer: Answer) {
-        let busy = self.generations.is_changing();
+        if self.generations.is_changing() {
+            return drop(answer.send(Err(Failure::ConfigurationBusy {})));
+        }
         let history = self.generations.history.clone();
-        let Some(unconfirmed) = self.generations.unconfirmed.as_mut().filter(|_| !busy) else {
+        let Some(unconfirmed) = self.generations.unconfirmed.as_mut() else {
             return drop(answer.send(Err(Failure::NothingToConfirm {})));
         };
         unconfirmed.confirming = true;
@@ -280,8 +301,12 @@ impl Host {
             answer,
         } = saving;
         let told = match (what, failed) {
-            (What::Change { .. }, Some(reason)) => Err(Failure::ConfigurationNotSaved { reason }),
+            (What::Change { number, .. }, Some(reason)) => {
+                self.keep_saved(number);
+                Err(Failure::ConfigurationNotSaved { reason })
+            }
             (What::Confirmation, Some(reason)) => {
+                self.keep_saved(0);
                 self.not_confirmed();
                 Err(Failure::ConfigurationNotSaved { reason })
             }
@@ -296,12 +321,18 @@ impl Host {
                 self.generations.history = history;
                 self.generations.unconfirmed =
                     confirm.map(|within| self.unconfirmed(number, texts, within));
+                if self.generations.unconfirmed.is_none() {
+                    // Whoever made it is there to see what it does.
+                    self.generations.end_trial();
+                }
                 let changes = self.reconfigure();
                 Ok(self.told(&changes))
             }
             (What::Confirmation, None) => {
                 self.generations.history = history;
                 self.generations.unconfirmed = None;
+                self.generations.end_trial();
+                self.write_files();
                 Ok(self.told(&[]))
             }
         };
@@ -364,9 +395,7 @@ impl Host {
         if self.ending.is_some() {
             return Err(Failure::MachineEnding {});
         }
-        let pulling = self.generations.pulling.as_ref();
-        let awaited = pulling.is_some_and(|pulling| !pulling.answer.is_closed());
-        let changing = self.generations.is_changing() || awaited;
+        let changing = self.generations.is_changing() || self.generations.pulling.is_some();
         if self.configured != Configured::Yes || changing {
             return Err(Failure::ConfigurationBusy {});
         }
@@ -387,6 +416,11 @@ impl Host {
         Response::Applied(ApplyConfiguration {
             changes: changes.iter().map(ToString::to_string).collect(),
             number: self.generations.number(),
+            unconfirmed: self
+                .generations
+                .unconfirmed
+                .as_ref()
+                .map(Unconfirmed::seconds_left),
         })
     }
 }

@@ -15,7 +15,9 @@ use tare_control::{Failure, GetConfiguration};
 
 impl Host {
     /// Takes on a configuration at the boot, and adds the services that may start now.
-    pub(super) fn take_configuration(&mut self, loaded: Loaded) {
+    ///
+    /// If the state came late, some run already, as described without what is kept there.
+    pub(super) fn take_configuration(&mut self, loaded: Loaded, some_run: bool) {
         let with_state = self.configured == Configured::Yes;
         self.unusable.clone_from(&loaded.unusable);
         self.report(&loaded);
@@ -23,7 +25,10 @@ impl Host {
         self.apply_settings();
         self.set_watchdogs();
         self.allow_others();
-        self.add_services(with_state, &loaded.services);
+        match some_run {
+            true => self.describe_services(&loaded.services),
+            false => self.add_services(with_state, &loaded.services),
+        }
         self.services = loaded.services;
         self.disabled = tare_config::disabled(&self.installed.services(), &self.machine);
     }
@@ -143,7 +148,8 @@ impl Host {
         if before.sysctl != self.machine.sysctl || before.modules != self.machine.modules {
             self.apply_settings();
         }
-        if before.files != self.machine.files {
+        // No power cut would take them back.
+        if before.files != self.machine.files && self.generations.unconfirmed.is_none() {
             self.write_files();
         }
         if before.watchdog != self.machine.watchdog {

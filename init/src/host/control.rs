@@ -120,8 +120,9 @@ impl Host {
                 text,
                 dry_run,
                 confirm,
+                base,
                 ..
-            } => self.apply(text, how(dry_run, confirm, uid), answer),
+            } => self.apply(text, base, how(dry_run, confirm, uid), answer),
             Method::ConfirmConfiguration {} => self.confirm(answer),
             Method::PullConfiguration { dry_run } => self.pull(how(dry_run, None, uid), answer),
             Method::RollBackConfiguration {
@@ -232,6 +233,7 @@ impl Host {
         let mut problems: Vec<String> = statuses.iter().filter_map(problem).collect();
         problems.extend(self.generations.history.problem());
         problems.extend(self.rejected.iter().cloned());
+        problems.extend(self.settings.problems().iter().cloned());
         problems.extend(self.files.problems().iter().cloned());
         let broken = self.broken.names();
         problems.extend(broken.map(|name| format!("{name} cannot be loaded")));

@@ -11,7 +11,6 @@ use crate::paths::STATE;
 use crate::plan::generations::{History, Kept};
 use crate::plan::users::Home;
 use crate::task::Task;
-use log::Level;
 use std::collections::BTreeMap;
 use tare_config::service::Condition;
 
@@ -25,7 +24,6 @@ pub(super) struct Disks {
     sources: Sources,
     mounting: Option<Task>,
     state: Option<State>,
-    setting: Option<Task>,
     /// The homes as last made, or being made.
     homes: Vec<Home>,
     homing: Option<Task>,
@@ -112,12 +110,7 @@ impl Host {
                 }
                 self.disks.state = Some(state);
             }
-            Done::Settings { refused } => {
-                for refused in refused {
-                    self.say(Level::Error, refused.clone());
-                    self.rejected.push(refused);
-                }
-            }
+            Done::Settings { refused, before } => self.settings_applied(refused, before),
             Done::HomesMade => {}
             Done::GenerationsSaved { failed } => self.generations_saved(failed),
             Done::Generation { number, read } => self.generation_read(number, read),
@@ -160,7 +153,11 @@ impl Host {
             Job::WriteFiles { .. } => {
                 self.files_written(vec![format!("files: {PROCESS_ENDED}")]);
             }
-            Job::Settings { .. } | Job::MakeHomes { .. } => {}
+            Job::Settings { .. } => {
+                let ended = format!("sysctl: {PROCESS_ENDED}");
+                self.settings_applied(vec![ended], BTreeMap::new());
+            }
+            Job::MakeHomes { .. } => {}
         }
     }
 
@@ -195,7 +192,7 @@ impl Host {
             ..Local::default()
         };
         let loaded = self.load(self.disks.found(), &Kept::new(), local);
-        self.take_configuration(loaded);
+        self.take_configuration(loaded, false);
         self.write_facts();
         self.refresh_network();
     }
@@ -209,15 +206,6 @@ impl Host {
                 others.join(", ")
             )
         })
-    }
-
-    /// Has the kernel's settings of the machine applied.
-    pub(super) fn apply_settings(&mut self) {
-        let job = Job::Settings {
-            modules: self.machine.modules.clone(),
-            sysctl: self.machine.sysctl.0.clone(),
-        };
-        self.disks.setting = Some(self.start_job(job));
     }
 
     pub(super) fn start_job(&self, job: Job) -> Task {

@@ -18,8 +18,9 @@ use tokio::sync::oneshot::Sender;
 pub(super) type Answer = Sender<Result<Response, Failure>>;
 
 /// A generation is given up for the last good one if the machine is not ready with it this long after its boot was
-/// configured.
+/// configured, or a minute after its required services may take to start.
 const TRIAL: Duration = Duration::from_secs(180);
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// The generations, and what is under way with them.
 #[derive(Default)]
@@ -65,6 +66,11 @@ impl Generations {
     pub(super) fn number(&self) -> u64 {
         let unconfirmed = self.unconfirmed.as_ref();
         unconfirmed.map_or(self.history.index.chosen, |unconfirmed| unconfirmed.number)
+    }
+
+    /// What is in force stays, whether the machine becomes ready or not: somebody has just chosen it.
+    pub(super) fn end_trial(&mut self) {
+        self.trial = None;
     }
 
     /// Whether this boot waits to be saved.
@@ -134,19 +140,35 @@ impl Host {
     /// Waits for the machine to be ready, if its generation is on trial.
     pub(super) fn begin_trial(&mut self) {
         if self.generations.history.is_trial() {
-            self.generations.trial = Some(self.after(TRIAL, ConfigurationEvent::TrialOver));
+            let trial = self.after(self.patience(), ConfigurationEvent::TrialOver);
+            self.generations.trial = Some(trial);
         }
+    }
+
+    /// How long the machine may take to be ready with a generation on trial.
+    fn patience(&self) -> Duration {
+        let required = self.services.values().map(|service| &service.lifecycle);
+        let required = required.filter(|lifecycle| lifecycle.required);
+        let timeouts = required.filter_map(|lifecycle| lifecycle.start_timeout());
+        let longest = timeouts.map(|timeout| timeout.0 + MINUTE).max();
+        longest.unwrap_or_default().max(TRIAL)
     }
 
     /// The machine was not ready in time with a generation on trial: the last good one takes its place.
     pub(super) fn trial_over(&mut self) {
-        self.generations.trial = None;
+        let armed = self.generations.trial.take().is_some();
         let settled = !self.generations.history.is_trial() || self.missing().is_empty();
-        if settled || self.ending.is_some() || self.has_change() {
+        if !armed || settled || self.ending.is_some() {
+            return;
+        }
+        if self.has_change() {
+            // It may be taken back.
+            self.generations.trial = Some(self.after(MINUTE, ConfigurationEvent::TrialOver));
             return;
         }
         let missing = self.missing().join(", ");
-        let why = format!("not ready after {} s: {missing}", TRIAL.as_secs());
+        let seconds = self.patience().as_secs();
+        let why = format!("not ready after {seconds} s: {missing}");
         if self.generations.history.fall_back(why) {
             let save = self.generations.history.kept();
             self.save(save, After::Nothing);
@@ -164,12 +186,23 @@ impl Host {
 
     /// Remembers that the machine is ready with its generation, if it is.
     pub(super) fn settle(&mut self) {
-        let open = self.configured == Configured::Yes && !self.generations.history.is_good();
+        // With what is set until the next boot alone, nothing is known of that one.
+        let whole = self.generations.once.is_none();
+        let open =
+            self.configured == Configured::Yes && whole && !self.generations.history.is_good();
         if open && self.ready && !self.has_change() && self.missing().is_empty() {
             self.generations.trial = None;
             let save = self.generations.history.ready();
             self.save(save, After::Nothing);
         }
+    }
+
+    /// A save has failed, but may be on the disk all the same: what is in force is written again. The number that it had is
+    /// not given to another generation.
+    pub(super) fn keep_saved(&mut self, number: u64) {
+        self.generations.history.skip(number);
+        let save = self.generations.history.kept();
+        self.save(save, After::Nothing);
     }
 
     /// Saves what has changed, after what is being saved.

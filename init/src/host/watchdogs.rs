@@ -16,7 +16,7 @@ impl Host {
     pub(super) fn set_watchdogs(&mut self) {
         let wanted = self.machine.watchdog;
         if wanted.enabled {
-            self.watchdogs.set_timeout(wanted.timeout.get());
+            self.watchdogs.run(wanted.timeout.get());
         } else {
             self.watchdogs.stop();
         }

@@ -27,7 +27,7 @@ pub(crate) enum Change {
     Motd,
     /// Something is set on a link, or taken back.
     Network { link: String, what: String },
-    /// A setting of the kernel. `None`: it keeps its value until the next boot.
+    /// A setting of the kernel. `None`: it gets back what it was before the configuration named it.
     Sysctl(String, Option<String>),
     /// A module is loaded. False: it stays loaded until the next boot.
     Module(String, bool),
@@ -63,7 +63,7 @@ impl fmt::Display for Change {
             Self::Network { link, what } => write!(f, "network: {link}: {what}"),
             Self::Sysctl(name, Some(value)) => write!(f, "sysctl: {name} = {value}"),
             Self::Sysctl(name, None) => {
-                write!(f, "sysctl: {name} keeps its value until the next boot")
+                write!(f, "sysctl: {name} is what it was before")
             }
             Self::Module(name, true) => write!(f, "modules: {name} is loaded"),
             Self::Module(name, false) => {
@@ -400,7 +400,7 @@ mod tests {
                 "sysctl.vm.swappiness = 6\nmodules = ['dm_raid']",
                 vec![
                     "sysctl: vm.swappiness = 6",
-                    "sysctl: vm.dirty_ratio keeps its value until the next boot",
+                    "sysctl: vm.dirty_ratio is what it was before",
                     "modules: dm_raid is loaded",
                     "modules: ip_vs stays loaded until the next boot",
                 ],

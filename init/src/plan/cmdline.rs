@@ -17,10 +17,18 @@ pub(crate) fn toml(cmdline: &str) -> String {
         Some((key, value))
     });
     let settings: BTreeMap<&str, &str> = settings.collect();
-    settings
-        .iter()
-        .map(|(key, value)| format!("{key} = {}\n", written(value)))
-        .collect()
+    let mut text = String::new();
+    for (key, value) in settings {
+        // A word that is no key, or that contradicts one before, costs itself alone.
+        let more = format!("{text}{key} = {}\n", written(value));
+        match more.parse::<toml::Table>() {
+            Ok(_) => text = more,
+            Err(_) => log::error!(
+                "command line: `{PREFIX}{key}` is left out: not a key, or one with another below it"
+            ),
+        }
+    }
+    text
 }
 
 fn written(value: &str) -> String {
@@ -98,6 +106,8 @@ mod tests {
                 "network.dns = [\"192.0.2.53\",\"192.0.2.54\"]\n",
             ),
             ("tare.hostname=", "hostname = \"\"\n"),
+            ("tare.log=1 tare.log.rate=5 tare.a/b=1", "log = 1\n"),
+            ("'tare.a b=1' tare.=3 tare.log.rate=5", "log.rate = 5\n"),
             (
                 "tare.hostname=a\\\"b' tare.log.rate=1",
                 "hostname = '''a\\\"b' tare.log.rate=1'''\n",

@@ -101,6 +101,8 @@ pub(crate) struct History {
     pub(crate) texts: Texts,
     /// The last good one beside it.
     pub(crate) good: Option<(u64, Texts)>,
+    /// The highest number that may be on the disk.
+    skipped: u64,
 }
 
 impl History {
@@ -122,6 +124,7 @@ impl History {
             index,
             known,
             good: None,
+            skipped: 0,
         };
         history.good = history
             .last_good()
@@ -268,7 +271,7 @@ impl History {
         changed.sort();
         changed.dedup();
         let about = About {
-            number: self.newest() + 1,
+            number: self.newest().max(self.skipped) + 1,
             time,
             cause,
             changed,
@@ -312,6 +315,11 @@ impl History {
             (false, Follows::LastGood { .. }) => self.index.follows = Follows::RollBack,
             (false, _) => {}
         }
+    }
+
+    /// This number may be on the disk, and is no generation's.
+    pub(crate) fn skip(&mut self, number: u64) {
+        self.skipped = self.skipped.max(number);
     }
 
     /// The highest number.

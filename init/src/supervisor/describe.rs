@@ -167,8 +167,15 @@ impl Supervisor {
         let old = unit.service.lifecycle.clone();
         unit.take(description);
         let new = unit.service.lifecycle.clone();
-        match unit.life.state {
-            State::Ready | State::Degraded if old.health != new.health => self.watch_health(name),
+        let state = unit.life.state;
+        match state {
+            State::Ready | State::Degraded if old.health != new.health => {
+                self.watch_health(name);
+                if new.health.is_none() && state == State::Degraded {
+                    // Nothing finds it unhealthy any more, and nothing else would say so.
+                    self.happen(name, state::Event::Checked { well: true });
+                }
+            }
             State::Waiting if waits_otherwise(&old, &new) => self.begin_anew(name),
             State::Waiting => self.start_eligible(),
             _ => {}

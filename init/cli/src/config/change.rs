@@ -18,14 +18,14 @@ pub(super) fn apply(context: &Context, file: &Path, how: &How) -> Result<(), Fai
     let (name, bytes) = validate::read(file)?;
     let text = String::from_utf8(bytes)
         .map_err(|error| Failed::NotSo(format!("{name}: {}", error.utf8_error())))?;
-    send(context, text, how)
+    send(context, text, None, how)
 }
 
 /// Sets one key.
 pub(super) fn set(context: &Context, key: &str, value: &str, how: &How) -> Result<(), Failed> {
     let known = Known::ask(context)?;
     let text = with(known.text(layer(how)), key, value).map_err(Failed::NotSo)?;
-    send(context, text, how)
+    send(context, text, Some(known.number), how)
 }
 
 /// Takes one key back, whoever has set it.
@@ -38,7 +38,7 @@ pub(super) fn unset(context: &Context, key: &str, how: &How) -> Result<(), Faile
     let layer = layer(how);
     let elsewhere = known.below(layer).keys().any(|set| is_in(set, key));
     let text = without(known.text(layer), key, elsewhere).map_err(Failed::NotSo)?;
-    send(context, text, how)
+    send(context, text, Some(known.number), how)
 }
 
 /// What commands of this machine have set.
@@ -54,16 +54,22 @@ pub(super) fn layer(how: &How) -> &'static str {
     }
 }
 
-/// Has `text` be all of the source.
-pub(super) fn send(context: &Context, text: String, how: &How) -> Result<(), Failed> {
+/// Has `text` be all of the source; it was made from generation `base`, if from any.
+pub(super) fn send(
+    context: &Context,
+    text: String,
+    base: Option<u64>,
+    how: &How,
+) -> Result<(), Failed> {
     let method = Method::ApplyConfiguration {
         text,
         dry_run: Some(how.dry_run),
         once: Some(how.once),
         confirm: how.confirm,
+        base,
     };
     let applied: ApplyConfiguration = context.call(&method).map_err(lines)?;
-    told(context, &applied, how.confirm.filter(|_| !how.dry_run))
+    told(context, &applied)
 }
 
 /// Takes on what the sources of user-data hold now.
@@ -71,21 +77,17 @@ pub(super) fn pull(context: &Context, dry_run: bool) -> Result<(), Failed> {
     let dry_run = Some(dry_run);
     let method = Method::PullConfiguration { dry_run };
     let applied: ApplyConfiguration = context.call(&method).map_err(lines)?;
-    told(context, &applied, None)
+    told(context, &applied)
 }
 
 /// Shows what was changed.
-pub(super) fn told(
-    context: &Context,
-    applied: &ApplyConfiguration,
-    confirm: Option<u64>,
-) -> Result<(), Failed> {
+pub(super) fn told(context: &Context, applied: &ApplyConfiguration) -> Result<(), Failed> {
     context.show(applied, |applied, _| {
         let mut text = match &applied.changes[..] {
             [] => "nothing changes\n".to_owned(),
             changes => changes.iter().map(|change| format!("{change}\n")).collect(),
         };
-        if let Some(seconds) = confirm {
+        if let Some(seconds) = applied.unconfirmed {
             text += &format!(
                 "configuration {} is taken back in {seconds} s unless `tare config confirm` comes before\n",
                 applied.number

@@ -26,16 +26,13 @@ pub(super) fn edit(context: &Context, how: &How) -> Result<(), Failed> {
     };
     let file = file();
     create(&file, before)?;
-    let edited = until_applied(context, how, &file, before);
-    match &edited {
-        Err(Failed::NotSo(failed)) => Err(Failed::NotSo(format!(
+    let edited = until_applied(context, how, &known, &file, before);
+    match edited {
+        Ok(()) => Ok(fs::remove_file(&file)?),
+        Err(failed) => Err(Failed::NotSo(format!(
             "{failed}\nthe text is kept: tare config apply {}",
             file.display()
         ))),
-        _ => {
-            fs::remove_file(&file)?;
-            edited
-        }
     }
 }
 
@@ -60,14 +57,20 @@ fn create(file: &Path, text: &str) -> io::Result<()> {
 }
 
 /// Edits until the text is applied, unchanged, or given up.
-fn until_applied(context: &Context, how: &How, file: &Path, before: &str) -> Result<(), Failed> {
+fn until_applied(
+    context: &Context,
+    how: &How,
+    known: &Known,
+    file: &Path,
+    before: &str,
+) -> Result<(), Failed> {
     loop {
         run_editor(file)?;
         let text = fs::read_to_string(file)?;
         if text == before {
             return context.show(&[(); 0], |_, _| "nothing changes\n".to_owned());
         }
-        match change::send(context, text, how) {
+        match change::send(context, text, Some(known.number), how) {
             Err(Failed::NotSo(failed)) if again(&failed)? => {}
             sent => return sent,
         }

@@ -102,7 +102,7 @@ pub(super) fn roll_back(
         confirm,
     };
     let applied: ApplyConfiguration = context.call(&method)?;
-    change::told(context, &applied, confirm.filter(|_| !dry_run))
+    change::told(context, &applied)
 }
 
 /// Shows what differs between two generations.
