@@ -15,6 +15,7 @@ use self::merge::overlay;
 use self::sift::{Found, TOGETHER, sift};
 use self::texts::{Texts, placed};
 use self::tree::Path;
+use crate::depth;
 use crate::error::{ConfigError, Location};
 use crate::machine::{DottedKey, Machine, SchemaVersion};
 use crate::problem::{Problem, Severity, shortened};
@@ -30,6 +31,9 @@ use toml::de::{DeTable, DeValue, Deserializer, ValueDeserializer};
 /// Sections whose entries have nothing to do with each other. Each entry is read by itself, so that errors in one of many
 /// take no longer than in one of few.
 const APART: [&str; 4] = ["apps", "files", "registries", "services"];
+
+/// How many errors of a text that is not TOML are said, each with its place.
+const MOST_ERRORS: usize = 100;
 
 /// Beginnings of texts that people give to other systems as user-data, and what these are.
 const FOREIGN: [(&str, &str); 7] = [
@@ -128,17 +132,9 @@ impl<'t> Layers<'t> {
             };
             Problem::rejects(error, span.len())
         };
+        depth::check(source, text)
+            .map_err(|(error, length)| vec![Problem::rejects(error, length)])?;
         let (table, errors) = DeTable::parse_recoverable(text);
-        if let Some(span) = tree::too_deep(table.get_ref()) {
-            tree::take_apart(table.into_inner());
-            let message = format!(
-                "tables and lists in one another, more than {} deep",
-                tree::DEEPEST
-            );
-            let location = Location::of(source, text, span.start);
-            let error = ConfigError { location, message };
-            return Err(vec![Problem::rejects(error, span.len())]);
-        }
         let foreign = FOREIGN.iter().find(|(start, _)| text.starts_with(start));
         if let (Some((start, what)), Some(_)) = (foreign, errors.first()) {
             let message = format!(
@@ -151,10 +147,14 @@ impl<'t> Layers<'t> {
             )]);
         }
         if !errors.is_empty() {
-            let problems = errors
-                .iter()
-                .map(|error| problem(error.span().unwrap_or_default(), error));
-            return Err(problems.collect());
+            let more = errors.len().saturating_sub(MOST_ERRORS);
+            let first = errors.iter().take(MOST_ERRORS);
+            let problems = first.map(|error| problem(error.span().unwrap_or_default(), error));
+            let mut problems: Vec<Problem> = problems.collect();
+            if let (Some(last), true) = (problems.last_mut(), more > 0) {
+                last.message += &format!("; {more} more errors follow");
+            }
+            return Err(problems);
         }
         let table = table.into_inner();
         if let Some(version) = table.get("schema") {

@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod depth;
 mod duration;
 mod enabled;
 mod error;

@@ -1,5 +1,6 @@
 //! Parses bytes into types. Errors say where.
 
+use crate::depth;
 use crate::error::{ConfigError, Location, unknown};
 use serde::de::DeserializeOwned;
 
@@ -12,6 +13,7 @@ pub const MAX_BYTES: usize = 1 << 20;
 /// The first place where it is too long, not UTF-8, not TOML, or not a `T`.
 pub fn parse<T: DeserializeOwned>(source: &str, bytes: &[u8]) -> Result<T, ConfigError> {
     let text = decode(source, bytes)?;
+    depth::check(source, text).map_err(|(error, _)| error)?;
     toml::from_str(text).map_err(|error| locate(source, text, &error))
 }
 
@@ -234,6 +236,13 @@ mod tests {
             error(&long),
             "s:1:1: too long: 1048577 bytes, at most 1048576 are read"
         );
+    }
+
+    #[test]
+    fn what_is_deep_is_refused() {
+        let text = format!("a = {{ {}a = 1 }}", "a.".repeat(79));
+        let want = "s:1:165: tables and lists in one another, more than 80 deep";
+        assert_eq!(error(text.as_bytes()), want);
     }
 
     #[test]

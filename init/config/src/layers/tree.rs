@@ -185,40 +185,6 @@ fn remove_from(value: &mut DeValue<'_>, path: &[Step]) -> bool {
     }
 }
 
-/// How deep values may be in one another. Each is read by functions that call themselves, and dotted keys in inline tables make
-/// thousands of levels of a few KiB, in spite of the parser's own limits.
-pub(super) const DEEPEST: usize = 80;
-
-/// The place of a value that is deeper in `table` than [`DEEPEST`].
-pub(super) fn too_deep(table: &DeTable<'_>) -> Option<Range<usize>> {
-    table
-        .values()
-        .find_map(|value| value_too_deep(value, DEEPEST))
-}
-
-fn value_too_deep(value: &Spanned<DeValue<'_>>, left: usize) -> Option<Range<usize>> {
-    let Some(left) = left.checked_sub(1) else {
-        return Some(value.span());
-    };
-    match value.get_ref() {
-        DeValue::Table(table) => table.values().find_map(|value| value_too_deep(value, left)),
-        DeValue::Array(array) => array.iter().find_map(|value| value_too_deep(value, left)),
-        _ => None,
-    }
-}
-
-/// Drops `table`, however deep values are in it. Drop itself calls itself for each.
-pub(super) fn take_apart(table: DeTable<'_>) {
-    let mut left: Vec<Spanned<DeValue<'_>>> = table.into_iter().map(|(_, value)| value).collect();
-    while let Some(value) = left.pop() {
-        match value.into_inner() {
-            DeValue::Table(table) => left.extend(table.into_iter().map(|(_, value)| value)),
-            DeValue::Array(array) => left.extend(array),
-            _ => {}
-        }
-    }
-}
-
 /// How many values are in `table`, at any depth.
 pub(super) fn size(table: &DeTable<'_>) -> usize {
     table
