@@ -120,9 +120,42 @@ fn wanted() -> Vec<OptionCode> {
     ]
 }
 
+/// Where options start: after the fixed fields and the magic cookie (RFC 2131, section 2).
+const OPTIONS: usize = 240;
+
+/// The message `bytes` with none but the options that are read, up to the first that is cut off. `dhcproto` panics on some that
+/// nobody asked for, such as a client's name (option 81) of two bytes.
+fn known(bytes: &[u8]) -> Option<Vec<u8>> {
+    let (fixed, mut rest) = bytes.split_at_checked(OPTIONS)?;
+    let mut read = wanted();
+    read.extend([
+        OptionCode::MessageType,
+        OptionCode::ServerIdentifier,
+        OptionCode::AddressLeaseTime,
+    ]);
+    let mut kept = fixed.to_vec();
+    while let [code, after @ ..] = rest {
+        let code = OptionCode::from(*code);
+        let length = match (code, after) {
+            (OptionCode::End, _) => break,
+            (OptionCode::Pad, _) => 1,
+            (_, [length, value @ ..]) if value.len() >= usize::from(*length) => {
+                2 + usize::from(*length)
+            }
+            _ => break,
+        };
+        if read.contains(&code) {
+            kept.extend(&rest[..length]);
+        }
+        rest = &rest[length..];
+    }
+    kept.push(OptionCode::End.into());
+    Some(kept)
+}
+
 /// A server's message to the client `mac`; `None` for anything else, and for anything malformed.
 pub(crate) fn decode(bytes: &[u8], mac: Mac) -> Option<Reply> {
-    let message = Message::decode(&mut Decoder::new(bytes)).ok()?;
+    let message = Message::decode(&mut Decoder::new(&known(bytes)?)).ok()?;
     // Checks the length first: dhcproto slices its 16 bytes by whatever length the packet claims.
     let ours = usize::from(message.hlen()) == mac.len() && message.chaddr() == mac;
     if message.opcode() != Opcode::BootReply || !ours {

@@ -97,6 +97,23 @@ fn text_that_is_not_a_name_is_left_out() {
 }
 
 #[test]
+fn options_that_are_not_read_may_be_anything() {
+    for code in 0..=u8::MAX {
+        for length in 0..20 {
+            let mut bytes = answer(|_| {});
+            // Before the end, which is the last option.
+            let end = bytes.iter().rposition(|byte| *byte == 255).unwrap();
+            let option = [&[code, length][..], &vec![0xff; length.into()]].concat();
+            bytes.splice(end..end, option);
+            let Some(terms) = granted(&bytes) else {
+                continue;
+            };
+            assert_eq!(terms.lease.address, ADDRESS, "option {code}");
+        }
+    }
+}
+
+#[test]
 fn masks() {
     let address = |text: &str| text.parse::<Ipv4Addr>().unwrap();
     for (own, mask, want) in [
