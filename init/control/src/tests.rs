@@ -112,7 +112,7 @@ fn the_file_describes_our_replies() {
 
 fn example(ty: &IdlType<'_>) -> serde_json::Value {
     match ty.to_string().trim_start_matches('?') {
-        "bool" => true.into(),
+        "bool" => false.into(),
         "int" => 60.into(),
         "[]string" => vec!["x"].into(),
         _ => "x".into(),
