@@ -22,7 +22,7 @@ pub(crate) enum Event {
     /// For the machine as a whole.
     Power(PowerEvent),
     /// For the generations of the configuration.
-    Configuration(ConfigurationEvent),
+    Expired(Expired),
 }
 
 /// Events that concern services or PID 1's children.
@@ -135,19 +135,19 @@ impl From<PowerEvent> for Event {
     }
 }
 
-/// Events that concern the generations of the configuration.
+/// Time limits of the configuration that have passed.
 #[derive(Debug)]
-pub(crate) enum ConfigurationEvent {
-    /// The time limit for a generation on trial has passed.
-    TrialOver,
-    /// The time to confirm a change has passed.
-    ConfirmationOver,
-    /// The time for the sources of user-data to be read again has passed.
-    PullOver,
+pub(crate) enum Expired {
+    /// That of a generation on trial.
+    Trial,
+    /// That to confirm a change.
+    Confirmation,
+    /// That for the sources of user-data to be read again.
+    Pull,
 }
 
-impl From<ConfigurationEvent> for Event {
-    fn from(event: ConfigurationEvent) -> Self {
-        Self::Configuration(event)
+impl From<Expired> for Event {
+    fn from(event: Expired) -> Self {
+        Self::Expired(event)
     }
 }

@@ -19,7 +19,7 @@ use crate::control::Control;
 use crate::effect::power::Ending;
 use crate::effect::watchdog::Watchdogs;
 use crate::effect::{state, userdata};
-use crate::event::{ConfigurationEvent, DiskEvent, Event, NetworkEvent, PowerEvent, UnitEvent};
+use crate::event::{DiskEvent, Event, Expired, NetworkEvent, PowerEvent, UnitEvent};
 use crate::network::Network;
 use crate::plan::cmdline;
 use crate::plan::facts::Fact;
@@ -199,9 +199,9 @@ impl Host {
             Event::Disk(DiskEvent::Failed(job)) => self.job_failed(job),
             Event::Disk(DiskEvent::Late) => self.disks_late(),
             Event::Control(request) => self.asked(request),
-            Event::Configuration(ConfigurationEvent::TrialOver) => self.trial_over(),
-            Event::Configuration(ConfigurationEvent::ConfirmationOver) => self.confirmation_over(),
-            Event::Configuration(ConfigurationEvent::PullOver) => self.pull_over(),
+            Event::Expired(Expired::Trial) => self.trial_over(),
+            Event::Expired(Expired::Confirmation) => self.confirmation_over(),
+            Event::Expired(Expired::Pull) => self.pull_over(),
             Event::Power(PowerEvent::BootLate) => self.boot_late(),
             Event::Power(PowerEvent::WatchdogDue) => self.ping_watchdogs(),
             Event::Power(PowerEvent::End(ending)) => self.end(ending),

@@ -6,7 +6,7 @@ use crate::clock::since_boot;
 use crate::config::Local;
 use crate::control::Response;
 use crate::effect::userdata::{LOCAL, SOURCES};
-use crate::event::ConfigurationEvent;
+use crate::event::Expired;
 use crate::job::{Job, Sources};
 use crate::plan::changes::Change;
 use crate::plan::generations::{Cause, History, Texts, user_data};
@@ -163,7 +163,7 @@ impl Host {
             answer,
             reading: SOURCES.into_iter().map(read).collect(),
             found: Sources::new(),
-            _timer: self.after(STORAGE_TIMEOUT, ConfigurationEvent::PullOver),
+            _timer: self.after(STORAGE_TIMEOUT, Expired::Pull),
         });
     }
 
@@ -347,7 +347,7 @@ impl Host {
             within,
             until: since_boot() + within,
             confirming: false,
-            _timer: self.after(within, ConfigurationEvent::ConfirmationOver),
+            _timer: self.after(within, Expired::Confirmation),
         }
     }
 

@@ -5,7 +5,7 @@ use super::{Configured, Host, STORAGE_TIMEOUT};
 use crate::config::{Loaded, Local};
 use crate::control::Response;
 use crate::effect::userdata::LOCAL;
-use crate::event::{ConfigurationEvent, DiskEvent};
+use crate::event::{DiskEvent, Expired};
 use crate::job::Job;
 use crate::plan::generations::{Cause, Follows, Generation, History, Save, Texts, Verdict};
 use crate::task::Task;
@@ -140,7 +140,7 @@ impl Host {
     /// Waits for the machine to be ready, if its generation is on trial.
     pub(super) fn begin_trial(&mut self) {
         if self.generations.history.is_trial() {
-            let trial = self.after(self.patience(), ConfigurationEvent::TrialOver);
+            let trial = self.after(self.patience(), Expired::Trial);
             self.generations.trial = Some(trial);
         }
     }
@@ -163,7 +163,7 @@ impl Host {
         }
         if self.has_change() {
             // It may be taken back.
-            self.generations.trial = Some(self.after(MINUTE, ConfigurationEvent::TrialOver));
+            self.generations.trial = Some(self.after(MINUTE, Expired::Trial));
             return;
         }
         let missing = self.missing().join(", ");

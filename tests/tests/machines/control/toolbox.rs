@@ -73,7 +73,7 @@ fn rights(vm: &Vm) -> Result<()> {
     mentions(vm, strace, " attached")?;
     // tcpdump gives up root before it writes.
     let capture = "tare toolbox -- sh -c 'ping -c 30 127.0.0.1 >/dev/null 2>&1 & \
-        timeout 25 tcpdump -n -c 1 -i lo -w /root/pings icmp; kill $!; tcpdump -n -r /root/pings' 2>&1";
+        timeout 25 tcpdump -n -c 1 -i lo -w /root/pings \"icmp[icmptype]=icmp-echo\"; kill $!; tcpdump -n -r /root/pings' 2>&1";
     let said = vm.ssh_within(capture, secs(60))?;
     ensure!(said.contains("ICMP echo re"), "{said}");
     let ruleset = "tare toolbox -- sh -c 'nft add table inet box && nft list tables | grep box; nft delete table inet box'";
