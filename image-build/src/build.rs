@@ -207,6 +207,7 @@ impl Parts {
                 tools: &self.tools,
             };
             media.write(&image, &layout, &verity)?;
+            self.copy_for_others(options, &image)?;
             self.write_sbom(options, &image, time, &verity, stage)?;
             image.seal(Manifest {
                 version: system::VERSION.to_owned(),
@@ -284,6 +285,16 @@ impl Parts {
     fn cmdline(&self, verity: &Verity, layout: &disk::Layout) -> String {
         let root = verity.cmdline(&layout.partuuid(disk::SYSTEM_A));
         format!("{root} {}", self.recipe.cmdline.join(" "))
+    }
+
+    /// What people use on other machines: the command, and the schema for their editors.
+    fn copy_for_others(&self, options: &BuildOptions, image: &Image) -> Result<()> {
+        let command = self.binaries.of("tare-cli").context("no program `tare`")?;
+        let schema = options.workspace.join("docs/tare.schema.json");
+        for (from, to) in [(&command.path, &image.command), (&schema, &image.schema)] {
+            fs::copy(from, to).with_context(|| format!("copy {}", from.display()))?;
+        }
+        Ok(())
     }
 
     fn write_sbom(

@@ -28,6 +28,10 @@ pub struct Image {
     pub uki: PathBuf,
     /// The system partition's content: EROFS and its hash tree.
     pub system: PathBuf,
+    /// The command `tare`, for any Linux machine with the same processor.
+    pub command: PathBuf,
+    /// The JSON Schema of user-data, for editors.
+    pub schema: PathBuf,
     /// What the image is made of: SPDX 2.3 in JSON.
     pub sbom: PathBuf,
     /// Sizes and hashes of these files (not of the conversion) and the command line, in JSON.
@@ -65,6 +69,8 @@ impl Image {
             kernel_config: output.join("kernel.config"),
             uki: output.join("tare.efi"),
             system: output.join("system.erofs"),
+            command: output.join("tare"),
+            schema: output.join("tare.schema.json"),
             sbom: output.join("sbom.spdx.json"),
             manifest: output.join("image.json"),
             cmdline,
@@ -135,17 +141,28 @@ impl Image {
         })
     }
 
-    fn files(&self) -> [&PathBuf; 6] {
+    fn files(&self) -> [&PathBuf; 8] {
         let Self {
             kernel,
             kernel_config,
             uki,
             system,
             raw,
+            command,
+            schema,
             sbom,
             ..
         } = self;
-        [kernel, kernel_config, uki, system, raw, sbom]
+        [
+            kernel,
+            kernel_config,
+            uki,
+            system,
+            raw,
+            command,
+            schema,
+            sbom,
+        ]
     }
 }
 

@@ -1,6 +1,7 @@
 //! The control socket and the `tare` command, on a machine.
 
 mod command;
+mod remote;
 mod socket;
 mod toolbox;
 
@@ -53,6 +54,7 @@ pub(crate) fn the_command_and_its_socket(image: &Image) -> Result<()> {
         )
     });
     checks.check("varlinkctl and hostile clients", || socket::all(&vm));
+    checks.check("from another machine", || remote::all(image, &vm));
     checks.check("the toolbox", || toolbox::all(&vm));
     checks.check("power off", || {
         vm.ssh_to_the_end("tare poweroff")?;
