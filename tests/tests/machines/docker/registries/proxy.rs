@@ -15,6 +15,10 @@ const CONFIG: &str = "Port 3128\nLogLevel Connect\n";
 
 const CURL: &str = "http_proxy=http://10.0.2.15:3128 curl -sf -o /dev/null";
 
+/// What the registry calls the image's manifest.
+const DIGEST: &str = "curl -sfI -u 'u:right word' -H 'Accept: application/vnd.docker.distribution.manifest.v2+json' \
+    http://10.0.2.15:5003/v2/private/manifests/latest | tr -d '\\r' | sed -n 's/^Docker-Content-Digest: //p'";
+
 /// Of a client: for its containers, and steps of its builds.
 const CLIENT: &str = r#"{"proxies": {"default": {"httpProxy": "http://10.0.2.15:3128"}}}"#;
 
@@ -33,11 +37,14 @@ pub(super) fn pulls(vm: &Vm) -> Result<()> {
     let login =
         format!("echo 'right word' | docker login -u u --password-stdin {NAME} 2>&1 || true");
     mentions(vm, &login, "Login Succeeded")?;
-    let image = format!("{NAME}/private");
+    // By its digest: tinyproxy passes on one of several headers `Accept`, so a tag would get a manifest of the first version.
+    let digest = vm.ssh(DIGEST)?;
+    let digest = digest.trim();
+    let image = format!("{NAME}/private@{digest}");
     let said = vm.ssh_within(&format!("docker pull -q {image}"), secs(90))?;
-    ensure!(said == format!("{image}:latest\n"), "{said:?}");
+    ensure!(said == format!("{image}\n"), "{said:?}");
     let connect = format!("CONNECT {NAME}");
-    let manifest = format!("http://{NAME}/v2/private/manifests/latest");
+    let manifest = format!("http://{NAME}/v2/private/manifests/{digest}");
     for asked in [connect, manifest] {
         mentions(vm, "docker logs proxy 2>&1", &asked)?;
     }
