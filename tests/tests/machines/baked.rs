@@ -30,7 +30,7 @@ pub(crate) fn an_app_runs_without_a_registry(image: &Image) -> Result<()> {
     });
     checks.check("and with the files beside its Compose file", || {
         let look = "docker exec shop-web-1 /bin/busybox sh -c \
-            'echo $SAYS; /bin/busybox cat /beside/file /note; echo x > /beside/file' 2>&1 || true";
+            'exec 2>&1; echo $SAYS; /bin/busybox cat /beside/file /note; echo x > /beside/file' || true";
         let want =
             "a variable\na file\na note\nsh: can't create /beside/file: Read-only file system\n";
         says(&vm, look, want)

@@ -3,8 +3,8 @@
 use anyhow::{Result, ensure};
 use tare_qemu::{Vm, secs};
 
-/// Options of a container that changes disks, and whose device nodes stay.
-const OPTIONS: &str = "--privileged -v /dev:/dev";
+/// Options of a container that changes disks, and whose device nodes stay. No udev makes the links to them.
+const OPTIONS: &str = "--privileged -v /dev:/dev -e DM_DISABLE_UDEV=1";
 
 /// The page's commands, with a key that takes an emulated processor no minute to derive.
 const SEAL: &str = "\
@@ -32,9 +32,9 @@ pub(super) fn disk(vm: &Vm) -> Result<()> {
 }
 
 fn in_container(vm: &Vm, command: &str) -> Result<()> {
-    // These folders are made when the packages are installed.
+    // The packages have no `/run`.
     let run = format!(
-        "docker run --rm {OPTIONS} -v /srv/key:/key:ro debian sh -c 'mkdir -p /etc/lvm /run && {command}' >&2"
+        "docker run --rm {OPTIONS} --tmpfs /run -v /srv/key:/key:ro debian sh -c '{command}' >&2"
     );
     vm.ssh_within(&run, secs(180)).map(drop)
 }
