@@ -1,6 +1,7 @@
 //! Names that must exist, or be well-formed.
 
 use crate::error::unknown;
+use crate::machine::UserName;
 use crate::service::{Condition, Services};
 use crate::text::name;
 use std::ops::Range;
@@ -9,7 +10,7 @@ use toml::de::{DeArray, DeTable, DeValue};
 
 /// The names in `section` that are wrong on a machine whose image has the services `image`: where, and why.
 ///
-/// Services must be in the image, also those that others wait for. Names of apps and links must be well-formed.
+/// Services must be in the image, also those that others wait for. Names of apps, links and users must be well-formed.
 pub(super) fn wrong(section: &DeTable<'_>, image: &Services) -> Vec<(Range<usize>, String)> {
     let known = |key: &str| match image.contains_key(key) {
         true => Ok(()),
@@ -31,6 +32,7 @@ pub(super) fn wrong(section: &DeTable<'_>, image: &Services) -> Vec<(Range<usize
         ),
         (&["apps"], &name),
         (&["network", "interfaces"], &link_name),
+        (&["users"], &user_name),
     ] {
         for key in table_at(section, path).into_iter().flat_map(DeTable::keys) {
             check(key.span(), rule(key.get_ref()));
@@ -60,6 +62,10 @@ fn conditions<'a, 't>(service: &'a DeValue<'t>) -> Option<&'a DeArray<'t>> {
     let lifecycle = service.get("lifecycle")?;
     let after = lifecycle.get_ref().get("after").map(Spanned::get_ref)?;
     after.as_array()
+}
+
+fn user_name(name: &str) -> Result<(), String> {
+    UserName::try_from(name.to_owned()).map(drop)
 }
 
 /// The kernel's rule for link names (`dev_valid_name`, net/core/dev.c).

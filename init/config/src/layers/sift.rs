@@ -89,7 +89,7 @@ pub(super) fn sift<'t>(
         read,
     };
     for (span, message) in known {
-        sieve.leave_out(span, message);
+        sieve.leave_out_named(span, message);
     }
     while let Err(error) = sieve.read() {
         let message = reword(error.message());
@@ -150,14 +150,20 @@ impl Sieve<'_, '_> {
         } else if contradicts {
             self.cure(at, &span, message);
         } else {
-            let written = tree::find(&self.written, &span);
-            self.remove(
-                &cost(at.clone()),
-                cost(written.unwrap_or(at)),
-                span,
-                message,
-            );
+            self.leave_out_at(at, span, message);
         }
+    }
+
+    /// Leaves out what has the wrong name at `span`.
+    fn leave_out_named(&mut self, span: Range<usize>, message: String) {
+        let at = tree::find(&self.kept, &span).unwrap_or_else(|| self.section());
+        self.leave_out_at(at, span, message);
+    }
+
+    fn leave_out_at(&mut self, at: Path, span: Range<usize>, message: String) {
+        let written = tree::find(&self.written, &span);
+        let written = cost(written.unwrap_or_else(|| at.clone()));
+        self.remove(&cost(at), written, span, message);
     }
 
     /// Leaves out of the table `at` the key without which there is no error at `span`, or else the table.
