@@ -23,6 +23,7 @@ use crate::event::{DiskEvent, Event, Expired, NetworkEvent, PowerEvent, UnitEven
 use crate::network::Network;
 use crate::plan::cmdline;
 use crate::plan::facts::Fact;
+use crate::plan::sections::All;
 use crate::supervisor::{Supervisor, values};
 use crate::task::Task;
 use crate::timeline::{BASE, CONFIGURATION, NETWORK, Timeline};
@@ -57,6 +58,8 @@ pub(crate) struct Host {
     network: Network,
     installed: Installed,
     machine: Machine,
+    /// The sections of the configuration that services read.
+    sections: All,
     /// The services that it describes.
     services: Services,
     /// Those that it disables.
@@ -135,6 +138,7 @@ impl Host {
             network: Network::start(events.clone()),
             installed,
             machine: Machine::default(),
+            sections: All::default(),
             services: Services::new(),
             disabled: Services::new(),
             disks: Disks::default(),

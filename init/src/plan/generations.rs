@@ -411,7 +411,7 @@ fn prints(found: &Sources) -> impl Iterator<Item = (&str, u64)> {
 }
 
 /// FNV-1a of 64 bits. Who can write user-data is root already, so that it need not resist an attack.
-fn fingerprint(bytes: &[u8]) -> u64 {
+pub(crate) fn fingerprint(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
     })
