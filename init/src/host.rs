@@ -186,7 +186,7 @@ impl Host {
             self.take(event);
         }
         self.advance();
-        let ended = over || self.supervisor.all_ended();
+        let ended = over || self.supervisor.all_ended() && !self.generations.is_saving();
         self.ending.filter(|_| ended)
     }
 
@@ -313,6 +313,7 @@ impl Host {
             log::info!("{word}: stopping services");
             self.tell_machine(EventKind::Ending, String::new());
             self.timers.end = Some(self.after(END_PATIENCE, PowerEvent::EndLate));
+            self.forgive_boot();
             self.supervisor.begin_end();
         }
     }
