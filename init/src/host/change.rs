@@ -457,3 +457,31 @@ impl Host {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::task::LocalSet;
+
+    #[tokio::test]
+    async fn a_number_confirms_no_other_change() {
+        let work = async {
+            let unconfirmed = Unconfirmed {
+                number: 7,
+                texts: Texts::new(),
+                pulled: None,
+                within: Duration::ZERO,
+                until: Duration::ZERO,
+                confirming: false,
+                _timer: Task::spawn(async {}),
+            };
+            [None, Some(7), Some(6)].map(|number| unconfirmed.unless(number))
+        };
+        let other = Failure::ConfigurationUnconfirmed {
+            number: 7,
+            seconds: 0,
+        };
+        let got = LocalSet::new().run_until(work).await;
+        assert_eq!(got, [None, None, Some(other)]);
+    }
+}
