@@ -156,41 +156,42 @@ fn text(problems: &[Problem], name: &str, bytes: &[u8], style: Style) -> String 
             .map(|problem| format!("error: {problem}\n"))
             .collect();
     };
-    let report = problems
-        .iter()
-        .map(|problem| renderer.render(&[group(problem, name, text)]) + "\n\n");
+    // The renderer reads all that it is given, for each problem again.
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    let line = |problem: &Problem| lines.get(problem.location.line - 1).copied();
+    let report = problems.iter().map(|problem| {
+        let line = line(problem).unwrap_or_default();
+        renderer.render(&[group(problem, name, line)]) + "\n\n"
+    });
     report.collect()
 }
 
-fn group<'a>(problem: &'a Problem, name: &'a str, text: &'a str) -> Group<'a> {
+/// `problem` as it is shown, with the `line` that it begins in.
+fn group<'a>(problem: &'a Problem, name: &'a str, line: &'a str) -> Group<'a> {
     let level = match problem.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
-    let mut mark = AnnotationKind::Primary.span(place(problem, text));
+    let mut mark = AnnotationKind::Primary.span(place(problem, line));
     if problem.severity == Severity::Error && !problem.is_whole() {
         mark = mark.label(format!("`{}` is left out", problem.key));
     }
-    let snippet = Snippet::source(text).path(name).annotation(mark);
+    let snippet = Snippet::source(line)
+        .line_start(problem.location.line)
+        .path(name)
+        .annotation(mark);
     level
         .primary_title(problem.message.as_str())
         .element(snippet)
 }
 
-/// The bytes of `text` that `problem` is about.
-fn place(problem: &Problem, text: &str) -> Range<usize> {
-    let before: usize = text
-        .split_inclusive('\n')
-        .take(problem.location.line - 1)
-        .map(str::len)
-        .sum();
-    let line = &text[before..];
+/// The bytes that `problem` is about of the `line` that it begins in. A value of many lines is marked at its first.
+fn place(problem: &Problem, line: &str) -> Range<usize> {
     let column = line.char_indices().nth(problem.location.column - 1);
-    let start = before + column.map_or(line.len(), |(at, _)| at);
-    // A value of many lines is marked at its first.
-    let rest = text[start..].find('\n').unwrap_or(text.len() - start);
+    let start = column.map_or(line.len(), |(at, _)| at);
+    let rest = line[start..].trim_end_matches('\n').len();
     let mut end = start + problem.length.min(rest);
-    while !text.is_char_boundary(end) {
+    while !line.is_char_boundary(end) {
         end -= 1;
     }
     start..end

@@ -55,7 +55,7 @@ impl Layers<'_> {
     pub fn settings(&self) -> Settings {
         let mut settings = Settings::new();
         self.collect(&Path::default(), &self.merged, &mut settings);
-        let left_out = self.finish().problems.into_iter().skip(self.problems.len());
+        let (_, left_out) = self.resolve();
         for problem in left_out {
             settings.retain(|key, _| !is_in(key, &problem.key));
         }
