@@ -3,15 +3,18 @@
 //! Whatever is wrong costs what it stands for and is a [`Problem`] with its place. A text that is not TOML costs its source.
 
 mod merge;
+mod moved;
 mod names;
 mod settings;
 mod sift;
 mod texts;
 mod tree;
 
+pub use self::moved::{MOVED, Moved, Now};
 pub use self::settings::{Origin, Setting, Settings, defaults, is_in};
 
 use self::merge::overlay;
+use self::moved::Old;
 use self::sift::{Found, TOGETHER, sift};
 use self::texts::{Texts, placed};
 use self::tree::Path;
@@ -79,6 +82,8 @@ pub struct Layers<'t> {
     problems: Vec<Problem>,
     /// What was wrong about the engine's TLS.
     without_tls: Option<String>,
+    /// Old names of keys.
+    moved: &'static [Moved],
 }
 
 impl<'t> Layers<'t> {
@@ -92,6 +97,7 @@ impl<'t> Layers<'t> {
             machine: Machine::default(),
             problems: Vec::new(),
             without_tls: None,
+            moved: MOVED,
         }
     }
 
@@ -116,6 +122,14 @@ impl<'t> Layers<'t> {
     }
 
     fn lay(&mut self, mut table: DeTable<'t>) {
+        for Old {
+            path,
+            span,
+            message,
+        } in moved::rename(&mut table, self.moved)
+        {
+            self.warn(path, &span, message);
+        }
         if let Some(unset) = table.remove_entry("unset") {
             self.take_back(DeTable::from_iter([unset]));
         }
@@ -145,7 +159,7 @@ impl<'t> Layers<'t> {
     /// The machine with all of `table`; `None` if something in it is wrong, by itself or given the sources before it. To read
     /// it at once takes a fraction of the time that its parts take.
     fn with_all(&self, table: &DeTable<'t>) -> Option<Machine> {
-        if self.without_tls.is_some() || !names::wrong(table, self.image).is_empty() {
+        if self.without_tls.is_some() || !self.wrong_names(table).is_empty() {
             return None;
         }
         let alone = read(table.clone()).ok()?;
@@ -155,6 +169,13 @@ impl<'t> Layers<'t> {
         let mut all = self.merged.clone();
         overlay(&mut all, table.clone());
         read(all).ok()
+    }
+
+    /// The names in `table` that are wrong: where, and why.
+    fn wrong_names(&self, table: &DeTable<'_>) -> Vec<(Range<usize>, String)> {
+        let mut wrong = names::wrong(table, self.image);
+        wrong.extend(moved::removed(table, self.moved));
+        wrong
     }
 
     /// Parses a source, and adds it to the texts.
@@ -202,7 +223,7 @@ impl<'t> Layers<'t> {
 
     /// Adds a section of a source, or an entry of it.
     fn add_part(&mut self, part: DeTable<'t>, read: &mut usize) {
-        let wrong = names::wrong(&part, self.image);
+        let wrong = self.wrong_names(&part);
         let (part, found) = sift(&DeTable::new(), part, wrong, read);
         self.leave_out_tls(&found);
         let is_right = found.is_empty();
@@ -265,8 +286,12 @@ impl<'t> Layers<'t> {
             let Ok(key) = DottedKey::deserialize(ValueDeserializer::from(text.clone())) else {
                 continue;
             };
-            let path = Path::of(key.keys());
-            let section = key.keys()[0].clone();
+            let mut path = Path::of(key.keys());
+            if let Some((new, message)) = moved::new_name(&path, self.moved) {
+                path = new;
+                self.warn(Path::of(&["unset"]), &text.span(), message);
+            }
+            let section = path.section().to_owned();
             if tree::remove(&mut self.merged, &path) {
                 removed
                     .entry(section)
@@ -274,12 +299,7 @@ impl<'t> Layers<'t> {
                     .push((path, text.span()));
             } else {
                 let message = format!("no weaker source sets `{path}`");
-                self.problems.push(self.problem(
-                    Severity::Warning,
-                    Path::of(&["unset"]),
-                    &text.span(),
-                    message,
-                ));
+                self.warn(Path::of(&["unset"]), &text.span(), message);
             }
         }
         for (section, keys) in removed {
@@ -313,6 +333,11 @@ impl<'t> Layers<'t> {
             let problem = self.problem(Severity::Error, found.path, &found.span, message);
             self.problems.push(problem);
         }
+    }
+
+    fn warn(&mut self, path: Path, span: &Range<usize>, message: String) {
+        let problem = self.problem(Severity::Warning, path, span, message);
+        self.problems.push(problem);
     }
 
     fn problem(

@@ -6,6 +6,7 @@
 mod engine;
 mod keys;
 pub mod keyword;
+mod moved;
 mod sysctl;
 mod tables;
 pub(crate) mod texts;
@@ -45,6 +46,7 @@ pub fn schema() -> Value {
             leaf.entry(keyword).or_insert_with(|| json!(value));
         }
     });
+    moved::add(&mut schema, crate::MOVED);
     schema
 }
 

@@ -1,5 +1,6 @@
 mod bad;
 mod hostile;
+mod moved;
 mod secrets;
 mod tls;
 
