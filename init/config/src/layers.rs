@@ -5,12 +5,15 @@
 mod merge;
 mod moved;
 mod names;
+mod secret;
 mod settings;
 mod sift;
 mod texts;
 mod tree;
 
 pub use self::moved::{MOVED, Moved, Now};
+#[cfg(feature = "schema")]
+pub(crate) use self::secret::is_secret_key;
 pub use self::settings::{Origin, Setting, Settings, defaults, is_in};
 
 use self::merge::overlay;
