@@ -158,26 +158,30 @@ fn text(problems: &[Problem], name: &str, bytes: &[u8], style: Style) -> String 
     };
     // The renderer reads all that it is given, for each problem again.
     let lines: Vec<&str> = text.split_inclusive('\n').collect();
-    let line = |problem: &Problem| lines.get(problem.location.line - 1).copied();
-    let report = problems.iter().map(|problem| {
-        let line = line(problem).unwrap_or_default();
-        renderer.render(&[group(problem, name, line)]) + "\n\n"
-    });
+    let report = problems
+        .iter()
+        .map(|problem| renderer.render(&[group(problem, name, &lines)]) + "\n\n");
     report.collect()
 }
 
-/// `problem` as it is shown, with the `line` that it begins in.
-fn group<'a>(problem: &'a Problem, name: &'a str, line: &'a str) -> Group<'a> {
+/// `problem` as it is shown, with the one of `lines` that it begins in; at the end of the text, the last one.
+fn group<'a>(problem: &'a Problem, name: &'a str, lines: &[&'a str]) -> Group<'a> {
+    let number = problem.location.line.min(lines.len()).max(1);
+    let line = lines.get(number - 1).copied().unwrap_or_default();
+    let column = match number == problem.location.line {
+        true => problem.location.column,
+        false => usize::MAX,
+    };
     let level = match problem.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
-    let mut mark = AnnotationKind::Primary.span(place(problem, line));
+    let mut mark = AnnotationKind::Primary.span(place(column, problem.length, line));
     if problem.severity == Severity::Error && !problem.is_whole() {
         mark = mark.label(format!("`{}` is left out", problem.key));
     }
     let snippet = Snippet::source(line)
-        .line_start(problem.location.line)
+        .line_start(number)
         .path(name)
         .annotation(mark);
     level
@@ -185,12 +189,12 @@ fn group<'a>(problem: &'a Problem, name: &'a str, line: &'a str) -> Group<'a> {
         .element(snippet)
 }
 
-/// The bytes that `problem` is about of the `line` that it begins in. A value of many lines is marked at its first.
-fn place(problem: &Problem, line: &str) -> Range<usize> {
-    let column = line.char_indices().nth(problem.location.column - 1);
-    let start = column.map_or(line.len(), |(at, _)| at);
+/// The bytes of `line` from `column`, from 1, that are marked. A value of many lines is marked at its first.
+fn place(column: usize, length: usize, line: &str) -> Range<usize> {
+    let start = line.char_indices().nth(column - 1);
+    let start = start.map_or(line.len(), |(at, _)| at);
     let rest = line[start..].trim_end_matches('\n').len();
-    let mut end = start + problem.length.min(rest);
+    let mut end = start + length.min(rest);
     while !line.is_char_boundary(end) {
         end -= 1;
     }
@@ -226,6 +230,11 @@ mod tests {
         crate::golden::check(
             "config-validate-toml.txt",
             &text_of("hostname = edge\n[log\nrate = 5"),
+        );
+        // Its end is after the last line.
+        crate::golden::check(
+            "config-validate-end.txt",
+            &text_of("hostname = 'a'\nmodules = '''\nip_vs\n"),
         );
         assert_eq!(text_of("hostname = 'a'"), "user-data.toml: no error\n");
     }
