@@ -51,10 +51,24 @@ const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 /// A detached copy of the mount at `path` and, if `recursive`, of the mounts below it.
 pub(crate) fn open_tree(path: &CStr, recursive: bool) -> nix::Result<OwnedFd> {
+    clone_tree(libc::AT_FDCWD, path, recursive, 0)
+}
+
+/// The same for the file or folder that is open as `source`.
+pub(crate) fn open_tree_of(source: BorrowedFd<'_>, recursive: bool) -> nix::Result<OwnedFd> {
+    clone_tree(source.as_raw_fd(), c"", recursive, libc::AT_EMPTY_PATH)
+}
+
+fn clone_tree(
+    directory: RawFd,
+    path: &CStr,
+    recursive: bool,
+    flags: c_int,
+) -> nix::Result<OwnedFd> {
     let recursively = if recursive { libc::AT_RECURSIVE } else { 0 };
-    let flags = libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC | recursively as c_uint;
+    let flags = libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC | (recursively | flags) as c_uint;
     // SAFETY: `path` is a C string that outlives the call.
-    let fd = unsafe { libc::syscall(libc::SYS_open_tree, libc::AT_FDCWD, path.as_ptr(), flags) };
+    let fd = unsafe { libc::syscall(libc::SYS_open_tree, directory, path.as_ptr(), flags) };
     owned(fd)
 }
 

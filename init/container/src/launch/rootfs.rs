@@ -10,7 +10,7 @@ use super::failure::{Failure, Step};
 use super::plan::{Plan, PlannedMount};
 use crate::sys;
 use nix::errno::Errno;
-use nix::fcntl::readlink;
+use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2, readlink};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, mknod, stat};
 use nix::unistd::{fchdir, mkdir, pivot_root};
@@ -51,8 +51,21 @@ fn open_source(planned: &PlannedMount) -> Result<Option<OwnedFd>, Failure> {
     if planned.fstype.is_some() {
         return Ok(None);
     }
-    let tree = sys::open_tree(&planned.source, planned.options.recursive);
-    tree.map(Some).step_on("open_tree", &planned.source)
+    let (source, recursive) = (&planned.source, planned.options.recursive);
+    let tree = match planned.in_volume {
+        true => open_in_volume(source, recursive),
+        false => sys::open_tree(source, recursive),
+    };
+    tree.map(Some).step_on("open_tree", source)
+}
+
+/// Services could have put a link there that leads to anything on the host.
+fn open_in_volume(source: &CStr, recursive: bool) -> nix::Result<OwnedFd> {
+    let how = OpenHow::new()
+        .flags(OFlag::O_PATH | OFlag::O_CLOEXEC)
+        .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
+    let source = openat2(AT_FDCWD, source, how)?;
+    sys::open_tree_of(source.as_fd(), recursive)
 }
 
 fn change_root(rootfs: &CStr, read_only: bool) -> Result<(), Failure> {

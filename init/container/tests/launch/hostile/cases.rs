@@ -1,6 +1,6 @@
 //! The attacks, by what they aim at, with the flaws of other runtimes that they have been.
 
-use super::{Case, DATA, LOOP, MASKED, PLAIN, Place, SECRET, free};
+use super::{Case, DATA, LOOP, MASKED, PLAIN, Place, SECRET, VOLUME, free};
 use crate::PROBE;
 use nix::sys::stat::{Mode, SFlag};
 use nix::unistd::mkfifo;
@@ -165,7 +165,12 @@ fn inside(source: &str, target: &str) -> String {
     format!("{DATA}[[mounts]]\n{source}\ntarget = '/data/{target}'\n")
 }
 
-/// Targets of the service's own mounts (CVE-2019-16884, -2021-30465, -2024-45310, -2025-52881).
+/// A description whose mount comes from inside the volume.
+fn source_in_volume(path: &str) -> String {
+    format!("[[mounts]]\nhost = '{VOLUME}/{path}'\ntarget = '/data'\n")
+}
+
+/// Targets and sources of the service's own mounts (CVE-2019-16884, -2021-30465, -2024-45310, -2025-52881).
 fn volumes() -> Vec<Case> {
     const BIND: &str = "bind /run/tare/shared/evil on";
     // The kernel refuses a folder over a link.
@@ -299,6 +304,25 @@ fn volumes() -> Vec<Case> {
             &inside(tmpfs, "file"),
             |place| place.write_in_volume("file", "theirs"),
             Err("mount tmpfs on /data/file: ENOTDIR: Not a directory"),
+        ),
+        case(
+            "a link in a volume is the source of a volume",
+            &source_in_volume("link"),
+            |place| place.link_in_volume("link", SECRET),
+            Err(&linked("open_tree /run/tare/shared/evil/link")),
+        ),
+        case(
+            "a link in a volume leads to the source of a volume",
+            &source_in_volume("link/key"),
+            |place| place.link_in_volume("link", SECRET),
+            Err(&linked("open_tree /run/tare/shared/evil/link/key")),
+        ),
+        asks(
+            "a folder in a volume is the source of a volume",
+            &source_in_volume("folder"),
+            "/data/key",
+            |place| place.write_in_volume("folder/key", "theirs"),
+            Ok("theirs"),
         ),
         asks(
             "a file is mounted on a link, not on what that leads to",
