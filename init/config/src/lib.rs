@@ -13,6 +13,7 @@ pub mod layers;
 mod lease;
 pub mod machine;
 mod override_;
+mod policy;
 mod problem;
 mod resolve;
 mod resolver;
@@ -23,6 +24,7 @@ mod size;
 #[cfg(test)]
 mod testing;
 mod text;
+mod user_service;
 
 pub use duration::Span;
 pub use error::{ConfigError, Location};
@@ -33,6 +35,7 @@ pub use layers::{
 pub use lease::{Lease, LeaseReport};
 pub use machine::Machine;
 pub use override_::Override;
+pub use policy::{Excess, Policy};
 pub use problem::{Problem, Severity};
 pub use resolve::disabled;
 pub use resolver::RESOLVER_ADDRESSES;
@@ -41,3 +44,4 @@ pub(crate) use service::MAX_ARGUMENT;
 pub use service::Service;
 pub use size::Bytes;
 pub use text::{MAX_BYTES, name as check_name, parse};
+pub use user_service::{ImageName, ImageProcess, UserProcess, UserService};

@@ -1,6 +1,9 @@
 //! An OCI bundle on disk.
 
 use crate::compile::{CompileError, Users, compile};
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
+use nix::sys::stat::Mode;
 use oci_spec::runtime::Spec;
 use std::fs::File;
 use std::io::{self, Read};
@@ -80,7 +83,7 @@ impl Bundle {
     /// Like [`load`](Self::load), with `rootfs/etc/passwd`, which may be missing, in place of `config.json`; and if
     /// there is no spec for the service.
     pub fn of(path: &Path, name: &str, service: &Service) -> Result<Self, BundleError> {
-        let users = read_users(path.join("rootfs/etc/passwd"))?;
+        let users = read_users(&path.join("rootfs"))?;
         Self::with_spec(path, compile(name, service, &users)?)
     }
 
@@ -106,12 +109,35 @@ fn read_spec(path: PathBuf) -> Result<Spec, BundleError> {
 }
 
 /// The root filesystem of a single static program has no users except root.
-fn read_users(path: PathBuf) -> Result<Users, BundleError> {
-    if !path.exists() {
-        return Ok(Users::parse(""));
-    }
-    let passwd = read(&path, MAX_CONFIG)?;
+///
+/// It may be an attacker's, so links are followed inside it only, and nothing but a regular file is read.
+fn read_users(rootfs: &Path) -> Result<Users, BundleError> {
+    const PASSWD: &str = "etc/passwd";
+    let passwd = match open_in(rootfs, PASSWD) {
+        Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => return Ok(Users::parse("")),
+        opened => opened.map_err(io::Error::from),
+    };
+    let path = rootfs.join(PASSWD);
+    let passwd = passwd.and_then(regular).map_err(failed_at(&path))?;
+    let passwd = read_open(passwd, &path, MAX_CONFIG)?;
     Ok(Users::parse(&String::from_utf8_lossy(&passwd)))
+}
+
+/// Opens `path` as a process with the root `rootfs` would, without waiting for the other end of a FIFO.
+fn open_in(rootfs: &Path, path: &str) -> nix::Result<File> {
+    let root = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let root = open(rootfs, root, Mode::empty())?;
+    let how = OpenHow::new()
+        .flags(OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC)
+        .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS);
+    openat2(root, path, how).map(File::from)
+}
+
+fn regular(file: File) -> io::Result<File> {
+    if file.metadata()?.is_file() {
+        return Ok(file);
+    }
+    Err(io::Error::other("not a regular file"))
 }
 
 fn read_filter(path: PathBuf) -> Result<Vec<u8>, BundleError> {
@@ -123,12 +149,14 @@ fn read_filter(path: PathBuf) -> Result<Vec<u8>, BundleError> {
 }
 
 fn read(path: &Path, limit: u64) -> Result<Vec<u8>, BundleError> {
+    let file = File::open(path).map_err(failed_at(path))?;
+    read_open(file, path, limit)
+}
+
+fn read_open(file: File, path: &Path, limit: u64) -> Result<Vec<u8>, BundleError> {
     let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(limit + 1).read_to_end(&mut bytes));
-    read.map_err(|source| BundleError::Read {
-        path: path.to_owned(),
-        source,
-    })?;
+    let read = file.take(limit + 1).read_to_end(&mut bytes);
+    read.map_err(failed_at(path))?;
     if bytes.len() as u64 > limit {
         let path = path.to_owned();
         return Err(BundleError::TooLong { path, limit });
@@ -136,11 +164,19 @@ fn read(path: &Path, limit: u64) -> Result<Vec<u8>, BundleError> {
     Ok(bytes)
 }
 
+fn failed_at(path: &Path) -> impl Fn(io::Error) -> BundleError {
+    |source| BundleError::Read {
+        path: path.to_owned(),
+        source,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::compile::{Users, compile, to_json};
     use std::fs;
+    use std::os::unix::fs::symlink;
 
     /// Loads the bundle of a confined service with one file changed or, without `contents`, removed.
     fn load(test: &str, file: &str, contents: Option<&[u8]>) -> Result<Bundle, String> {
@@ -211,5 +247,60 @@ mod tests {
         ] {
             assert_eq!(load("spoiled", file, contents), Err(want.to_owned()));
         }
+    }
+
+    /// What `passwd` is in the root filesystem of a service with the user `app`, and what becomes of it.
+    #[test]
+    fn users_are_those_of_the_rootfs() {
+        let here = std::env::temp_dir().join(format!("tare-users-{}", std::process::id()));
+        let outside = here.join("outside");
+        let service = "description = 'a'\n[process]\nargs = ['/a']\nuser = 'app'\n\
+                       [sandbox]\nseccomp = 'unconfined'";
+        let service = tare_config::parse("service.toml", service.as_bytes()).unwrap();
+        let uid = |make: &dyn Fn(&Path)| {
+            let etc = here.join("rootfs/etc");
+            fs::create_dir_all(&etc).unwrap();
+            fs::write(&outside, "app:x:7:7::/:/").unwrap();
+            make(&etc);
+            let bundle = Bundle::of(&here, "a", &service);
+            fs::remove_dir_all(&here).unwrap();
+            let user = bundle.map(|bundle| bundle.spec.process().as_ref().unwrap().user().uid());
+            let prefix = format!("{}/", here.display());
+            user.map_err(|error| error.to_string().replace(&prefix, ""))
+        };
+        let no_user =
+            || Err("service a: no user `app` in /etc/passwd of its root filesystem".to_owned());
+        let link = |to: &Path, etc: &Path| symlink(to, etc.join("passwd")).unwrap();
+        let app = |path: PathBuf| fs::write(path, "app:x:5:5::/:/").unwrap();
+        assert_eq!(uid(&|etc| app(etc.join("passwd"))), Ok(5));
+        assert_eq!(uid(&|_| {}), no_user());
+        // Links of the image, of which the absolute one begins at its root.
+        for to in ["users", "/etc/users", "../../../../etc/users"] {
+            let inside = |etc: &Path| {
+                app(etc.join("users"));
+                link(Path::new(to), etc);
+            };
+            assert_eq!(uid(&inside), Ok(5));
+        }
+        assert_eq!(uid(&|etc| link(&outside, etc)), no_user());
+        assert_eq!(uid(&|etc| link(Path::new("../../outside"), etc)), no_user());
+        let of_folder = |etc: &Path| {
+            fs::remove_dir(etc).unwrap();
+            fs::create_dir(here.join("passwd-of-host")).unwrap();
+            app(here.join("passwd-of-host/passwd"));
+            symlink("../passwd-of-host", etc).unwrap();
+        };
+        assert_eq!(uid(&of_folder), no_user());
+        assert_eq!(uid(&|etc| link(Path::new("passwd"), etc)), no_user());
+        let not_regular = || Err("read rootfs/etc/passwd: not a regular file".to_owned());
+        // It has no writer, so that opening it would wait.
+        let fifo = |etc: &Path| {
+            nix::unistd::mkfifo(&etc.join("passwd"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        };
+        assert_eq!(uid(&fifo), not_regular());
+        assert_eq!(
+            uid(&|etc| fs::create_dir(etc.join("passwd")).unwrap()),
+            not_regular()
+        );
     }
 }

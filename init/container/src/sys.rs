@@ -51,10 +51,24 @@ const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 /// A detached copy of the mount at `path` and, if `recursive`, of the mounts below it.
 pub(crate) fn open_tree(path: &CStr, recursive: bool) -> nix::Result<OwnedFd> {
+    clone_tree(libc::AT_FDCWD, path, recursive, 0)
+}
+
+/// The same for the file or folder that is open as `source`.
+pub(crate) fn open_tree_of(source: BorrowedFd<'_>, recursive: bool) -> nix::Result<OwnedFd> {
+    clone_tree(source.as_raw_fd(), c"", recursive, libc::AT_EMPTY_PATH)
+}
+
+fn clone_tree(
+    directory: RawFd,
+    path: &CStr,
+    recursive: bool,
+    flags: c_int,
+) -> nix::Result<OwnedFd> {
     let recursively = if recursive { libc::AT_RECURSIVE } else { 0 };
-    let flags = libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC | recursively as c_uint;
+    let flags = libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC | (recursively | flags) as c_uint;
     // SAFETY: `path` is a C string that outlives the call.
-    let fd = unsafe { libc::syscall(libc::SYS_open_tree, libc::AT_FDCWD, path.as_ptr(), flags) };
+    let fd = unsafe { libc::syscall(libc::SYS_open_tree, directory, path.as_ptr(), flags) };
     owned(fd)
 }
 
@@ -74,6 +88,10 @@ pub(crate) fn move_mount(tree: BorrowedFd<'_>, target: &CStr) -> nix::Result<()>
     done(result)
 }
 
+/// No symbolic link that lies on the mount is followed, neither a magic link nor an ordinary one (mount_setattr(2),
+/// Linux 5.14; `libc` does not have it).
+pub(crate) const MOUNT_ATTR_NOSYMFOLLOW: u64 = 0x0020_0000;
+
 /// Sets attributes and, if not 0, the propagation of the mount `tree` and all mounts below it.
 pub(crate) fn set_tree_attributes(
     tree: BorrowedFd<'_>,
@@ -81,27 +99,38 @@ pub(crate) fn set_tree_attributes(
     propagation: u64,
 ) -> nix::Result<()> {
     let flags = libc::AT_EMPTY_PATH | libc::AT_RECURSIVE;
-    mount_setattr(tree.as_raw_fd(), c"", flags, attributes, propagation)
+    let attr = attributes_to_set(attributes, propagation);
+    mount_setattr(tree.as_raw_fd(), c"", flags, attr)
 }
 
 /// Sets attributes of the mount at `path`.
 pub(crate) fn set_path_attributes(path: &CStr, attributes: u64) -> nix::Result<()> {
-    mount_setattr(libc::AT_FDCWD, path, 0, attributes, 0)
+    let attr = attributes_to_set(attributes, 0);
+    mount_setattr(libc::AT_FDCWD, path, 0, attr)
+}
+
+/// Clears attributes of the mount at `path` and all mounts below it.
+pub(crate) fn clear_attributes_below(path: &CStr, attributes: u64) -> nix::Result<()> {
+    let mut attr = attributes_to_set(0, 0);
+    attr.attr_clr = attributes;
+    mount_setattr(libc::AT_FDCWD, path, libc::AT_RECURSIVE, attr)
+}
+
+fn attributes_to_set(attributes: u64, propagation: u64) -> mount_attr {
+    mount_attr {
+        attr_set: attributes,
+        attr_clr: 0,
+        propagation,
+        userns_fd: 0,
+    }
 }
 
 fn mount_setattr(
     directory: RawFd,
     path: &CStr,
     flags: c_int,
-    attributes: u64,
-    propagation: u64,
+    mut attr: mount_attr,
 ) -> nix::Result<()> {
-    let mut attr = mount_attr {
-        attr_set: attributes,
-        attr_clr: 0,
-        propagation,
-        userns_fd: 0,
-    };
     // SAFETY: `path` is a C string, and the size given for `attr` is correct; both outlive the call.
     let result = unsafe {
         libc::syscall(

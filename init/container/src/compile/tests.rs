@@ -64,7 +64,8 @@ fn only_targets_outside_other_mounts_are_made_by_the_builder() {
 #[test]
 fn users_are_found_and_broken_lines_left_out() {
     let users = Users::parse(
-        "broken\n:x:1:1::/:\na:x:one:1::/:\n_chrony:x:101:102::/var/lib/chrony:/bin/false",
+        "broken\n:x:1:1::/:\na:x:one:1::/:\n_chrony:x:101:102::/var/lib/chrony:/bin/false\n\
+         all:x:4294967295:1::/:\nones:x:1:4294967295::/:\nmost:x:4294967294:4294967294::/:",
     );
     let found = |name| {
         users
@@ -75,4 +76,7 @@ fn users_are_found_and_broken_lines_left_out() {
     assert_eq!(found("root"), Some((0, 0, "/root")));
     assert_eq!(found("a"), None);
     assert_eq!(found("broken"), None);
+    assert_eq!(found("all"), None);
+    assert_eq!(found("ones"), None);
+    assert_eq!(found("most"), Some((4_294_967_294, 4_294_967_294, "/")));
 }

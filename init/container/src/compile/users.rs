@@ -49,8 +49,8 @@ impl Users {
 fn user(line: &str) -> Option<User> {
     let mut fields = line.split(':');
     let name = fields.next().filter(|name| !name.is_empty())?.to_owned();
-    let uid = fields.nth(1)?.parse().ok()?;
-    let gid = fields.next()?.parse().ok()?;
+    let uid = id(fields.nth(1)?)?;
+    let gid = id(fields.next()?)?;
     let home = fields.nth(1)?.to_owned();
     Some(User {
         name,
@@ -58,4 +58,9 @@ fn user(line: &str) -> Option<User> {
         gid,
         home,
     })
+}
+
+/// The largest number is no id: to setresuid(2) it means that the id stays as it is, which is root's.
+fn id(text: &str) -> Option<u32> {
+    text.parse().ok().filter(|id| *id != u32::MAX)
 }

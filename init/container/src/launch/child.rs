@@ -1,7 +1,7 @@
 //! The child, from `clone3` to `execve`. It decides nothing: the plan was made before.
 
 use super::failure::{Failure, Step};
-use super::identity::Users;
+use super::identity::{Own, Users};
 use super::plan::Plan;
 use super::{Launch, devices, identity, rootfs};
 use crate::sys;
@@ -33,6 +33,7 @@ pub(super) fn become_program(
         false => Users::Ours,
     };
     let done = hide()
+        .and_then(|()| score(plan))
         .and_then(|()| make_container(plan))
         .and_then(|()| descriptors.arrange(&[reporter]))
         .and_then(|()| run(plan, users, pid_variables));
@@ -62,6 +63,7 @@ pub(super) fn join_program(
         false => Users::Ours,
     };
     let done = hide()
+        .and_then(|()| score(plan))
         .and_then(|()| join_container(plan, pidfd))
         .and_then(|()| descriptors.arrange(&[reporter, pidfd]))
         .map(|()| take_terminal())
@@ -82,7 +84,8 @@ fn make_container(plan: &Plan) -> Result<(), Failure> {
     if plan.own_dev {
         devices::fill()?;
     }
-    rootfs::close_paths(plan)
+    rootfs::close_paths(plan)?;
+    rootfs::follow_links()
 }
 
 /// Joins all namespaces of a process except its user namespace at once (`setns(2)` with a pidfd, Linux 5.8).
@@ -104,7 +107,6 @@ fn take_terminal() {
 /// The steps common to all programs of a container, the first or another.
 fn run(plan: &Plan, users: Users<'_>, pid_variables: &[&str]) -> Result<Infallible, Failure> {
     umask(UMASK);
-    score(plan)?;
     enter(&plan.working_directory).step_on("chdir", &plan.working_directory)?;
     identity::assume(&plan.identity, users, plan.filter.as_deref())?;
     reset_signals()?;
@@ -141,10 +143,10 @@ fn pid_variable(name: &str) -> Option<CString> {
     CString::new(format!("{name}={}", nix::unistd::getpid())).ok()
 }
 
-/// Sets how early the OOM killer picks it.
+/// Sets how early the OOM killer picks it. The host's /proc is used, before the container's is the only one.
 fn score(plan: &Plan) -> Result<(), Failure> {
     match &plan.oom_score_adj {
-        Some(score) => identity::write_file("/proc/self/oom_score_adj", score),
+        Some(score) => Own::open().and_then(|own| own.write("oom_score_adj", score)),
         None => Ok(()),
     }
 }
@@ -217,8 +219,7 @@ fn above(fd: BorrowedFd<'_>, lowest: RawFd) -> Result<RawFd, Failure> {
 }
 
 fn open_null(lowest: RawFd) -> Result<RawFd, Failure> {
-    let null = nix::fcntl::open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())
-        .step("open /dev/null")?;
+    let null = devices::open_null().step("open /dev/null")?;
     // Not closed here: `above` may return its number.
     above(ManuallyDrop::new(null).as_fd(), lowest)
 }

@@ -3,12 +3,13 @@
 use super::failure::{Failure, Step};
 use super::plan::Identity;
 use crate::sys;
-use nix::fcntl::OFlag;
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::prctl::{set_dumpable, set_keepcaps, set_no_new_privs};
-use nix::sys::stat::Mode;
+use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 use nix::unistd::{setgroups, setresgid, setresuid};
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use tare_config::service::CAPABILITIES;
 
 /// The user namespace that a program runs in.
@@ -78,20 +79,48 @@ fn enter(users: Users<'_>, identity: &Identity) -> Result<(), Failure> {
             unshare(CloneFlags::CLONE_NEWUSER).step("unshare the user namespace")?;
             // Otherwise files in /proc/self belong to root, because we changed our user.
             set_dumpable(true).step("set dumpable")?;
-            write_file("/proc/self/uid_map", &format!("{uid} {uid} 1"))?;
-            write_file("/proc/self/setgroups", "deny")?;
-            write_file("/proc/self/gid_map", &format!("{gid} {gid} 1"))?;
+            let own = Own::open()?;
+            own.write("uid_map", &format!("{uid} {uid} 1"))?;
+            own.write("setgroups", "deny")?;
+            own.write("gid_map", &format!("{gid} {gid} 1"))?;
             set_dumpable(false).step("set dumpable")
         }
     }
 }
 
-pub(super) fn write_file(path: &str, text: &str) -> Result<(), Failure> {
-    let written = nix::fcntl::open(path, OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty())
-        .and_then(|file| nix::unistd::write(file, text.as_bytes()));
-    written
-        .map(drop)
-        .map_err(|source| Failure::new(format!("write {text} to {path}"), source))
+/// This process in `/proc`.
+pub(super) struct Own {
+    proc: OwnedFd,
+}
+
+impl Own {
+    /// Opens `/proc`, which is procfs and not what a root filesystem or a volume has there.
+    pub(super) fn open() -> Result<Self, Failure> {
+        let how = OpenHow::new()
+            .flags(OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC)
+            .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
+        let proc = openat2(AT_FDCWD, c"/proc", how).step("open /proc")?;
+        if fstatfs(&proc).step("fstatfs /proc")?.filesystem_type() != PROC_SUPER_MAGIC {
+            return Err(Errno::ENODEV).step("find procfs at /proc");
+        }
+        Ok(Self { proc })
+    }
+
+    /// Writes to a file of this process that procfs itself has: nothing is mounted on the way.
+    pub(super) fn write(&self, file: &str, text: &str) -> Result<(), Failure> {
+        let path = format!("self/{file}");
+        let how = OpenHow::new()
+            .flags(OFlag::O_WRONLY | OFlag::O_CLOEXEC)
+            .resolve(
+                ResolveFlag::RESOLVE_BENEATH
+                    | ResolveFlag::RESOLVE_NO_MAGICLINKS
+                    | ResolveFlag::RESOLVE_NO_XDEV,
+            );
+        openat2(&self.proc, path.as_str(), how)
+            .and_then(|file| nix::unistd::write(file, text.as_bytes()))
+            .map(drop)
+            .map_err(|source| Failure::new(format!("write {text} to /proc/{path}"), source))
+    }
 }
 
 /// The numbers of the capabilities in `set` that exist.

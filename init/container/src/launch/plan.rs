@@ -4,6 +4,7 @@
 use super::LaunchError;
 use super::options::MountOptions;
 use crate::bundle::Bundle;
+use crate::paths;
 use nix::sched::CloneFlags;
 use nix::sys::resource::Resource;
 use nix::unistd::{Gid, Uid};
@@ -49,6 +50,8 @@ pub(super) struct Plan {
 pub(super) struct PlannedMount {
     pub(super) target: CString,
     pub(super) source: CString,
+    /// The source is inside a folder that services write to.
+    pub(super) in_volume: bool,
     pub(super) options: MountOptions,
     /// The target is inside an earlier mount, which may not have it yet.
     pub(super) make_target: bool,
@@ -207,9 +210,11 @@ impl PlannedMount {
             Some(fstype) => fstype,
             None => "none",
         };
+        let source = mount.source().as_deref().unwrap_or(Path::new("none"));
         Ok(Self {
             target: c_path(mount.destination())?,
-            source: c_path(mount.source().as_deref().unwrap_or(Path::new("none")))?,
+            source: c_path(source)?,
+            in_volume: is_in_volume(source),
             fstype: (!options.bind)
                 .then(|| c_string(fstype.as_bytes()))
                 .transpose()?,
@@ -221,6 +226,14 @@ impl PlannedMount {
     fn is_own_dev(&self) -> bool {
         self.target.as_bytes() == b"/dev" && self.fstype.is_some()
     }
+}
+
+/// Whether `path` is below a volume or shared directory; those themselves are made by PID 1.
+fn is_in_volume(path: &Path) -> bool {
+    [paths::VOLUMES, paths::SHARES].iter().any(|folder| {
+        let inside = path.strip_prefix(folder);
+        inside.is_ok_and(|inside| inside.components().count() > 1)
+    })
 }
 
 fn rlimits(process: &Process) -> Result<Vec<(Resource, u64, u64)>, LaunchError> {

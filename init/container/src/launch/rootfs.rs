@@ -1,12 +1,16 @@
 //! What the container sees: its root filesystem, its mounts, its masked and read-only paths.
 //!
-//! Sources are opened on the host, then the root is changed, and only then are targets looked up. A symbolic link
-//! that a service left in its volume can therefore only lead into its own container.
+//! The root filesystem and the volumes may be an attacker's. Sources are opened on the host, then the root is changed,
+//! and only then are targets looked up, while no mount of the container follows symbolic links ([`NO_LINKS`]). A mount
+//! is therefore at the very path that the spec names, or the launch fails; in particular, `/proc`, `/sys` and `/dev`
+//! are what later steps take them for.
 
+use super::devices;
 use super::failure::{Failure, Step};
 use super::plan::{Plan, PlannedMount};
 use crate::sys;
 use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2, readlink};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, mknod, stat};
 use nix::unistd::{fchdir, mkdir, pivot_root};
@@ -15,7 +19,13 @@ use std::os::fd::{AsFd, OwnedFd};
 
 const NONE: Option<&CStr> = None;
 
-/// Makes the root filesystem of `plan` the root, with its mounts.
+/// Every mount of the container has it until [`follow_links`]. An attribute of the mounts also holds for what a
+/// container that shares a volume does there meanwhile, and costs no system call for each target.
+const NO_LINKS: u64 = sys::MOUNT_ATTR_NOSYMFOLLOW;
+/// The same for `mount(2)` (linux/mount.h).
+const NO_LINKS_FLAG: MsFlags = MsFlags::from_bits_retain(libc::MS_NOSYMFOLLOW);
+
+/// Makes the root filesystem of `plan` the root, with its mounts. No symbolic link is followed in them.
 pub(super) fn enter(plan: &Plan) -> Result<(), Failure> {
     let sources = open_sources(&plan.mounts)?;
     change_root(&plan.rootfs, plan.read_only_rootfs)?;
@@ -41,17 +51,32 @@ fn open_source(planned: &PlannedMount) -> Result<Option<OwnedFd>, Failure> {
     if planned.fstype.is_some() {
         return Ok(None);
     }
-    let tree = sys::open_tree(&planned.source, planned.options.recursive);
-    tree.map(Some).step_on("open_tree", &planned.source)
+    let (source, recursive) = (&planned.source, planned.options.recursive);
+    let tree = match planned.in_volume {
+        true => open_in_volume(source, recursive),
+        false => sys::open_tree(source, recursive),
+    };
+    tree.map(Some).step_on("open_tree", source)
+}
+
+/// Services could have put a link there that leads to anything on the host.
+fn open_in_volume(source: &CStr, recursive: bool) -> nix::Result<OwnedFd> {
+    let how = OpenHow::new()
+        .flags(OFlag::O_PATH | OFlag::O_CLOEXEC)
+        .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
+    let source = openat2(AT_FDCWD, source, how)?;
+    sys::open_tree_of(source.as_fd(), recursive)
 }
 
 fn change_root(rootfs: &CStr, read_only: bool) -> Result<(), Failure> {
     let tree = sys::open_tree(rootfs, false).step_on("open_tree", rootfs)?;
-    let attributes = if read_only {
+    let read_only = if read_only {
         libc::MOUNT_ATTR_RDONLY
     } else {
         0
     };
+    // All device nodes of a container are mounts. One in an image would be any of the host's devices.
+    let attributes = libc::MOUNT_ATTR_NODEV | NO_LINKS | read_only;
     sys::set_tree_attributes(tree.as_fd(), attributes, libc::MS_PRIVATE)
         .step_on("mount_setattr", rootfs)?;
     // `pivot_root` refuses shared mounts, and nothing done here may reach the host.
@@ -75,13 +100,31 @@ fn bind(planned: &PlannedMount, tree: &OwnedFd) -> Result<(), Failure> {
     let (source, target) = (&planned.source, &planned.target);
     let options = &planned.options;
     let propagation = options.propagation.bits();
-    sys::set_tree_attributes(tree.as_fd(), options.attributes(), propagation)
+    sys::set_tree_attributes(tree.as_fd(), options.attributes() | NO_LINKS, propagation)
         .step_on("mount_setattr", source)?;
     if planned.make_target {
-        make_target(target, is_directory(tree)?).step_on("make", target)?;
+        at(make_target(target, is_directory(tree)?), "make", target)?;
     }
     let bound = sys::move_mount(tree.as_fd(), target);
-    bound.step_on(&format!("bind {} on", source.to_string_lossy()), target)
+    at(
+        bound,
+        &format!("bind {} on", source.to_string_lossy()),
+        target,
+    )
+}
+
+/// Names the link that a step on `target` has not followed.
+fn at(result: nix::Result<()>, operation: &str, target: &CStr) -> Result<(), Failure> {
+    result.map_err(|source| {
+        let is_link = readlink(target).is_ok();
+        let link = match source {
+            _ if is_link => ", which is a symbolic link",
+            Errno::ELOOP => ", whose path has a symbolic link",
+            _ => "",
+        };
+        let target = target.to_string_lossy();
+        Failure::new(format!("{operation} {target}{link}"), source)
+    })
 }
 
 fn is_directory(tree: &OwnedFd) -> Result<bool, Failure> {
@@ -93,12 +136,17 @@ fn mount_new(planned: &PlannedMount) -> Result<(), Failure> {
     let fstype = planned.fstype.as_deref().unwrap_or(c"none");
     let (source, target) = (planned.source.as_c_str(), planned.target.as_c_str());
     if planned.make_target {
-        make_target(target, true).step_on("make", target)?;
+        at(make_target(target, true), "make", target)?;
     }
     let options = &planned.options;
     let data = (!options.data.is_empty()).then_some(options.data.as_c_str());
-    let mounted = mount(Some(source), target, Some(fstype), options.flags, data);
-    mounted.step_on(&format!("mount {} on", fstype.to_string_lossy()), target)
+    let flags = options.flags | NO_LINKS_FLAG;
+    let mounted = mount(Some(source), target, Some(fstype), flags, data);
+    at(
+        mounted,
+        &format!("mount {} on", fstype.to_string_lossy()),
+        target,
+    )
 }
 
 /// Creates the target of a mount, unless it exists, and its missing parents.
@@ -137,13 +185,17 @@ fn make_directory(path: &[u8]) -> nix::Result<()> {
 /// Hides the masked paths of `plan` and protects the read-only ones. Paths that this kernel does not have are skipped.
 pub(super) fn close_paths(plan: &Plan) -> Result<(), Failure> {
     let mut empty: Option<&CStr> = None;
+    let mut null: Option<&CStr> = None;
     for path in &plan.masked_paths {
         match kind(path).step_on("stat", path)? {
             Some(SFlag::S_IFDIR) => {
                 mask_directory(path, empty).step_on("mask", path)?;
                 empty = empty.or(Some(path));
             }
-            Some(_) => mask_file(path).step_on("mask", path)?,
+            Some(_) => {
+                mask_file(path, null).step_on("mask", path)?;
+                null = null.or(Some(path));
+            }
             None => {}
         }
     }
@@ -167,8 +219,15 @@ fn file_type(stat: &FileStat) -> SFlag {
     SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT
 }
 
-fn mask_file(path: &CStr) -> nix::Result<()> {
-    mount(Some(c"/dev/null"), path, NONE, MsFlags::MS_BIND, NONE)
+/// Mounts the null device on `path`, the one already at `null` if there is one.
+fn mask_file(path: &CStr, null: Option<&CStr>) -> nix::Result<()> {
+    if let Some(null) = null {
+        return mount(Some(null), path, NONE, MsFlags::MS_BIND, NONE);
+    }
+    // The container's own, as its root may change the mode of what masks.
+    let null = sys::open_tree(c"/dev/null", false)?;
+    devices::check_null(&null)?;
+    sys::move_mount(null.as_fd(), path)
 }
 
 /// Mounts an empty filesystem on `path`, the one already at `empty` if there is one.
@@ -198,4 +257,9 @@ fn protect(path: &CStr) -> nix::Result<()> {
         bound => bound?,
     }
     sys::set_path_attributes(path, libc::MOUNT_ATTR_RDONLY)
+}
+
+/// Follows symbolic links again, as programs expect.
+pub(super) fn follow_links() -> Result<(), Failure> {
+    sys::clear_attributes_below(c"/", NO_LINKS).step("mount_setattr /")
 }

@@ -10,6 +10,7 @@
 
 mod group;
 mod host;
+mod hostile;
 mod lease;
 mod probe;
 
@@ -35,7 +36,7 @@ const LEASED: &str = "/bin/probe-leased";
 
 type Test = (&'static str, fn(&Host));
 
-const TESTS: [Test; 13] = [
+const TESTS: [Test; 16] = [
     ("a service has nothing it did not name", nothing_unnamed),
     ("a user keeps its capabilities", a_user_keeps_capabilities),
     (
@@ -46,6 +47,15 @@ const TESTS: [Test; 13] = [
     (
         "a link in a shared directory leads nowhere",
         links_stay_inside,
+    ),
+    ("an image may be an attacker's", hostile::attacks),
+    (
+        "what an image has below mounts is covered",
+        hostile::masks_are_in_place,
+    ),
+    (
+        "a running container may be an attacker's",
+        hostile::attacks_on_a_second_program,
     ),
     ("a second program has the same walls", second_program),
     (
@@ -64,7 +74,7 @@ const TESTS: [Test; 13] = [
 fn main() -> ExitCode {
     let mut args = std::env::args();
     if args.next().is_some_and(|path| path.starts_with(PROBE)) {
-        probe::main(args.next().as_deref());
+        probe::main(args.next().as_deref(), args.next().as_deref());
         return ExitCode::SUCCESS;
     }
     if !Uid::effective().is_root() {
@@ -288,8 +298,8 @@ fn failures_are_named(host: &Host) {
     waitpid(None, None).unwrap();
 }
 
-/// A service leaves a link where its next start looks for the target of a mount. Followed on the host, it would lead
-/// to the host's `/etc`.
+/// A service leaves a link where its next start looks for the target of a mount, and another that leads to one of the
+/// launcher's descriptors.
 fn links_stay_inside(host: &Host) {
     let shared = Path::new("/run/tare/shared/evil");
     fs::create_dir_all(shared).unwrap();
@@ -301,21 +311,26 @@ target = '/data'
 [[mounts]]
 tmpfs = '64KiB'
 target = '/data/link'";
-    // A link to one of the launcher's descriptors must lead nowhere either.
     std::os::unix::fs::symlink("/proc/self/fd/0", shared.join("directory")).unwrap();
+    let bundle = host.bundle("links", mounts);
+    let error = launch(&bundle, &Launch::default(), DEADLINE).unwrap_err();
+    let many = "Too many symbolic links encountered";
+    assert_eq!(
+        error.to_string(),
+        format!("mount tmpfs on /data/link, which is a symbolic link: ELOOP: {many}")
+    );
+    waitpid(None, None).unwrap();
+    fs::remove_file(shared.join("link")).unwrap();
     let directory = format!("working-directory = '/data/directory'\n{mounts}");
     let bundle = host.bundle("directory-link", &directory);
     let error = launch(&bundle, &Launch::default(), DEADLINE).unwrap_err();
-    let many = "Too many symbolic links encountered";
     assert_eq!(
         error.to_string(),
         format!("chdir /data/directory: ELOOP: {many}")
     );
     waitpid(None, None).unwrap();
     let inside = host.run("links", mounts, Some("/proc/self/mounts"));
-    assert!(inside.contains("tmpfs /etc tmpfs"), "{inside}");
-    let outside = read("/proc/self/mounts");
-    assert!(!outside.contains("tmpfs /etc tmpfs"), "{outside}");
+    assert!(inside.contains("tmpfs /data/link tmpfs"), "{inside}");
 }
 
 /// The launcher has more open than the program may have.

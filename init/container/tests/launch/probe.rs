@@ -5,9 +5,14 @@ use std::fs;
 use std::io;
 use std::process::Command;
 
-/// Waits to be killed, alone or with a child, looks for its terminal, prints one file, or prints the facts.
-pub(crate) fn main(what: Option<&str>) {
+/// Waits to be killed, alone or with a child, looks for its terminal, replaces its null device by a link, prints one
+/// file, or prints the facts.
+pub(crate) fn main(what: Option<&str>, operand: Option<&str>) {
     match what {
+        Some("replace-null") => {
+            fs::remove_file("/dev/null").unwrap();
+            std::os::unix::fs::symlink(operand.unwrap(), "/dev/null").unwrap();
+        }
         Some("wait") => loop {
             nix::unistd::pause();
         },
