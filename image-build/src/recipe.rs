@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn our_own_services_are_bounded_and_four_administer_the_system() {
+    fn our_own_services_are_bounded_and_five_administer_the_system() {
         let services = our_own_services();
         let administrators = services
             .iter()
@@ -238,7 +238,7 @@ mod tests {
             .map(|(name, _)| name.as_str());
         assert_eq!(
             administrators.collect::<Vec<_>>(),
-            ["engine", "storage", "toolbox", "trim"]
+            ["disk", "engine", "storage", "toolbox", "trim"]
         );
         for (name, service) in &services {
             let bounds = service.resources;
@@ -276,6 +276,13 @@ mod tests {
                 "apps",
                 "user apps, own users true, [], of the host [], devices [], /proc Processes, /sys None, \
                  writes [(Shared(\"engine\"), \"/run/engine\"), (Volume(\"apps\"), \"/var/lib/tare\")]",
+            ),
+            (
+                "disk",
+                "user root, own users false, [\"CAP_DAC_READ_SEARCH\", \"CAP_SYS_ADMIN\", \"CAP_SYS_RESOURCE\"], \
+                 of the host [], devices [\"all\"], /proc Masked, /sys Masked, writes [(Volume(\"data\"), \"/data\"), \
+                 (Volume(\"homes\"), \"/home\"), (Volume(\"mnt\"), \"/mnt\"), (Volume(\"opt\"), \"/opt\"), \
+                 (Volume(\"srv\"), \"/srv\")]",
             ),
             (
                 "storage",

@@ -35,11 +35,16 @@ pub fn partition(disk: &Path, name: &str) -> Result<Range<u64>> {
 pub fn require_clean_state(machine: &Machine) -> Result<()> {
     let disk = machine.raw_disk()?;
     let state = partition(&disk, "state")?;
+    require_clean(&format!("{}?offset={}", disk.display(), state.start))
+}
+
+/// Checks that the ext4 at `place`, as e2fsck names it, was unmounted and has no errors.
+///
+/// # Errors
+/// What e2fsck reports.
+pub fn require_clean(place: &str) -> Result<()> {
     let mut e2fsck = Command::new(find_command("e2fsck").context("e2fsck is not installed")?);
-    let output = e2fsck
-        .arg("-fn")
-        .arg(format!("{}?offset={}", disk.display(), state.start))
-        .output()?;
+    let output = e2fsck.arg("-fn").arg(place).output()?;
     let said = String::from_utf8_lossy(&output.stdout);
     // e2fsck also exits with 0 if the journal needs a replay that it may not do.
     let unmounted = !said.contains("recover") && !said.contains("journal");

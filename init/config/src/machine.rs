@@ -5,6 +5,7 @@ mod apps;
 mod certificates;
 mod checked;
 mod control;
+mod disks;
 mod engine;
 mod files;
 mod keys;
@@ -24,6 +25,9 @@ pub use apps::App;
 pub(crate) use apps::forms;
 pub use certificates::Certificates;
 pub use control::{Control, Others};
+pub use disks::{
+    DevicePath, Disk, DiskId, DiskLabel, Disks, FileSystem, Match, MountPoint, Serial, SizeBound,
+};
 pub use engine::Engine;
 #[cfg(feature = "schema")]
 pub(crate) use engine::{Kind as OptionKind, OPTIONS};
@@ -148,6 +152,13 @@ pub struct Machine {
         extend("x-tare-see" = "user-data.md#files"),
     ))]
     pub files: BTreeMap<FilePath, File>,
+    /// Disks beside the one that the system runs from, by a name of your choice. They are formatted only if they are blank,
+    /// and checked, mounted and grown.
+    #[cfg_attr(feature = "schema", schemars(
+        schema_with = "crate::schema::disks",
+        extend("x-tare-see" = "user-data.md#disks"),
+    ))]
+    pub disks: Disks,
     /// Changes to the services of the image, by name. A service's rights (namespaces, capabilities, mounts) cannot be
     /// changed here, because they belong to the verified image.
     #[cfg_attr(feature = "schema", schemars(

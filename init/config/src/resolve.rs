@@ -3,7 +3,7 @@
 use crate::enabled::Keys;
 use crate::machine::Machine;
 use crate::service::{Condition, Service, Services, Source, check_in, cycle};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The service that finds the state, and with it user-data.
 const STORAGE: &str = "storage";
@@ -45,20 +45,25 @@ pub(crate) fn resolve(installed: &Services, machine: &Machine) -> Resolved {
         refused.push(Refused::of(STORAGE, &[], why.to_owned()));
     }
     let keys = Keys::of(machine);
+    let mut names = Names::default();
     for (name, original) in installed {
         let mut service = overridden(name, original, machine);
         if let Err(why) = check_in(&service, installed) {
             refused.push(Refused::of(name, &["lifecycle"], why));
             service.lifecycle.clone_from(&original.lifecycle);
         }
-        if service.runs_on(&keys) {
-            services.extend(service.instances(name, &keys));
+        let runs = service.runs_on(&keys);
+        let instances = service.instances(name, &keys);
+        let instances: Vec<_> = instances.into_iter().filter(|_| runs).collect();
+        if service.for_each.is_some() {
+            let conditions = instances.iter();
+            let conditions = conditions.map(|(name, it)| it.lifecycle.condition(name));
+            names.instances.insert(name.clone(), conditions.collect());
         }
+        services.extend(instances);
     }
-    let names = Names {
-        running: services.keys().cloned().collect(),
-        disabled: disabled(installed, machine).into_keys().collect(),
-    };
+    names.running = services.keys().cloned().collect();
+    names.disabled = disabled(installed, machine).into_keys().collect();
     services
         .values_mut()
         .for_each(|service| settle(service, &names));
@@ -81,7 +86,10 @@ pub fn disabled(installed: &Services, machine: &Machine) -> Services {
 }
 
 /// What services may wait for.
+#[derive(Default)]
 struct Names {
+    /// The conditions of the instances of each service that has one for each key of a table.
+    instances: BTreeMap<String, Vec<Condition>>,
     running: BTreeSet<String>,
     disabled: BTreeSet<String>,
 }
@@ -93,7 +101,8 @@ fn overridden(name: &str, service: &Service, machine: &Machine) -> Service {
     }
 }
 
-/// Removes conditions that cannot hold from `service`, and adds the ones it needs. What waits for a disabled service
+/// Removes conditions that cannot hold from `service`, and adds the ones it needs. To wait for a service with instances is to
+/// wait for each of them. What waits for a disabled service
 /// stays, and says so; only a required service goes on without it.
 fn settle(service: &mut Service, names: &Names) {
     let required = service.lifecycle.required;
@@ -103,7 +112,13 @@ fn settle(service: &mut Service, names: &Names) {
             names.running.contains(name) || !required && names.disabled.contains(name)
         })
     };
-    service.lifecycle.after.retain(has_sense);
+    let after = std::mem::take(&mut service.lifecycle.after).into_iter();
+    let each = |condition: Condition| {
+        let subject = condition.subject();
+        let instances = subject.and_then(|name| names.instances.get(name));
+        instances.cloned().unwrap_or_else(|| vec![condition])
+    };
+    service.lifecycle.after = after.flat_map(each).filter(has_sense).collect();
     wait_for_state(service);
 }
 
@@ -227,6 +242,36 @@ mod tests {
         let resolved = resolve(&services(), &machine("")).services;
         assert_eq!(resolved["ssh"].lifecycle.after, [Condition::StateMounted]);
         assert_eq!(resolved["engine"].lifecycle.after, []);
+    }
+
+    #[test]
+    fn who_waits_for_a_service_with_instances_waits_for_each() {
+        let services = services_of(&[
+            (
+                "engine",
+                "process={args=['/e']}\nlifecycle={after=['disk:ready','log:ready'],required=true}",
+            ),
+            ("disk", "process={args=['/d']}\nfor-each='disks'"),
+            ("log", "process={args=['/l']}"),
+        ]);
+        let disk =
+            |name: &str| format!("disks.{name}={{match={{serial='A'}},mount='/srv/{name}'}}");
+        for (text, want) in [
+            (String::new(), vec!["log:ready"]),
+            (disk("a"), vec!["disk.a:ready", "log:ready"]),
+            (
+                format!("{}\n{}", disk("a"), disk("b")),
+                vec!["disk.a:ready", "disk.b:ready", "log:ready"],
+            ),
+            (
+                format!("{}\nservices.disk.enabled=false", disk("a")),
+                vec!["log:ready"],
+            ),
+        ] {
+            let resolved = resolve(&services, &machine(&text)).services;
+            let after = resolved["engine"].lifecycle.after.iter();
+            assert_eq!(after.map(ToString::to_string).collect::<Vec<_>>(), want);
+        }
     }
 
     #[test]

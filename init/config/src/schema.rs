@@ -12,7 +12,7 @@ mod tables;
 pub(crate) mod texts;
 
 pub use keys::{Key, Step, keys};
-pub(crate) use tables::{apps, environment, files, interfaces, services};
+pub(crate) use tables::{apps, disks, environment, files, interfaces, services};
 pub(crate) use texts::{addresses, args, gateway, memory_max, positive, socket_address};
 
 use crate::Machine;

@@ -138,7 +138,7 @@ pub(crate) fn unmount_all(top: &Path) -> Result<(), Errno> {
     unmount(top)
 }
 
-const OURS: [&str; 3] = ["ext4", "overlay", "tmpfs"];
+const OURS: [&str; 4] = ["ext4", "overlay", "tmpfs", "xfs"];
 
 /// The mount points of `mountinfo` (`proc_pid_mountinfo(5)`) below `top`, in their order, and their file systems.
 fn below(mountinfo: &str, top: &Path) -> Vec<(PathBuf, String)> {

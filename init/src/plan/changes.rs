@@ -33,6 +33,8 @@ pub(crate) enum Change {
     Module(String, bool),
     /// A file is written. False: it is no longer in the configuration, and stays as it is.
     File(FilePath, bool),
+    /// A disk, by its name, and what becomes of it.
+    Disk(String, String),
     /// The hardware watchdog is set otherwise.
     Watchdog,
     /// Other callers may do more or less.
@@ -71,6 +73,7 @@ impl fmt::Display for Change {
             }
             Self::File(path, true) => write!(f, "files: {path} is written"),
             Self::File(path, false) => write!(f, "files: {path} stays as it is"),
+            Self::Disk(name, what) => write!(f, "disks: {name} {what}"),
             Self::Watchdog => f.write_str("watchdog: set"),
             Self::Control => f.write_str("control: set"),
             Self::User(name, what) => write!(f, "users: {name} {what}"),
@@ -105,6 +108,7 @@ pub(crate) fn between(old: &Desired, new: &Desired, links: &BTreeSet<Link>) -> V
     changes.extend(of_network(old, new, links));
     changes.extend(of_kernel(&old.machine, &new.machine));
     changes.extend(of_files(&old.machine, &new.machine));
+    changes.extend(of_disks(&old.machine, &new.machine));
     if old.machine.watchdog != new.machine.watchdog {
         changes.push(Change::Watchdog);
     }
@@ -186,6 +190,33 @@ fn of_files(old: &Machine, new: &Machine) -> Vec<Change> {
     let left = before.keys().filter(|path| !now.contains_key(*path));
     let left = left.map(|path| Change::File(path.clone(), false));
     written.chain(left).collect()
+}
+
+/// What is mounted stays: containers use it.
+fn of_disks(old: &Machine, new: &Machine) -> Vec<Change> {
+    let now = new
+        .disks
+        .iter()
+        .filter_map(|(name, disk)| match old.disks.get(name) {
+            None => Some((name, format!("is mounted on {} if it is there", disk.mount))),
+            Some(before) if before != disk => {
+                let what = "is changed; if it is mounted, it stays so until the next boot";
+                Some((name, what.to_owned()))
+            }
+            Some(_) => None,
+        });
+    let left = old
+        .disks
+        .iter()
+        .filter(|(name, _)| new.disks.get(name).is_none())
+        .map(|(name, disk)| {
+            let what = format!("stays mounted on {} until the next boot", disk.mount);
+            (name, what)
+        });
+    let changes = now.chain(left);
+    changes
+        .map(|(name, what)| Change::Disk(name.to_owned(), what))
+        .collect()
 }
 
 /// Sessions go on whatever changes. What a user is in and may do is read at a login.
@@ -403,6 +434,19 @@ mod tests {
                 "files = { '/srv/a' = { text = 'a' }, '/srv/b' = { text = 'b' }, '/srv/c' = { text = 'c' } }",
                 "files = { '/srv/a' = { text = 'a' }, '/srv/b' = { text = 'b', mode = '0600' } }",
                 vec!["files: /srv/b is written", "files: /srv/c stays as it is"],
+            ),
+            (
+                "disks.a = { match.serial = 'A', mount = '/srv/a' }\n\
+                 disks.b = { match.serial = 'B', mount = '/srv/b' }\n\
+                 disks.c = { match.serial = 'C', mount = '/srv/c' }",
+                "disks.a = { match.serial = 'A', mount = '/srv/a' }\n\
+                 disks.b = { match.serial = 'B', mount = '/srv/x' }\n\
+                 disks.d = { match.serial = 'D', mount = '/srv/d' }",
+                vec![
+                    "disks: b is changed; if it is mounted, it stays so until the next boot",
+                    "disks: d is mounted on /srv/d if it is there",
+                    "disks: c stays mounted on /srv/c until the next boot",
+                ],
             ),
             (
                 "",

@@ -8,7 +8,7 @@ use std::process::Command;
 
 /// How much from the start must be zeros for a partition to count as blank, in bytes: all of the `state` partition of
 /// an image file. Fewer zeros may be part of a damaged file system.
-const BLANK: u64 = 64 << 20;
+pub(crate) const BLANK: u64 = 64 << 20;
 /// Bytes per read.
 const PIECE: usize = 1 << 20;
 
@@ -84,7 +84,7 @@ fn unrecognized(file: &File, marked: bool) -> io::Result<Contents> {
 
 /// The number of zero bytes at the start of `file`; at most `BLANK`, and `BLANK` if the file is shorter and all
 /// zeros.
-fn zeros(file: &File) -> io::Result<u64> {
+pub(crate) fn zeros(file: &File) -> io::Result<u64> {
     let pieces = 0..BLANK / PIECE as u64;
     for at in pieces.map(|piece| piece * PIECE as u64) {
         let bytes = ext4::read(file, at, PIECE)?;
@@ -96,6 +96,28 @@ fn zeros(file: &File) -> io::Result<u64> {
 }
 
 fn blkid(device: &Path) -> io::Result<Found> {
+    Ok(match probe(device)? {
+        Probe::Nothing => Found::Nothing,
+        Probe::Text(text) => found(&text),
+        Probe::Ambivalent => Found::Other("more than one kind of content".to_owned()),
+    })
+}
+
+/// What `blkid` has found.
+#[derive(Debug)]
+pub(crate) enum Probe {
+    Nothing,
+    /// One `KEY=VALUE` per line.
+    Text(String),
+    /// Signatures of several kinds.
+    Ambivalent,
+}
+
+/// Has `blkid` look for signatures on `device`.
+///
+/// # Errors
+/// When it cannot be run, or fails.
+pub(crate) fn probe(device: &Path) -> io::Result<Probe> {
     let mut blkid = Command::new("/usr/sbin/blkid");
     blkid.args(["--probe", "--output", "export"]).arg(device);
     let output = blkid
@@ -103,10 +125,9 @@ fn blkid(device: &Path) -> io::Result<Found> {
         .map_err(|error| io::Error::new(error.kind(), format!("blkid: {error}")))?;
     let text = String::from_utf8_lossy(&output.stdout);
     match output.status.code() {
-        Some(0) => Ok(found(&text)),
-        Some(2) => Ok(Found::Nothing),
-        // "Ambivalent".
-        Some(8) => Ok(Found::Other("more than one kind of content".to_owned())),
+        Some(0) => Ok(Probe::Text(text.into_owned())),
+        Some(2) => Ok(Probe::Nothing),
+        Some(8) => Ok(Probe::Ambivalent),
         _ => Err(io::Error::other(format!(
             "blkid: {}: {}",
             output.status,
@@ -138,7 +159,8 @@ fn found(text: &str) -> Found {
     }
 }
 
-fn is_about_partition(line: &str) -> bool {
+/// Whether a line of `blkid` is about the partition, not its contents.
+pub(crate) fn is_about_partition(line: &str) -> bool {
     let known = ["DEVNAME=", "PART_ENTRY_"];
     line.is_empty() || known.iter().any(|key| line.starts_with(key))
 }

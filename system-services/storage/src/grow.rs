@@ -4,6 +4,7 @@ use crate::disk::Partition;
 use crate::ext4::{self, Superblock};
 use crate::gpt::Table;
 use crate::say::say;
+use crate::xfs;
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::ioctl::{Setter, ioctl, opcode};
 use rustix::mount::{
@@ -12,8 +13,9 @@ use rustix::mount::{
 };
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use tare_config::machine::FileSystem;
 
 /// Less than this, in bytes, is not worth the writes.
 const WORTH: u64 = 8 << 20;
@@ -97,8 +99,27 @@ pub(crate) fn file_system(device: &Path) -> io::Result<()> {
     let file = File::open(device)?;
     let length = ext4::size(&file)?;
     match ext4::superblock(&file)? {
-        Some(found) if is_short(found, length) => resize(device, length / found.block_size),
+        Some(found) if is_short(found, length) => resize(mount(device)?, length / found.block_size),
         _ => Ok(()),
+    }
+}
+
+/// Grows the file system on `device`, which is mounted with `root`, to the end of the device, if that is worth it.
+/// Returns whether it was. An ext4 without checksums is left as it is.
+///
+/// # Errors
+/// When it cannot be read or grown.
+pub(crate) fn mounted(device: &Path, root: impl AsFd, kind: FileSystem) -> io::Result<bool> {
+    let file = File::open(device)?;
+    let length = ext4::size(&file)?;
+    match kind {
+        FileSystem::Ext4 => match ext4::superblock(&file)? {
+            Some(found) if is_short(found, length) => {
+                resize(root, length / found.block_size).map(|()| true)
+            }
+            _ => Ok(false),
+        },
+        FileSystem::Xfs => xfs::grow(&file, root, length, WORTH),
     }
 }
 
@@ -110,15 +131,14 @@ fn is_short(found: Superblock, length: u64) -> bool {
         <= length
 }
 
-/// Resizes the file system while it is mounted, at no path: the kernel journals each step, whereas `resize2fs` on an
-/// unmounted one must not be interrupted.
-fn resize(device: &Path, blocks: u64) -> io::Result<()> {
-    let root = mount(device)?;
+/// Resizes the ext4 with the directory `root` while it is mounted: the kernel journals each step, whereas `resize2fs` on
+/// an unmounted one must not be interrupted.
+fn resize(root: impl AsFd, blocks: u64) -> io::Result<()> {
     const RESIZE: rustix::ioctl::Opcode = opcode::write::<u64>(b'f', 16);
     // SAFETY: the opcode is EXT4_IOC_RESIZE_FS, whose argument is a count of blocks, a `u64`.
     let request = unsafe { Setter::<RESIZE, u64>::new(blocks) };
     // SAFETY: as above; `root` is a directory of an ext4.
-    unsafe { ioctl(&root, request)? };
+    unsafe { ioctl(root, request)? };
     Ok(())
 }
 

@@ -1,4 +1,5 @@
-//! Leaves a clean ext4 on the partition that `STATE_DEVICE` names, as large as its disk allows.
+//! Leaves a clean ext4 on the partition that `STATE_DEVICE` names, as large as its disk allows. `tare-storage disk NAME`
+//! serves a further disk instead ([`second`]).
 //!
 //! | found | done |
 //! |---|---|
@@ -26,7 +27,9 @@ mod gpt;
 mod grow;
 mod output;
 mod say;
+mod second;
 mod tools;
+mod xfs;
 
 use contents::{Contents, contents};
 use disk::Partition;
@@ -39,6 +42,18 @@ use std::process::ExitCode;
 const DEVICE: &str = "STATE_DEVICE";
 
 fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match &arguments[..] {
+        [] => state(),
+        [disk, name] if disk == "disk" => second::main(name),
+        _ => {
+            say("usage: tare-storage [disk NAME]");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn state() -> ExitCode {
     let Some(device) = std::env::var_os(DEVICE).map(PathBuf::from) else {
         say(&format!("{DEVICE} is not set"));
         return ExitCode::FAILURE;

@@ -10,6 +10,7 @@ use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Instant;
+use tare_config::machine::FileSystem;
 
 /// Exit status of `e2fsck(8)`, a sum of bits: 1 for corrected errors, 2 if the system must be rebooted, which is for a
 /// mounted file system. Above this, errors remain or it could not run.
@@ -36,6 +37,39 @@ pub(crate) fn make(device: &Path) -> io::Result<()> {
         true => Ok(()),
         false => Err(io::Error::other(format!("mkfs.ext4: {status}"))),
     }
+}
+
+/// Makes a file system on a second disk, all of it for its user.
+///
+/// # Errors
+/// When `mkfs` fails.
+pub(crate) fn make_second(device: &Path, kind: FileSystem, label: Option<&str>) -> io::Result<()> {
+    let size = ext4::size(&File::open(device)?)?;
+    let name = kind.name();
+    let mut mkfs = Command::new(format!("/usr/sbin/mkfs.{name}"));
+    match kind {
+        FileSystem::Ext4 => mkfs
+            .args(["-q", "-F", "-m", "0", "-e", "remount-ro"])
+            // As for a large disk, because a small one may grow.
+            .args(["-b", "4096", "-i", &bytes_per_inode(size).to_string()])
+            .args(["-E", "lazy_itable_init=1,lazy_journal_init=1,nodiscard"]),
+        // It refuses a device on which it finds anything.
+        FileSystem::Xfs => mkfs.args(["-q", "-K"]),
+    };
+    mkfs.args(label.iter().flat_map(|label| ["-L", label]));
+    let status = run(mkfs.arg(device))?;
+    match status.success() {
+        true => Ok(()),
+        false => Err(io::Error::other(format!("mkfs.{name}: {status}"))),
+    }
+}
+
+/// Corrects what can be corrected safely, and leaves the rest to a person.
+///
+/// # Errors
+/// When errors remain, or `e2fsck` cannot be run.
+pub(crate) fn preen(device: &Path) -> io::Result<()> {
+    e2fsck(device, &["-p"])
 }
 
 /// Bytes per inode on a device of `size` bytes. An ext4 has fewer than 2^32 inodes and keeps its ratio when it grows,

@@ -12,6 +12,7 @@ mod disks;
 mod docker;
 mod engine;
 mod faults;
+mod further_disks;
 mod generations;
 mod idle;
 mod image;
@@ -103,6 +104,11 @@ const TESTS: &[Test] = &[
     ),
     test!(60, image, faults::a_killed_service_comes_back),
     test!(20, image, faults::a_changed_system_does_not_boot),
+    test!(
+        180,
+        image,
+        further_disks::are_formatted_mounted_grown_and_kept
+    ),
     test!(120, image, generations::are_confirmed_or_taken_back),
     test!(
         330,

@@ -5,7 +5,8 @@ use crate::machine;
 use toml::de::{DeTable, DeValue};
 
 /// Tables that are replaced as a whole: a key of one source's would contradict those of another's.
-const REPLACED: [&[&str]; 3] = [
+const REPLACED: [&[&str]; 4] = [
+    &["disks", "*", "match"],
     &["files", "*"],
     &["log", "forward"],
     &["services", "*", "lifecycle", "health"],

@@ -10,7 +10,7 @@ use toml::de::{DeArray, DeTable, DeValue};
 
 /// The names in `section` that are wrong on a machine whose image has the services `image`: where, and why.
 ///
-/// Services must be in the image, also those that others wait for. Names of apps, links and users must be well-formed.
+/// Services must be in the image, also those that others wait for. Names of apps, disks, links and users must be well-formed.
 pub(super) fn wrong(section: &DeTable<'_>, image: &Services) -> Vec<(Range<usize>, String)> {
     let known = |key: &str| match image.contains_key(key) {
         true => Ok(()),
@@ -31,6 +31,7 @@ pub(super) fn wrong(section: &DeTable<'_>, image: &Services) -> Vec<(Range<usize
             &known as &dyn Fn(&str) -> Result<(), String>,
         ),
         (&["apps"], &name),
+        (&["disks"], &name),
         (&["network", "interfaces"], &link_name),
         (&["users"], &user_name),
     ] {

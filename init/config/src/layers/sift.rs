@@ -25,8 +25,9 @@ const LISTS: [&[&str]; 13] = [
 ];
 
 /// Tables that are left out as a whole: without one of their keys they would mean something else.
-const WHOLE: [&[&str]; 5] = [
+const WHOLE: [&[&str]; 6] = [
     &["apps", "*"],
+    &["disks", "*"],
     &["files", "*"],
     &["log", "forward"],
     &["registries", "*"],
@@ -240,12 +241,12 @@ impl Sieve<'_, '_> {
     }
 }
 
-/// Whether `message`, about the table `at`, misses the key at `path`.
+/// Whether `message`, about the table `at`, misses the key at `path`, or one that `path` is in.
 fn is_missing(path: &Path, at: &Path, message: &str) -> bool {
     let missing = message
         .strip_prefix("missing key `")
         .and_then(|rest| rest.strip_suffix('`'));
-    missing.is_some_and(|key| *path == at.key(key))
+    missing.is_some_and(|key| path.is_in(&at.key(key)))
 }
 
 /// What a wrong value at `path` costs.

@@ -2,9 +2,10 @@
 
 use super::keyword;
 use crate::machine::{
-    AuthorizedKey, Base64, Certificates, Checksum, Cidr, Domain, DottedKey, FileMode, GroupName,
-    Hostname, Mirror, ModuleName, Mtu, Owner, Principal, PublicKey, Receiver, SYSTEM_NAMES,
-    SchemaVersion, ServerName, SshPort, UserId, WatchdogTimeout,
+    AuthorizedKey, Base64, Certificates, Checksum, Cidr, DevicePath, DiskId, DiskLabel, Domain,
+    DottedKey, FileMode, GroupName, Hostname, Mirror, ModuleName, MountPoint, Mtu, Owner,
+    Principal, PublicKey, Receiver, SYSTEM_NAMES, SchemaVersion, Serial, ServerName, SizeBound,
+    SshPort, UserId, WatchdogTimeout,
 };
 use crate::service::{Backoff, Condition, HttpTarget, Schedule};
 use crate::{Bytes, MAX_ARGUMENT, Span};
@@ -134,6 +135,12 @@ texts! {
     Checksum: "SHA-256 in hexadecimal digits", "^[0-9A-Fa-f]{64}$";
     FileMode: "permissions in octal", "^0?[0-7]{3}$";
     Owner: "`USER:GROUP`, each a number", "^[0-9]+:[0-9]+$";
+    DiskId: "name in `/dev/disk/by-id`", r"^(\.{3,}|\.{0,2}[!-,\-0-~])[!-.0-~]*$", 255;
+    DevicePath: "path below `/dev`", r"^/dev(/(\.{0,2}[!-,\-0-~][!-.0-~]*|\.{3,}[!-.0-~]*))+$", 1024;
+    Serial: "serial number", r"^[!-~]([ -~]*[!-~])?$", 128;
+    DiskLabel: "label", "^[A-Za-z0-9._-]+$", 16;
+    SizeBound: "`>=SIZE` or `<=SIZE`, in MB, GB, TB, MiB, GiB or TiB", "^[<>]=[0-9]+([MGT]i?B)$";
+    MountPoint: "path", FILE.replace("|root", "");
     Schedule: "span or calendar expression", schedule();
 }
 

@@ -8,7 +8,7 @@ const PEM: &str = "-----BEGIN CERTIFICATE-----\\nMAA=\\n-----END CERTIFICATE----
 
 /// TOML with `@` where each of the values stands, and the values: some that are accepted, some that are not.
 #[rustfmt::skip]
-const CASES: [(&str, &[&str]); 58] = [
+const CASES: [(&str, &[&str]); 66] = [
     ("hostname = '@'", &["a", "Edge-17", "n1.example.com", "", "-a", "a-", "a..b", "a_b", "ä", "a."]),
     ("network.search = ['@']", &["lan", "c.project-1.internal", "", "a..b", "-a.b", "a_b", "lan."]),
     ("time.servers = ['@']", &["ntp.example.com", "::1", "", "a b", "a/b"]),
@@ -157,6 +157,28 @@ const CASES: [(&str, &[&str]); 58] = [
     ]),
     ("files.'/srv/a' = { text = '', mode = '@' }", &["0600", "640", "0000", "0777", "4755", "888", "64", "00640", "rw", ""]),
     ("files.'/srv/a' = { text = '', owner = '@' }", &["0:0", "1000:1000", "root:root", "1000", "1:", ":1", "+1:1", "-1:1", "1:1:1", ""]),
+    ("disks.'@' = { match.serial = 'A', mount = '/srv/a' }", &["data", "a-1", "Data", "1a", "a_b", ""]),
+    ("disks.a = { match.id = '@', mount = '/srv/a' }", &[
+        "ata-A_1", "usb-A-0:0-part1", "...", ".a", "..a", ".", "..", "", "a/b", "a b", "ä",
+    ]),
+    ("disks.a = { match.path = '@', mount = '/srv/a' }", &[
+        "/dev/vdb", "/dev/disk/by-path/pci-0000:00:1f.2-ata-2", "/dev/...a", "/dev/..a", "/dev", "/dev/", "/dev//a", "/dev/../a",
+        "/dev/./a", "vdb", "/etc/a", "/dev/a b",
+    ]),
+    ("disks.a = { match.serial = '@', mount = '/srv/a' }", &["A", "WD 1/2", "", " A", "A ", "ä"]),
+    ("disks.a = { match.size = '@', mount = '/srv/a' }", &[
+        ">=100GB", "<=2TiB", ">=1MB", ">=0MiB", "100GB", ">100GB", ">= 1GB", ">=1KiB", ">=1kB", ">=GB", "",
+    ]),
+    ("disks.a = { match.serial = 'A', mount = '@' }", &[
+        "/srv/a", "/home/a/b", "/srv/.a", "/srv", "/srv/", "/root/a", "/media/a", "/etc/a", "/srv/../a", "/srv//a", "a",
+    ]),
+    ("disks.a = { match.serial = 'A', mount = '/srv/a', label = '@' }", &["data", "A_1.2-3", "", "a b", "a/b"]),
+    ("disks.a = { @ }", &[
+        "match.serial = 'A', mount = '/srv/a', format = 'xfs'", "match.serial = 'A', mount = '/srv/a', required = true",
+        "match.serial = 'A', mount = '/srv/a', format = 'btrfs'", "match.serial = 'A'", "mount = '/srv/a'", "match = {}, mount = '/srv/a'",
+        "match.uuid = 'A', mount = '/srv/a'", "match.serial = 'A', mount = '/srv/a', read-only = 'yes'",
+        "match.serial = 'A', mount = '/srv/a', readonly = true",
+    ]),
     ("apps.'@'.services = {}", &["shop", "a-1", "Shop", "1a", "-a", "a_b", ""]),
     ("apps.shop = { @ }", &[
         "services = {}", "services.web.image = 'x', volumes = {}, name = 'y'", "compose = 'services: {}'", "compose = 1", "",
