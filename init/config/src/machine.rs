@@ -7,6 +7,7 @@ mod checked;
 mod control;
 mod engine;
 mod files;
+mod kernel;
 mod keys;
 mod log;
 mod metrics;
@@ -30,6 +31,7 @@ pub(crate) use engine::{Kind as OptionKind, OPTIONS};
 pub use files::{Base64, Checksum, File, FileMode, FilePath, Owner};
 #[cfg(feature = "schema")]
 pub(crate) use keys::TYPES as KEY_TYPES;
+pub use kernel::{Kernel, LogLevel};
 pub use keys::{AuthorizedKey, PublicKey};
 pub use log::{Forward, Log, Receiver, Transport};
 pub use metrics::Metrics;
@@ -120,6 +122,8 @@ pub struct Machine {
     pub metrics: Metrics,
     /// What the log keeps and where it is forwarded.
     pub log: Log,
+    /// What the console shows of the kernel's log.
+    pub kernel: Kernel,
     /// Settings of the kernel. They are applied once, when the configuration is read, and hold for the whole machine.
     #[cfg_attr(feature = "schema", schemars(extend(
         "x-tare-see" = "docker.md#settings-of-the-kernel",

@@ -31,6 +31,8 @@ pub(crate) enum Change {
     Sysctl(String, Option<String>),
     /// A module is loaded. False: it stays loaded until the next boot.
     Module(String, bool),
+    /// The console shows more or less.
+    LogLevel,
     /// A file is written. False: it is no longer in the configuration, and stays as it is.
     File(FilePath, bool),
     /// The hardware watchdog is set otherwise.
@@ -69,6 +71,7 @@ impl fmt::Display for Change {
             Self::Module(name, false) => {
                 write!(f, "modules: {name} stays loaded until the next boot")
             }
+            Self::LogLevel => f.write_str("kernel.log-level: set"),
             Self::File(path, true) => write!(f, "files: {path} is written"),
             Self::File(path, false) => write!(f, "files: {path} stays as it is"),
             Self::Watchdog => f.write_str("watchdog: set"),
@@ -104,6 +107,9 @@ pub(crate) fn between(old: &Desired, new: &Desired, links: &BTreeSet<Link>) -> V
     }
     changes.extend(of_network(old, new, links));
     changes.extend(of_kernel(&old.machine, &new.machine));
+    if old.machine.kernel != new.machine.kernel {
+        changes.push(Change::LogLevel);
+    }
     changes.extend(of_files(&old.machine, &new.machine));
     if old.machine.watchdog != new.machine.watchdog {
         changes.push(Change::Watchdog);
@@ -432,8 +438,13 @@ mod tests {
             ),
             (
                 "",
-                "motd = 'a'\nwatchdog.enabled = false\ncontrol.others = 'status'",
-                vec!["motd: set", "watchdog: set", "control: set"],
+                "motd = 'a'\nkernel.log-level = 'debug'\nwatchdog.enabled = false\ncontrol.others = 'status'",
+                vec![
+                    "motd: set",
+                    "kernel.log-level: set",
+                    "watchdog: set",
+                    "control: set",
+                ],
             ),
         ] {
             let changes = between(&desired(old), &desired(new), &links());

@@ -24,6 +24,7 @@ pub(crate) fn is_applied_at_once(image: &Image) -> Result<()> {
     checks.check("a service that comes and goes", || service(&vm));
     checks.check("settings of the kernel", || sysctl(&vm));
     checks.check("a key of user-data, taken back", || unset(&vm));
+    checks.check("what the console shows", || log_level(&vm));
     checks.check("words for logins", || motd(&vm));
     checks.check("files", || files(&vm));
     checks.check("power off", || power_off(&vm));
@@ -160,6 +161,16 @@ fn unset(vm: &Vm) -> Result<()> {
     vm.ssh("tare config unset log.rate")?;
     says(vm, "tare config get log.rate", "1000\n")?;
     mentions(vm, "tare config origin log.rate", "# default\n")
+}
+
+fn log_level(vm: &Vm) -> Result<()> {
+    let level = "read -r level _ </proc/sys/kernel/printk; echo $level";
+    let before = vm.ssh(level)?;
+    let set = "tare config set kernel.log-level debug";
+    mentions(vm, set, "kernel.log-level: set\n")?;
+    wait_says(vm, level, "8\n", secs(20))?;
+    vm.ssh("tare config unset kernel.log-level")?;
+    wait_says(vm, level, &before, secs(20))
 }
 
 fn motd(vm: &Vm) -> Result<()> {

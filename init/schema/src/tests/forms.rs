@@ -8,7 +8,7 @@ const PEM: &str = "-----BEGIN CERTIFICATE-----\\nMAA=\\n-----END CERTIFICATE----
 
 /// TOML with `@` where each of the values stands, and the values: some that are accepted, some that are not.
 #[rustfmt::skip]
-const CASES: [(&str, &[&str]); 58] = [
+const CASES: [(&str, &[&str]); 59] = [
     ("hostname = '@'", &["a", "Edge-17", "n1.example.com", "", "-a", "a-", "a..b", "a_b", "ä", "a."]),
     ("network.search = ['@']", &["lan", "c.project-1.internal", "", "a..b", "-a.b", "a_b", "lan."]),
     ("time.servers = ['@']", &["ntp.example.com", "::1", "", "a b", "a/b"]),
@@ -39,6 +39,7 @@ const CASES: [(&str, &[&str]); 58] = [
         "5s", "300s", "5min", "5m", "1min", "5000ms", "060s", "300000ms", "4s", "301s", "6min", "5500ms", "1h", "0s", "5", "4999ms",
         "301000ms",
     ]),
+    ("kernel.log-level = '@'", &["emergency", "warning", "debug", "warn", "7", ""]),
     ("control.others = '@'", &["nothing", "status", "all"]),
     ("metrics.listen = '@'", &[
         "127.0.0.1:9100", "[::1]:9100", "0.0.0.0:0", "[::1%1]:080", "127.0.0.1", "::1:9100", "127.0.0.1:65536", "127.0.0.1:+1",
