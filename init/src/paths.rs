@@ -4,6 +4,8 @@
 pub(crate) const SERVICES: &str = "/services";
 /// The image's own layer of configuration.
 pub(crate) const DEFAULTS: &str = "/usr/share/tare/defaults.toml";
+/// Time zones, where logins can show any of them.
+pub(crate) const ZONES: &str = "/services/ssh/rootfs/usr/share/zoneinfo";
 /// Kernel modules, one folder per kernel release.
 pub(crate) const MODULES: &str = "/usr/lib/modules";
 /// Where the state partition, or memory in its place, is mounted.

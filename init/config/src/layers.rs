@@ -17,7 +17,7 @@ use self::texts::{Texts, placed};
 use self::tree::Path;
 use crate::depth;
 use crate::error::{ConfigError, Location};
-use crate::machine::{DottedKey, Machine, SchemaVersion};
+use crate::machine::{DottedKey, Machine, SchemaVersion, ZoneName};
 use crate::problem::{Problem, Severity, shortened};
 use crate::resolve::{Resolved, resolve};
 use crate::service::Services;
@@ -68,10 +68,14 @@ pub enum Added {
     Rejected,
 }
 
+/// Whether the image has a time zone, or what to say about it.
+pub type CheckZone = fn(&ZoneName) -> Result<(), String>;
+
 /// Sources merged so far, from the weakest on.
 #[derive(Debug)]
 pub struct Layers<'t> {
     image: &'t Services,
+    zones: Option<CheckZone>,
     texts: Texts<'t>,
     merged: DeTable<'t>,
     problems: Vec<Problem>,
@@ -85,11 +89,19 @@ impl<'t> Layers<'t> {
     pub fn new(image: &'t Services) -> Self {
         Self {
             image,
+            zones: None,
             texts: Texts::default(),
             merged: DeTable::new(),
             problems: Vec::new(),
             without_tls: None,
         }
+    }
+
+    /// The same, with a check of the names of time zones. Without it, each well-formed name is taken.
+    #[must_use]
+    pub fn with_zones(self, check: CheckZone) -> Self {
+        let zones = Some(check);
+        Self { zones, ..self }
     }
 
     /// Lays the text `bytes` of `source` over those before it. Tables are merged, any other value is replaced. What is
@@ -167,7 +179,7 @@ impl<'t> Layers<'t> {
 
     /// Adds a section of a source, or an entry of it.
     fn add_part(&mut self, part: DeTable<'t>, read: &mut usize) {
-        let wrong = names::wrong(&part, self.image);
+        let wrong = names::wrong(&part, self.image, self.zones);
         let (part, found) = sift(&DeTable::new(), part, wrong, read);
         self.leave_out_tls(&found);
         self.complain(found, "");

@@ -19,6 +19,7 @@ mod ssh;
 mod sysctl;
 mod users;
 mod watchdog;
+mod zone;
 
 pub use access::Hostname;
 pub use apps::App;
@@ -29,9 +30,9 @@ pub use engine::Engine;
 #[cfg(feature = "schema")]
 pub(crate) use engine::{Kind as OptionKind, OPTIONS};
 pub use files::{Base64, Checksum, File, FileMode, FilePath, Owner};
+pub use kernel::{Kernel, LogLevel};
 #[cfg(feature = "schema")]
 pub(crate) use keys::TYPES as KEY_TYPES;
-pub use kernel::{Kernel, LogLevel};
 pub use keys::{AuthorizedKey, PublicKey};
 pub use log::{Forward, Log, Receiver, Transport};
 pub use metrics::Metrics;
@@ -47,6 +48,7 @@ pub(crate) use sysctl::{FIXED as FIXED_SETTINGS, LEAST_MAPS};
 pub(crate) use users::SYSTEM_NAMES;
 pub use users::{GroupName, Principal, Shell, User, UserId, UserName, Users};
 pub use watchdog::{Watchdog, WatchdogTimeout};
+pub use zone::ZoneName;
 
 use crate::Override;
 use serde::{Deserialize, Serialize};
@@ -112,7 +114,7 @@ pub struct Machine {
     /// Links, addresses and resolvers. An Ethernet link that is not named under `network.interfaces` uses DHCP. IPv6
     /// router advertisements are accepted on every link.
     pub network: Network,
-    /// Where the time comes from.
+    /// Where the time comes from, and how it is shown.
     pub time: Time,
     /// The hardware watchdog.
     pub watchdog: Watchdog,
@@ -167,7 +169,7 @@ pub struct Machine {
     pub apps: BTreeMap<String, App>,
 }
 
-/// Where the time comes from.
+/// Where the time comes from, and how it is shown.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
@@ -180,6 +182,15 @@ pub struct Time {
         "x-tare-type" = "list of host names or addresses",
     )))]
     pub servers: Vec<ServerName>,
+    /// The time zone of logins, and of containers with `-v /etc/localtime:/etc/localtime`, by its name at IANA. The log and
+    /// schedules use UTC. A running program keeps the zone that it has read.
+    #[cfg_attr(feature = "schema", schemars(extend(
+        "examples" = ["Europe/Vienna"],
+        "x-tare-apply" = "live",
+        "x-tare-default" = "`Etc/UTC`",
+        "x-tare-see" = "docker.md#paths-and-devices",
+    )))]
+    pub zone: Option<ZoneName>,
 }
 
 /// A host name or address in a form that is safe in any configuration file.

@@ -27,3 +27,4 @@ pub(crate) mod uevents;
 pub(crate) mod user_files;
 pub(crate) mod userdata;
 pub(crate) mod watchdog;
+pub(crate) mod zones;

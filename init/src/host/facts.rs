@@ -1,10 +1,10 @@
 //! Facts about the machine, in files for its services.
 
 use super::{Configured, Host};
-use crate::effect::facts;
+use crate::effect::{facts, zones};
 use crate::job::Job;
 use crate::plan;
-use crate::plan::facts::{Fact, MOTD, hostname};
+use crate::plan::facts::{Fact, MOTD, TIME_ZONE, hostname};
 use crate::plan::users;
 use std::collections::BTreeSet;
 
@@ -62,6 +62,10 @@ impl Host {
         if let Err(error) = facts::write(&changed) {
             log::error!("facts: {error}");
             return;
+        }
+        if changed.iter().any(|fact| fact.name == TIME_ZONE) {
+            let written = zones::write(self.machine.time.zone.as_ref());
+            written.unwrap_or_else(|error| log::error!("time zone: {error}"));
         }
         for fact in changed {
             self.supervisor.fact_changed(&fact.name);

@@ -1,6 +1,6 @@
 //! What a new configuration does to a machine that runs.
 
-use super::facts::Fact;
+use super::facts::{Fact, TIME_ZONE};
 use super::network::{Link, Step};
 use super::sections;
 use super::services::Services;
@@ -23,6 +23,8 @@ pub(crate) struct Desired {
 pub(crate) enum Change {
     /// The name of the machine.
     Hostname(String),
+    /// The time zone.
+    Zone(String),
     /// What logins show.
     Motd,
     /// Something is set on a link, or taken back.
@@ -61,6 +63,7 @@ impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Hostname(name) => write!(f, "hostname: {name}"),
+            Self::Zone(zone) => write!(f, "time.zone: {zone}"),
             Self::Motd => f.write_str("motd: set"),
             Self::Network { link, what } => write!(f, "network: {link}: {what}"),
             Self::Sysctl(name, Some(value)) => write!(f, "sysctl: {name} = {value}"),
@@ -101,6 +104,10 @@ pub(crate) fn between(old: &Desired, new: &Desired, links: &BTreeSet<Link>) -> V
         if before.as_ref() != Some(&now) {
             changes.push(Change::Hostname(now.trim_end().to_owned()));
         }
+    }
+    if old.machine.time.zone != new.machine.time.zone {
+        let zone = text(new, TIME_ZONE).unwrap_or_default();
+        changes.push(Change::Zone(zone.trim_end().to_owned()));
     }
     if old.machine.motd != new.machine.motd {
         changes.push(Change::Motd);
@@ -361,6 +368,7 @@ mod tests {
                 "hostname = 'b'",
                 vec!["hostname: b", "ssh: restarts, hosts has changed"],
             ),
+            ("time.zone = 'Asia/Tokyo'", "", vec!["time.zone: Etc/UTC"]),
             (
                 "",
                 "log.rate = 5",

@@ -25,6 +25,7 @@ pub(crate) fn is_applied_at_once(image: &Image) -> Result<()> {
     checks.check("settings of the kernel", || sysctl(&vm));
     checks.check("a key of user-data, taken back", || unset(&vm));
     checks.check("what the console shows", || log_level(&vm));
+    checks.check("the time zone", || zone(&vm));
     checks.check("words for logins", || motd(&vm));
     checks.check("files", || files(&vm));
     checks.check("power off", || power_off(&vm));
@@ -171,6 +172,27 @@ fn log_level(vm: &Vm) -> Result<()> {
     wait_says(vm, level, "8\n", secs(20))?;
     vm.ssh("tare config unset kernel.log-level")?;
     wait_says(vm, level, &before, secs(20))
+}
+
+fn zone(vm: &Vm) -> Result<()> {
+    let zone = "date +%Z; cat /etc/timezone";
+    says(vm, zone, "UTC\nEtc/UTC\n")?;
+    let unknown = "unknown time zone `Asia/Tokio`, did you mean `Asia/Tokyo`?";
+    for command in [
+        "tare config set time.zone Asia/Tokio 2>&1; true",
+        "echo 'time.zone = \"Asia/Tokio\"' | tare config validate - 2>&1; true",
+    ] {
+        mentions(vm, command, unknown)?;
+    }
+    mentions(
+        vm,
+        "tare config set time.zone Asia/Tokyo",
+        "time.zone: Asia/Tokyo\n",
+    )?;
+    wait_says(vm, zone, "JST\nAsia/Tokyo\n", secs(20))?;
+    says(vm, "TZ=Asia/Kolkata date +%Z", "IST\n")?;
+    vm.ssh("tare config unset time.zone")?;
+    wait_says(vm, zone, "UTC\nEtc/UTC\n", secs(20))
 }
 
 fn motd(vm: &Vm) -> Result<()> {

@@ -4,7 +4,7 @@ use super::keyword;
 use crate::machine::{
     AuthorizedKey, Base64, Certificates, Checksum, Cidr, Domain, DottedKey, FileMode, GroupName,
     Hostname, Mirror, ModuleName, Mtu, Owner, Principal, PublicKey, Receiver, SYSTEM_NAMES,
-    SchemaVersion, ServerName, SshPort, UserId, WatchdogTimeout,
+    SchemaVersion, ServerName, SshPort, UserId, WatchdogTimeout, ZoneName,
 };
 use crate::service::{Backoff, Condition, HttpTarget, Schedule};
 use crate::{Bytes, MAX_ARGUMENT, Span};
@@ -134,6 +134,7 @@ texts! {
     Checksum: "SHA-256 in hexadecimal digits", "^[0-9A-Fa-f]{64}$";
     FileMode: "permissions in octal", "^0?[0-7]{3}$";
     Owner: "`USER:GROUP`, each a number", "^[0-9]+:[0-9]+$";
+    ZoneName: "time zone", "^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*$", 64;
     Schedule: "span or calendar expression", schedule();
 }
 

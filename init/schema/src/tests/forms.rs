@@ -8,7 +8,7 @@ const PEM: &str = "-----BEGIN CERTIFICATE-----\\nMAA=\\n-----END CERTIFICATE----
 
 /// TOML with `@` where each of the values stands, and the values: some that are accepted, some that are not.
 #[rustfmt::skip]
-const CASES: [(&str, &[&str]); 59] = [
+const CASES: [(&str, &[&str]); 60] = [
     ("hostname = '@'", &["a", "Edge-17", "n1.example.com", "", "-a", "a-", "a..b", "a_b", "ä", "a."]),
     ("network.search = ['@']", &["lan", "c.project-1.internal", "", "a..b", "-a.b", "a_b", "lan."]),
     ("time.servers = ['@']", &["ntp.example.com", "::1", "", "a b", "a/b"]),
@@ -40,6 +40,7 @@ const CASES: [(&str, &[&str]); 59] = [
         "301000ms",
     ]),
     ("kernel.log-level = '@'", &["emergency", "warning", "debug", "warn", "7", ""]),
+    ("time.zone = '@'", &["UTC", "Etc/GMT+5", "America/Port-au-Prince", "", "/UTC", "UTC/", "../UTC", "zone.tab", "Europe Vienna"]),
     ("control.others = '@'", &["nothing", "status", "all"]),
     ("metrics.listen = '@'", &[
         "127.0.0.1:9100", "[::1]:9100", "0.0.0.0:0", "[::1%1]:080", "127.0.0.1", "::1:9100", "127.0.0.1:65536", "127.0.0.1:+1",
@@ -196,6 +197,7 @@ fn the_schema_says_what_the_reader_says() {
         ("network.search = ['a.@']", 63),
         ("time.servers = ['@']", 253),
         ("modules = ['@']", 64),
+        ("time.zone = '@'", 64),
         ("users.@ = {}", 32),
         ("users.alice.principals = ['@']", 256),
         ("registries.'@'.insecure = true", 255),
