@@ -1,7 +1,7 @@
 //! Work on disks, in a separate process: any disk may take minutes to answer, or never answer, and PID 1 must not
 //! wait.
 
-use crate::effect::{generations, homes, modules, state, sysctl, user_files, userdata};
+use crate::effect::{generations, homes, modules, state, swap, sysctl, user_files, userdata};
 use crate::event::{DiskEvent, Event};
 use crate::kmsg;
 use crate::plan::generations::{Generation, History, Save};
@@ -16,7 +16,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
-use tare_config::machine::{File, FilePath, ModuleName};
+use tare_config::machine::{File, FilePath, ModuleName, Swap};
 use tare_container::paths::VOLUMES;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -45,6 +45,8 @@ pub(crate) enum Job {
     WriteFiles { files: BTreeMap<FilePath, File> },
     /// Makes the homes of users that are not there.
     MakeHomes { homes: Vec<Home> },
+    /// Changes the machine's swap. `volatile`: whether the state is in memory; `None` if there is none yet.
+    SetSwap { swap: Swap, volatile: Option<bool> },
 }
 
 /// Without what it carries: user-data holds secrets.
@@ -61,6 +63,7 @@ impl Display for Job {
             Self::ReadGeneration { number } => write!(f, "read configuration {number}"),
             Self::WriteFiles { .. } => f.write_str("write files"),
             Self::MakeHomes { .. } => f.write_str("make the homes of users"),
+            Self::SetSwap { .. } => f.write_str("change swap"),
         }
     }
 }
@@ -81,6 +84,10 @@ pub(crate) enum Done {
         before: BTreeMap<String, String>,
     },
     HomesMade,
+    /// What failed, in sentences.
+    SwapSet {
+        problems: Vec<String>,
+    },
     /// Or why not.
     GenerationsSaved {
         failed: Option<String>,
@@ -106,6 +113,8 @@ pub(crate) struct State {
     pub(crate) volatile: bool,
     /// Empty if it can neither be read nor created.
     pub(crate) machine_id: String,
+    /// Whether there is a file of swap, which the configuration may not have any more.
+    pub(crate) has_swap_file: bool,
     pub(crate) history: History,
 }
 
@@ -191,6 +200,9 @@ fn work() -> io::Result<()> {
             homes::make_all(&homes);
             Done::HomesMade
         }
+        Job::SetSwap { swap, volatile } => Done::SwapSet {
+            problems: swap::set(&swap, volatile),
+        },
     };
     let mut out = io::stdout().lock();
     out.write_all(&serde_json::to_vec(&done)?)?;

@@ -12,6 +12,8 @@ pub(crate) const MODULES: &str = "/usr/lib/modules";
 pub(crate) const STATE: &str = "/state";
 /// The generations of the configuration.
 pub(crate) const GENERATIONS: &str = "/state/config";
+/// The file of swap.
+pub(crate) const SWAP: &str = "/state/swap";
 /// The machine's identity, made at its first boot (`machine-id(5)`).
 pub(crate) const MACHINE_ID: &str = "/state/machine-id";
 /// Where a NoCloud disk is mounted while it is read.

@@ -16,6 +16,7 @@ mod network;
 mod registry;
 mod schema;
 mod ssh;
+mod swap;
 mod sysctl;
 mod users;
 mod watchdog;
@@ -41,6 +42,7 @@ pub use network::{Cidr, Domain, Interface, Mtu, Network};
 pub use registry::{Mirror, Registries, Registry, RegistryName};
 pub use schema::{DottedKey, SchemaVersion};
 pub use ssh::{Ssh, SshPort};
+pub use swap::{Swap, SwapSize, Zram, ZramSize};
 pub use sysctl::Sysctl;
 #[cfg(feature = "schema")]
 pub(crate) use sysctl::{FIXED as FIXED_SETTINGS, LEAST_MAPS};
@@ -131,6 +133,9 @@ pub struct Machine {
         "x-tare-see" = "docker.md#settings-of-the-kernel",
     )))]
     pub sysctl: Sysctl,
+    /// Swap. Without any, the kernel ends programs once the memory is full.
+    #[cfg_attr(feature = "schema", schemars(extend("x-tare-see" = "docker.md#swap")))]
+    pub swap: Swap,
     /// Modules of the kernel to load, besides those of devices and those that the kernel asks for, which are loaded
     /// anyway. No container may load any.
     #[serde(deserialize_with = "checked::list")]

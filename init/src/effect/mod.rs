@@ -21,6 +21,7 @@ pub(crate) mod readable;
 pub(crate) mod signals;
 pub(crate) mod sockets;
 pub(crate) mod state;
+pub(crate) mod swap;
 pub(crate) mod sysctl;
 pub(crate) mod timer;
 pub(crate) mod uevents;

@@ -26,6 +26,7 @@ impl Host {
         self.machine = loaded.machine;
         self.apply_settings();
         self.set_log_level();
+        self.set_swap();
         self.set_watchdogs();
         self.allow_others();
         match some_run {
@@ -157,6 +158,9 @@ impl Host {
         }
         if before.kernel != self.machine.kernel {
             self.set_log_level();
+        }
+        if before.swap != self.machine.swap {
+            self.set_swap();
         }
         if before.watchdog != self.machine.watchdog {
             self.set_watchdogs();

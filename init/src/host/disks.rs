@@ -35,6 +35,11 @@ impl Disks {
         self.state.as_ref().map(|state| state.volatile)
     }
 
+    /// Whether the state had a file of swap when it was mounted.
+    pub(super) fn has_swap_file(&self) -> bool {
+        self.state.as_ref().is_some_and(|state| state.has_swap_file)
+    }
+
     pub(super) fn machine_id(&self) -> &str {
         self.state.as_ref().map_or("", |state| &state.machine_id)
     }
@@ -112,6 +117,7 @@ impl Host {
             }
             Done::Settings { refused, before } => self.settings_applied(refused, before),
             Done::HomesMade => {}
+            Done::SwapSet { problems } => self.swap_set(problems),
             Done::GenerationsSaved { failed } => self.generations_saved(failed),
             Done::Generation { number, read } => self.generation_read(number, read),
             Done::FilesWritten { problems } => self.files_written(problems),
@@ -158,6 +164,7 @@ impl Host {
                 self.settings_applied(vec![ended], BTreeMap::new());
             }
             Job::MakeHomes { .. } => {}
+            Job::SetSwap { .. } => self.swap_set(vec![format!("swap: {PROCESS_ENDED}")]),
         }
     }
 

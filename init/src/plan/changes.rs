@@ -35,6 +35,8 @@ pub(crate) enum Change {
     Module(String, bool),
     /// The console shows more or less.
     LogLevel,
+    /// Swap is what this key says. False: there is none any more.
+    Swap(&'static str, bool),
     /// A file is written. False: it is no longer in the configuration, and stays as it is.
     File(FilePath, bool),
     /// The hardware watchdog is set otherwise.
@@ -75,6 +77,10 @@ impl fmt::Display for Change {
                 write!(f, "modules: {name} stays loaded until the next boot")
             }
             Self::LogLevel => f.write_str("kernel.log-level: set"),
+            Self::Swap(key, true) => write!(f, "{key}: set"),
+            Self::Swap(key, false) => {
+                write!(f, "{key}: taken away, once what is in it is back in memory")
+            }
             Self::File(path, true) => write!(f, "files: {path} is written"),
             Self::File(path, false) => write!(f, "files: {path} stays as it is"),
             Self::Watchdog => f.write_str("watchdog: set"),
@@ -117,6 +123,7 @@ pub(crate) fn between(old: &Desired, new: &Desired, links: &BTreeSet<Link>) -> V
     if old.machine.kernel != new.machine.kernel {
         changes.push(Change::LogLevel);
     }
+    changes.extend(of_swap(&old.machine, &new.machine));
     changes.extend(of_files(&old.machine, &new.machine));
     if old.machine.watchdog != new.machine.watchdog {
         changes.push(Change::Watchdog);
@@ -195,6 +202,15 @@ fn of_kernel(old: &Machine, new: &Machine) -> Vec<Change> {
         .filter(|module| !new.modules.contains(module));
     let kept = kept.map(|module| Change::Module(module.as_str().to_owned(), false));
     set.chain(left).chain(loaded).chain(kept).collect()
+}
+
+fn of_swap(old: &Machine, new: &Machine) -> Vec<Change> {
+    let (before, now) = (&old.swap, &new.swap);
+    let zram = Change::Swap("swap.zram", now.zram.size.is_some());
+    let file = Change::Swap("swap.file", now.file.is_some());
+    let zram = (before.zram != now.zram).then_some(zram);
+    let file = (before.file != now.file).then_some(file);
+    zram.into_iter().chain(file).collect()
 }
 
 fn of_files(old: &Machine, new: &Machine) -> Vec<Change> {
@@ -369,6 +385,14 @@ mod tests {
                 vec!["hostname: b", "ssh: restarts, hosts has changed"],
             ),
             ("time.zone = 'Asia/Tokyo'", "", vec!["time.zone: Etc/UTC"]),
+            (
+                "swap = { zram.size = '50%', file = '1GiB' }",
+                "swap.zram.size = '60%'",
+                vec![
+                    "swap.zram: set",
+                    "swap.file: taken away, once what is in it is back in memory",
+                ],
+            ),
             (
                 "",
                 "log.rate = 5",

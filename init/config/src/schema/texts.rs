@@ -4,7 +4,7 @@ use super::keyword;
 use crate::machine::{
     AuthorizedKey, Base64, Certificates, Checksum, Cidr, Domain, DottedKey, FileMode, GroupName,
     Hostname, Mirror, ModuleName, Mtu, Owner, Principal, PublicKey, Receiver, SYSTEM_NAMES,
-    SchemaVersion, ServerName, SshPort, UserId, WatchdogTimeout, ZoneName,
+    SchemaVersion, ServerName, SshPort, SwapSize, UserId, WatchdogTimeout, ZoneName, ZramSize,
 };
 use crate::service::{Backoff, Condition, HttpTarget, Schedule};
 use crate::{Bytes, MAX_ARGUMENT, Span};
@@ -39,6 +39,8 @@ const PORT: &str =
     r"\+?0*(6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[1-9][0-9]{0,3})";
 const V4: &str = r"((25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])\.){3}(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])";
 const ABOVE_ZERO: &str = "0*[1-9][0-9]*";
+/// 1 MiB at least.
+const SWAP: &str = "0*([1-9][0-9]*(MiB|GiB)|(102[4-9]|10[3-9][0-9]|1[1-9][0-9]{2}|[2-9][0-9]{3}|[1-9][0-9]{4,})KiB)";
 const PEM: &str = r"-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----";
 
 /// The name of an app or a service ([`crate::check_name`]).
@@ -134,6 +136,10 @@ texts! {
     Checksum: "SHA-256 in hexadecimal digits", "^[0-9A-Fa-f]{64}$";
     FileMode: "permissions in octal", "^0?[0-7]{3}$";
     Owner: "`USER:GROUP`, each a number", "^[0-9]+:[0-9]+$";
+    SwapSize: "size, `1MiB` at least", format!("^{SWAP}$");
+    ZramSize: "size, `1MiB` at least, or `1%` to `200%` of the memory", format!(
+        "^({SWAP}|0*([1-9][0-9]?|1[0-9]{{2}}|200)%)$"
+    );
     ZoneName: "time zone", "^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*$", 64;
     Schedule: "span or calendar expression", schedule();
 }

@@ -8,7 +8,7 @@ const PEM: &str = "-----BEGIN CERTIFICATE-----\\nMAA=\\n-----END CERTIFICATE----
 
 /// TOML with `@` where each of the values stands, and the values: some that are accepted, some that are not.
 #[rustfmt::skip]
-const CASES: [(&str, &[&str]); 60] = [
+const CASES: [(&str, &[&str]); 62] = [
     ("hostname = '@'", &["a", "Edge-17", "n1.example.com", "", "-a", "a-", "a..b", "a_b", "ä", "a."]),
     ("network.search = ['@']", &["lan", "c.project-1.internal", "", "a..b", "-a.b", "a_b", "lan."]),
     ("time.servers = ['@']", &["ntp.example.com", "::1", "", "a b", "a/b"]),
@@ -41,6 +41,8 @@ const CASES: [(&str, &[&str]); 60] = [
     ]),
     ("kernel.log-level = '@'", &["emergency", "warning", "debug", "warn", "7", ""]),
     ("time.zone = '@'", &["UTC", "Etc/GMT+5", "America/Port-au-Prince", "", "/UTC", "UTC/", "../UTC", "zone.tab", "Europe Vienna"]),
+    ("swap.file = '@'", &["1MiB", "1024KiB", "1023KiB", "0MiB", "9999KiB", "10000KiB", "2GiB", "50%", "1TiB", ""]),
+    ("swap.zram.size = '@'", &["1MiB", "1023KiB", "1%", "50%", "099%", "200%", "201%", "0%", "%", "+5%", "2GiB", "half"]),
     ("control.others = '@'", &["nothing", "status", "all"]),
     ("metrics.listen = '@'", &[
         "127.0.0.1:9100", "[::1]:9100", "0.0.0.0:0", "[::1%1]:080", "127.0.0.1", "::1:9100", "127.0.0.1:65536", "127.0.0.1:+1",
