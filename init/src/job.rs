@@ -41,10 +41,11 @@ pub(crate) enum Job {
     SaveGenerations(Box<Save>),
     /// Reads one of them.
     ReadGeneration { number: u64 },
-    /// Writes the files of user-data that differ.
-    WriteFiles { files: BTreeMap<FilePath, File> },
-    /// Makes the homes of users that are not there.
-    MakeHomes { homes: Vec<Home> },
+    /// Makes the homes of users that are not there, then writes the files of user-data that differ: some are in homes.
+    WriteFiles {
+        homes: Vec<Home>,
+        files: BTreeMap<FilePath, File>,
+    },
     /// Changes the machine's swap. `volatile`: whether the state is in memory; `None` if there is none yet.
     SetSwap { swap: Swap, volatile: Option<bool> },
 }
@@ -61,8 +62,7 @@ impl Display for Job {
             Self::Settings { .. } => f.write_str("apply the settings of the kernel"),
             Self::SaveGenerations(_) => f.write_str("save the configuration"),
             Self::ReadGeneration { number } => write!(f, "read configuration {number}"),
-            Self::WriteFiles { .. } => f.write_str("write files"),
-            Self::MakeHomes { .. } => f.write_str("make the homes of users"),
+            Self::WriteFiles { .. } => f.write_str("make homes and write files"),
             Self::SetSwap { .. } => f.write_str("change swap"),
         }
     }
@@ -83,7 +83,6 @@ pub(crate) enum Done {
         /// What the settings were.
         before: BTreeMap<String, String>,
     },
-    HomesMade,
     /// What failed, in sentences.
     SwapSet {
         problems: Vec<String>,
@@ -193,12 +192,11 @@ fn work() -> io::Result<()> {
                 .map(Box::new)
                 .map_err(|error| error.to_string()),
         },
-        Job::WriteFiles { files } => Done::FilesWritten {
-            problems: user_files::write_all(Path::new(VOLUMES), &files),
-        },
-        Job::MakeHomes { homes } => {
+        Job::WriteFiles { homes, files } => {
             homes::make_all(&homes);
-            Done::HomesMade
+            Done::FilesWritten {
+                problems: user_files::write_all(Path::new(VOLUMES), &files),
+            }
         }
         Job::SetSwap { swap, volatile } => Done::SwapSet {
             problems: swap::set(&swap, volatile),

@@ -8,6 +8,7 @@ use crate::kmsg;
 use crate::plan;
 use crate::plan::changes::{Change, Desired, between};
 use crate::plan::generations::{Kept, Texts, usable, user_data};
+use crate::plan::users::homes;
 use crate::supervisor::Description;
 use log::Level;
 use std::collections::BTreeSet;
@@ -152,8 +153,8 @@ impl Host {
         if before.sysctl != self.machine.sysctl || before.modules != self.machine.modules {
             self.apply_settings();
         }
-        // No power cut would take them back.
-        if before.files != self.machine.files && self.generations.unconfirmed.is_none() {
+        let writes = before.files != self.machine.files && self.generations.unconfirmed.is_none();
+        if writes || homes(&before) != homes(&self.machine) {
             self.write_files();
         }
         if before.kernel != self.machine.kernel {

@@ -9,7 +9,6 @@ use crate::event::DiskEvent;
 use crate::job::{self, Done, Job, Sources, State};
 use crate::paths::STATE;
 use crate::plan::generations::{History, Kept};
-use crate::plan::users::Home;
 use crate::task::Task;
 use std::collections::BTreeMap;
 use tare_config::service::Condition;
@@ -24,9 +23,6 @@ pub(super) struct Disks {
     sources: Sources,
     mounting: Option<Task>,
     state: Option<State>,
-    /// The homes as last made, or being made.
-    homes: Vec<Home>,
-    homing: Option<Task>,
 }
 
 impl Disks {
@@ -55,20 +51,6 @@ impl Disks {
         state
             .map(|state| std::mem::take(&mut state.history))
             .unwrap_or_default()
-    }
-
-    /// Whether `homes` differ from those that were made; they count as made from now on.
-    pub(super) fn has_new_homes(&mut self, homes: &[Home]) -> bool {
-        let has_new = self.homes != homes;
-        if has_new {
-            self.homes = homes.to_vec();
-        }
-        has_new
-    }
-
-    /// Keeps the job that makes them.
-    pub(super) fn make_homes(&mut self, making: Task) {
-        self.homing = Some(making);
     }
 }
 
@@ -116,7 +98,6 @@ impl Host {
                 self.disks.state = Some(state);
             }
             Done::Settings { refused, before } => self.settings_applied(refused, before),
-            Done::HomesMade => {}
             Done::SwapSet { problems } => self.swap_set(problems),
             Done::GenerationsSaved { failed } => self.generations_saved(failed),
             Done::Generation { number, read } => self.generation_read(number, read),
@@ -163,7 +144,6 @@ impl Host {
                 let ended = format!("sysctl: {PROCESS_ENDED}");
                 self.settings_applied(vec![ended], BTreeMap::new());
             }
-            Job::MakeHomes { .. } => {}
             Job::SetSwap { .. } => self.swap_set(vec![format!("swap: {PROCESS_ENDED}")]),
         }
     }

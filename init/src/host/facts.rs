@@ -1,8 +1,7 @@
 //! Facts about the machine, in files for its services.
 
-use super::{Configured, Host};
+use super::Host;
 use crate::effect::{facts, zones};
-use crate::job::Job;
 use crate::plan;
 use crate::plan::facts::{Fact, MOTD, TIME_ZONE, hostname};
 use crate::plan::users;
@@ -22,9 +21,6 @@ impl Host {
                 .for_each(|motd| motd.text += &format!("{problem}\n"));
         }
         self.write(facts);
-        if self.configured == Configured::Yes {
-            self.make_homes();
-        }
     }
 
     /// Removes the facts about users who are not among `facts`.
@@ -40,15 +36,6 @@ impl Host {
                 Ok(()) => drop(self.facts.remove(&name)),
                 Err(error) => log::error!("facts: {name}: {error}"),
             }
-        }
-    }
-
-    /// Has homes made for the users, if they have changed; the state may be slow.
-    fn make_homes(&mut self) {
-        let homes = users::homes(&self.machine);
-        if self.disks.has_new_homes(&homes) {
-            let making = self.start_job(Job::MakeHomes { homes });
-            self.disks.make_homes(making);
         }
     }
 
