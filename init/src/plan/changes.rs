@@ -243,6 +243,10 @@ fn of_users(old: &Machine, new: &Machine) -> Vec<Change> {
         .collect();
     for name in names {
         let what = of_user(old.users.get(name), new.users.get(name));
+        // As another user has come or gone whose name stands for the same id.
+        let moves = old.users.get(name).is_some() && old.users.id(name) != new.users.id(name);
+        let moves = moves.then_some("has another id from its next login on; its files keep theirs");
+        let what = what.or(moves);
         changes.extend(what.map(|what| Change::User(name.to_owned(), what)));
     }
     if old.ssh.trusted_user_ca_keys != new.ssh.trusted_user_ca_keys {
@@ -461,6 +465,14 @@ mod tests {
                     "users: b is changed, from its next login on",
                     "users: c may log in",
                     "users: d may not log in any more; its files and sessions stay",
+                ],
+            ),
+            (
+                "[users.heidi-peggy]",
+                "[users.bob-simon]\n[users.heidi-peggy]",
+                vec![
+                    "users: bob-simon may log in",
+                    "users: heidi-peggy has another id from its next login on; its files keep theirs",
                 ],
             ),
             (
