@@ -2,6 +2,7 @@
 
 use crate::effect::files::read_bounded;
 use crate::effect::userdata::{LOCAL, ONCE, SOURCES};
+use crate::effect::zones;
 use crate::job::Sources;
 use crate::paths::DEFAULTS;
 use crate::plan::cmdline::CMDLINE;
@@ -70,7 +71,7 @@ pub(crate) fn load(
 ) -> Loaded {
     let image = read_bounded(Path::new(DEFAULTS), MAX_BYTES);
     let mut stack = Stack {
-        layers: Layers::new(services),
+        layers: Layers::new(services).with_zones(zones::check),
         sources: Vec::new(),
         problems: Vec::new(),
         unusable: Vec::new(),

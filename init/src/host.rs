@@ -11,6 +11,7 @@ mod generations;
 mod installed;
 mod network;
 mod settings;
+mod swap;
 mod watchdogs;
 
 use crate::clock::since_boot;
@@ -67,6 +68,7 @@ pub(crate) struct Host {
     disks: Disks,
     files: files::Files,
     settings: settings::Settings,
+    swap: swap::Swapping,
     /// Problems with user-data, one sentence each.
     rejected: Vec<String>,
     /// Those of sources that could not be used at all when this boot was configured.
@@ -144,6 +146,7 @@ impl Host {
             disks: Disks::default(),
             files: files::Files::default(),
             settings: settings::Settings::default(),
+            swap: swap::Swapping::default(),
             rejected: Vec::new(),
             unusable: Vec::new(),
             sources: Vec::new(),

@@ -1,7 +1,7 @@
 //! Work on disks, in a separate process: any disk may take minutes to answer, or never answer, and PID 1 must not
 //! wait.
 
-use crate::effect::{generations, homes, modules, state, sysctl, user_files, userdata};
+use crate::effect::{generations, homes, modules, state, swap, sysctl, user_files, userdata};
 use crate::event::{DiskEvent, Event};
 use crate::kmsg;
 use crate::plan::generations::{Generation, History, Save};
@@ -16,7 +16,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
-use tare_config::machine::{File, FilePath, ModuleName};
+use tare_config::machine::{File, FilePath, ModuleName, Swap};
 use tare_container::paths::VOLUMES;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -41,10 +41,13 @@ pub(crate) enum Job {
     SaveGenerations(Box<Save>),
     /// Reads one of them.
     ReadGeneration { number: u64 },
-    /// Writes the files of user-data that differ.
-    WriteFiles { files: BTreeMap<FilePath, File> },
-    /// Makes the homes of users that are not there.
-    MakeHomes { homes: Vec<Home> },
+    /// Makes the homes of users that are not there, then writes the files of user-data that differ: some are in homes.
+    WriteFiles {
+        homes: Vec<Home>,
+        files: BTreeMap<FilePath, File>,
+    },
+    /// Changes the machine's swap. `volatile`: whether the state is in memory; `None` if there is none yet.
+    SetSwap { swap: Swap, volatile: Option<bool> },
 }
 
 /// Without what it carries: user-data holds secrets.
@@ -59,8 +62,8 @@ impl Display for Job {
             Self::Settings { .. } => f.write_str("apply the settings of the kernel"),
             Self::SaveGenerations(_) => f.write_str("save the configuration"),
             Self::ReadGeneration { number } => write!(f, "read configuration {number}"),
-            Self::WriteFiles { .. } => f.write_str("write files"),
-            Self::MakeHomes { .. } => f.write_str("make the homes of users"),
+            Self::WriteFiles { .. } => f.write_str("make homes and write files"),
+            Self::SetSwap { .. } => f.write_str("change swap"),
         }
     }
 }
@@ -80,7 +83,10 @@ pub(crate) enum Done {
         /// What the settings were.
         before: BTreeMap<String, String>,
     },
-    HomesMade,
+    /// What failed, in sentences.
+    SwapSet {
+        problems: Vec<String>,
+    },
     /// Or why not.
     GenerationsSaved {
         failed: Option<String>,
@@ -106,6 +112,8 @@ pub(crate) struct State {
     pub(crate) volatile: bool,
     /// Empty if it can neither be read nor created.
     pub(crate) machine_id: String,
+    /// Whether there is a file of swap, which the configuration may not have any more.
+    pub(crate) has_swap_file: bool,
     pub(crate) history: History,
 }
 
@@ -184,13 +192,15 @@ fn work() -> io::Result<()> {
                 .map(Box::new)
                 .map_err(|error| error.to_string()),
         },
-        Job::WriteFiles { files } => Done::FilesWritten {
-            problems: user_files::write_all(Path::new(VOLUMES), &files),
-        },
-        Job::MakeHomes { homes } => {
+        Job::WriteFiles { homes, files } => {
             homes::make_all(&homes);
-            Done::HomesMade
+            Done::FilesWritten {
+                problems: user_files::write_all(Path::new(VOLUMES), &files),
+            }
         }
+        Job::SetSwap { swap, volatile } => Done::SwapSet {
+            problems: swap::set(&swap, volatile),
+        },
     };
     let mut out = io::stdout().lock();
     out.write_all(&serde_json::to_vec(&done)?)?;

@@ -4,6 +4,7 @@ mod console;
 mod relay;
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
+use nix::libc::c_int;
 use relay::Relay;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -22,6 +23,8 @@ struct Kmsg {
     device: File,
     /// The process that writes for us, once it is started.
     relay: Mutex<Option<Relay>>,
+    /// The console level that the machine was started with.
+    started: OnceLock<c_int>,
 }
 
 /// Sends everything logged to `/dev/kmsg`.
@@ -33,6 +36,7 @@ pub(crate) fn init() -> io::Result<()> {
     let kmsg = KMSG.get_or_init(|| Kmsg {
         device,
         relay: Mutex::new(None),
+        started: OnceLock::new(),
     });
     log::set_max_level(LevelFilter::Debug);
     // A second call is refused; there is one call, in `boot`.
@@ -50,11 +54,27 @@ pub(crate) fn relay() -> io::Result<()> {
     let Some(kmsg) = KMSG.get() else {
         return Ok(());
     };
-    let relay = Relay::start(&kmsg.device, console::level())?;
+    let level = console::level();
+    if let Some(level) = level {
+        // There is one call, in `boot`.
+        let _ = kmsg.started.set(level);
+    }
+    let relay = Relay::start(&kmsg.device, level)?;
     if let Ok(mut slot) = kmsg.relay.try_lock() {
         *slot = Some(relay);
     }
     Ok(())
+}
+
+/// Has consoles show the records below `level`, from 1 to 8, or those that they showed when the machine was started.
+pub(crate) fn show(level: Option<c_int>) {
+    let Some(kmsg) = KMSG.get() else {
+        return;
+    };
+    let level = level.or_else(|| kmsg.started.get().copied());
+    if let (Some(level), Ok(mut slot)) = (level, kmsg.relay.try_lock()) {
+        slot.iter_mut().for_each(|relay| relay.set_level(level));
+    }
 }
 
 /// Gives the relay a moment to write what is queued; from now on we write directly. For the machine's end.

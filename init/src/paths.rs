@@ -4,12 +4,16 @@
 pub(crate) const SERVICES: &str = "/services";
 /// The image's own layer of configuration.
 pub(crate) const DEFAULTS: &str = "/usr/share/tare/defaults.toml";
+/// Time zones, where logins can show any of them.
+pub(crate) const ZONES: &str = "/services/ssh/rootfs/usr/share/zoneinfo";
 /// Kernel modules, one folder per kernel release.
 pub(crate) const MODULES: &str = "/usr/lib/modules";
 /// Where the state partition, or memory in its place, is mounted.
 pub(crate) const STATE: &str = "/state";
 /// The generations of the configuration.
 pub(crate) const GENERATIONS: &str = "/state/config";
+/// The file of swap.
+pub(crate) const SWAP: &str = "/state/swap";
 /// The machine's identity, made at its first boot (`machine-id(5)`).
 pub(crate) const MACHINE_ID: &str = "/state/machine-id";
 /// Where a NoCloud disk is mounted while it is read.

@@ -4,6 +4,7 @@ use crate::effect::cgroups;
 use crate::effect::last_writes;
 use crate::effect::mounts::unmount_all;
 use crate::effect::power::{self, Ending};
+use crate::effect::swap;
 use crate::effect::watchdog::Watchdogs;
 use crate::kmsg;
 use crate::paths::STATE;
@@ -31,6 +32,7 @@ pub(crate) fn finish(ending: Ending, mut watchdogs: Watchdogs) -> ! {
     let _ = kill(Pid::from_raw(-1), Signal::SIGKILL);
     wait_for_last_child();
     let work = || {
+        swap::leave_file().unwrap_or_else(|error| log::error!("swap.file: {error}"));
         match unmount_all(Path::new(STATE)) {
             Ok(()) => log::info!("{}: state unmounted", verb(ending)),
             Err(error) => log::error!("unmount {STATE}: {error}"),

@@ -81,7 +81,14 @@ const NSSWITCH: &str = "passwd: files\ngroup: files\nshadow: files\nhosts: files
 
 /// The files in which PID 1 describes the host to services; services with the host's network see
 /// them in `/run/host`.
-const HOST_FACTS: &[&str] = &["hostname", "hosts", "machine-id", "resolv.conf"];
+const HOST_FACTS: &[&str] = &[
+    "hostname",
+    "hosts",
+    "localtime",
+    "machine-id",
+    "resolv.conf",
+    "timezone",
+];
 
 /// The folders and links that a root filesystem starts with.
 pub(crate) fn skeleton() -> Tree {

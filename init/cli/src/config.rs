@@ -4,6 +4,7 @@ mod change;
 mod edit;
 mod generations;
 mod validate;
+mod zones;
 
 use crate::Failed;
 use crate::args::ConfigCommand;
@@ -92,7 +93,7 @@ impl Known {
     fn ask(context: &Context) -> Result<Self, Failed> {
         let told: GetConfiguration = context.call(&Method::GetConfiguration {})?;
         let services = services(told.services)?;
-        let mut layers = Layers::new(&services);
+        let mut layers = Layers::new(&services).with_zones(zones::check);
         for source in &told.sources {
             layers.add(&source.name, source.text.as_bytes());
         }
@@ -158,7 +159,7 @@ fn rank(name: &str) -> Option<usize> {
 
 /// What `sources` set together.
 fn settings<'s>(services: &Services, sources: impl Iterator<Item = &'s Source>) -> Settings {
-    let mut layers = Layers::new(services);
+    let mut layers = Layers::new(services).with_zones(zones::check);
     for source in sources {
         layers.add(&source.name, source.text.as_bytes());
     }

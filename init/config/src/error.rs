@@ -56,7 +56,7 @@ pub(crate) fn unknown(noun: &str, name: &str, known: &[&str]) -> String {
 }
 
 /// The nearest name in `known`, if its distance is at most a third of the longer name's length.
-fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     let near = |candidate: &&str| {
         let most = name.len().max(candidate.len()) / 3;
         // It is at least the difference of the lengths: what is much longer than a name is not compared.

@@ -23,7 +23,7 @@ use self::texts::{Texts, placed};
 use self::tree::Path;
 use crate::depth;
 use crate::error::{ConfigError, Location};
-use crate::machine::{DottedKey, Machine, SchemaVersion};
+use crate::machine::{DottedKey, Machine, SchemaVersion, ZoneName};
 use crate::problem::{Problem, Severity, shortened};
 use crate::resolve::{Resolved, resolve};
 use crate::service::Services;
@@ -74,10 +74,14 @@ pub enum Added {
     Rejected,
 }
 
+/// Whether the image has a time zone, or what to say about it.
+pub type CheckZone = fn(&ZoneName) -> Result<(), String>;
+
 /// Sources merged so far, from the weakest on.
 #[derive(Debug)]
 pub struct Layers<'t> {
     image: &'t Services,
+    zones: Option<CheckZone>,
     texts: Texts<'t>,
     merged: DeTable<'t>,
     /// What `merged` describes.
@@ -95,6 +99,7 @@ impl<'t> Layers<'t> {
     pub fn new(image: &'t Services) -> Self {
         Self {
             image,
+            zones: None,
             texts: Texts::default(),
             merged: DeTable::new(),
             machine: Machine::default(),
@@ -102,6 +107,13 @@ impl<'t> Layers<'t> {
             without_tls: None,
             moved: MOVED,
         }
+    }
+
+    /// The same, with a check of the names of time zones. Without it, each well-formed name is taken.
+    #[must_use]
+    pub fn with_zones(self, check: CheckZone) -> Self {
+        let zones = Some(check);
+        Self { zones, ..self }
     }
 
     /// Lays the text `bytes` of `source` over those before it. Tables are merged, any other value is replaced. What is
@@ -176,7 +188,7 @@ impl<'t> Layers<'t> {
 
     /// The names in `table` that are wrong: where, and why.
     fn wrong_names(&self, table: &DeTable<'_>) -> Vec<(Range<usize>, String)> {
-        let mut wrong = names::wrong(table, self.image);
+        let mut wrong = names::wrong(table, self.image, self.zones);
         wrong.extend(moved::removed(table, self.moved));
         wrong
     }

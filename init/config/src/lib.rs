@@ -29,8 +29,8 @@ mod user_service;
 pub use duration::Span;
 pub use error::{ConfigError, Location};
 pub use layers::{
-    Added, Configuration, Layers, MOVED, Moved, Now, Origin, Setting, Settings, defaults, is_in,
-    validate,
+    Added, CheckZone, Configuration, Layers, MOVED, Moved, Now, Origin, Setting, Settings,
+    defaults, is_in, validate,
 };
 pub use lease::{Lease, LeaseReport};
 pub use machine::Machine;

@@ -8,6 +8,7 @@ mod control;
 mod disks;
 mod engine;
 mod files;
+mod kernel;
 mod keys;
 mod log;
 mod metrics;
@@ -16,9 +17,11 @@ mod network;
 mod registry;
 mod schema;
 mod ssh;
+mod swap;
 mod sysctl;
 mod users;
 mod watchdog;
+mod zone;
 
 pub use access::Hostname;
 pub use apps::App;
@@ -32,6 +35,7 @@ pub use engine::Engine;
 #[cfg(feature = "schema")]
 pub(crate) use engine::{Kind as OptionKind, OPTIONS};
 pub use files::{Base64, Checksum, File, FileMode, FilePath, Owner};
+pub use kernel::{Kernel, LogLevel};
 #[cfg(feature = "schema")]
 pub(crate) use keys::TYPES as KEY_TYPES;
 pub use keys::{AuthorizedKey, PublicKey};
@@ -42,6 +46,7 @@ pub use network::{Cidr, Domain, Interface, Mtu, Network};
 pub use registry::{Mirror, Registries, Registry, RegistryName};
 pub use schema::{DottedKey, SchemaVersion};
 pub use ssh::{Ssh, SshPort};
+pub use swap::{Swap, SwapSize, Zram, ZramSize};
 pub use sysctl::Sysctl;
 #[cfg(feature = "schema")]
 pub(crate) use sysctl::{FIXED as FIXED_SETTINGS, LEAST_MAPS};
@@ -49,6 +54,7 @@ pub(crate) use sysctl::{FIXED as FIXED_SETTINGS, LEAST_MAPS};
 pub(crate) use users::SYSTEM_NAMES;
 pub use users::{GroupName, Principal, Shell, User, UserId, UserName, Users};
 pub use watchdog::{Watchdog, WatchdogTimeout};
+pub use zone::ZoneName;
 
 use crate::Override;
 use serde::{Deserialize, Serialize};
@@ -114,7 +120,7 @@ pub struct Machine {
     /// Links, addresses and resolvers. An Ethernet link that is not named under `network.interfaces` uses DHCP. IPv6
     /// router advertisements are accepted on every link.
     pub network: Network,
-    /// Where the time comes from.
+    /// Where the time comes from, and how it is shown.
     pub time: Time,
     /// The hardware watchdog.
     pub watchdog: Watchdog,
@@ -124,11 +130,16 @@ pub struct Machine {
     pub metrics: Metrics,
     /// What the log keeps and where it is forwarded.
     pub log: Log,
+    /// What the console shows of the kernel's log.
+    pub kernel: Kernel,
     /// Settings of the kernel. They are applied once, when the configuration is read, and hold for the whole machine.
     #[cfg_attr(feature = "schema", schemars(extend(
         "x-tare-see" = "docker.md#settings-of-the-kernel",
     )))]
     pub sysctl: Sysctl,
+    /// Swap. Without any, the kernel ends programs once the memory is full.
+    #[cfg_attr(feature = "schema", schemars(extend("x-tare-see" = "docker.md#swap")))]
+    pub swap: Swap,
     /// Modules of the kernel to load, besides those of devices and those that the kernel asks for, which are loaded
     /// anyway. No container may load any.
     #[serde(deserialize_with = "checked::list")]
@@ -174,7 +185,7 @@ pub struct Machine {
     pub apps: BTreeMap<String, App>,
 }
 
-/// Where the time comes from.
+/// Where the time comes from, and how it is shown.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
@@ -187,6 +198,15 @@ pub struct Time {
         "x-tare-type" = "list of host names or addresses",
     )))]
     pub servers: Vec<ServerName>,
+    /// The time zone of logins, and of containers with `-v /etc/localtime:/etc/localtime`, by its name at IANA. The log and
+    /// schedules use UTC. A running program keeps the zone that it has read.
+    #[cfg_attr(feature = "schema", schemars(extend(
+        "examples" = ["Europe/Vienna"],
+        "x-tare-apply" = "live",
+        "x-tare-default" = "`Etc/UTC`",
+        "x-tare-see" = "docker.md#paths-and-devices",
+    )))]
+    pub zone: Option<ZoneName>,
 }
 
 /// A host name or address in a form that is safe in any configuration file.

@@ -77,7 +77,7 @@ pub(crate) fn modprobe(arguments: impl Iterator<Item = String>) -> ExitCode {
 }
 
 /// Loads the modules for `aliases`. Returns what could not be loaded and why; the others are.
-fn load(aliases: &BTreeSet<String>) -> io::Result<Vec<String>> {
+pub(crate) fn load(aliases: &BTreeSet<String>) -> io::Result<Vec<String>> {
     let folder = release_folder()?;
     let index = Index::load(&folder)?;
     let built_in = fs::read_to_string(folder.join("modules.builtin")).unwrap_or_default();

@@ -4,7 +4,7 @@ use super::files::{make_directory, read_bounded, write_atomically};
 use super::generations;
 use super::mounts::{MountError, mount, unmount};
 use crate::job::State;
-use crate::paths::{GENERATIONS, MACHINE_ID, STATE};
+use crate::paths::{GENERATIONS, MACHINE_ID, STATE, SWAP};
 use nix::mount::MsFlags;
 use std::fs;
 use std::io;
@@ -90,6 +90,7 @@ pub(crate) fn mount_and_read(partition: Option<&Path>) -> State {
     }
     State {
         volatile,
+        has_swap_file: Path::new(SWAP).exists(),
         machine_id: machine_id().unwrap_or_else(|error| {
             log::error!("machine-id: {error}");
             String::new()

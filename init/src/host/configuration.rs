@@ -4,13 +4,16 @@ use super::{Configured, DHCP, Host, STORAGE, installed};
 use crate::config::{self, Loaded, Local};
 use crate::effect::userdata::LOCAL;
 use crate::job::Sources;
+use crate::kmsg;
 use crate::plan;
 use crate::plan::changes::{Change, Desired, between};
 use crate::plan::generations::{Kept, Texts, usable, user_data};
 use crate::plan::sections::All;
+use crate::plan::users::homes;
 use crate::supervisor::Description;
 use log::Level;
 use std::collections::BTreeSet;
+use tare_config::machine::LogLevel;
 use tare_config::service::{Condition, Services};
 use tare_control::{Failure, GetConfiguration};
 
@@ -24,6 +27,8 @@ impl Host {
         self.report(&loaded);
         self.machine = loaded.machine;
         self.apply_settings();
+        self.set_log_level();
+        self.set_swap();
         self.set_watchdogs();
         self.allow_others();
         match some_run {
@@ -150,9 +155,15 @@ impl Host {
         if before.sysctl != self.machine.sysctl || before.modules != self.machine.modules {
             self.apply_settings();
         }
-        // No power cut would take them back.
-        if before.files != self.machine.files && self.generations.unconfirmed.is_none() {
+        let writes = before.files != self.machine.files && self.generations.unconfirmed.is_none();
+        if writes || homes(&before) != homes(&self.machine) {
             self.write_files();
+        }
+        if before.kernel != self.machine.kernel {
+            self.set_log_level();
+        }
+        if before.swap != self.machine.swap {
+            self.set_swap();
         }
         if before.watchdog != self.machine.watchdog {
             self.set_watchdogs();
@@ -164,6 +175,12 @@ impl Host {
         self.write_facts();
         self.refresh_network();
         changes
+    }
+
+    /// Has the console show what the configuration says.
+    fn set_log_level(&self) {
+        let level = self.machine.kernel.log_level;
+        kmsg::show(level.map(LogLevel::console));
     }
 
     /// Describes the services anew, and removes those that are not among them.

@@ -211,6 +211,7 @@ impl Host {
         problems.extend(self.rejected.iter().cloned());
         problems.extend(self.settings.problems().iter().cloned());
         problems.extend(self.files.problems().iter().cloned());
+        problems.extend(self.swap.problems().iter().cloned());
         let broken = self.broken.names();
         problems.extend(broken.map(|name| format!("{name} cannot be loaded")));
         if self.configured == Configured::WithoutState {

@@ -9,7 +9,6 @@ use crate::event::DiskEvent;
 use crate::job::{self, Done, Job, Sources, State};
 use crate::paths::STATE;
 use crate::plan::generations::{History, Kept};
-use crate::plan::users::Home;
 use crate::task::Task;
 use std::collections::BTreeMap;
 use tare_config::service::Condition;
@@ -24,15 +23,17 @@ pub(super) struct Disks {
     sources: Sources,
     mounting: Option<Task>,
     state: Option<State>,
-    /// The homes as last made, or being made.
-    homes: Vec<Home>,
-    homing: Option<Task>,
 }
 
 impl Disks {
     /// Whether the state is in memory; `None` before it is mounted.
     pub(super) fn volatile(&self) -> Option<bool> {
         self.state.as_ref().map(|state| state.volatile)
+    }
+
+    /// Whether the state had a file of swap when it was mounted.
+    pub(super) fn has_swap_file(&self) -> bool {
+        self.state.as_ref().is_some_and(|state| state.has_swap_file)
     }
 
     pub(super) fn machine_id(&self) -> &str {
@@ -50,20 +51,6 @@ impl Disks {
         state
             .map(|state| std::mem::take(&mut state.history))
             .unwrap_or_default()
-    }
-
-    /// Whether `homes` differ from those that were made; they count as made from now on.
-    pub(super) fn has_new_homes(&mut self, homes: &[Home]) -> bool {
-        let has_new = self.homes != homes;
-        if has_new {
-            self.homes = homes.to_vec();
-        }
-        has_new
-    }
-
-    /// Keeps the job that makes them.
-    pub(super) fn make_homes(&mut self, making: Task) {
-        self.homing = Some(making);
     }
 }
 
@@ -111,7 +98,7 @@ impl Host {
                 self.disks.state = Some(state);
             }
             Done::Settings { refused, before } => self.settings_applied(refused, before),
-            Done::HomesMade => {}
+            Done::SwapSet { problems } => self.swap_set(problems),
             Done::GenerationsSaved { failed } => self.generations_saved(failed),
             Done::Generation { number, read } => self.generation_read(number, read),
             Done::FilesWritten { problems } => self.files_written(problems),
@@ -157,7 +144,7 @@ impl Host {
                 let ended = format!("sysctl: {PROCESS_ENDED}");
                 self.settings_applied(vec![ended], BTreeMap::new());
             }
-            Job::MakeHomes { .. } => {}
+            Job::SetSwap { .. } => self.swap_set(vec![format!("swap: {PROCESS_ENDED}")]),
         }
     }
 

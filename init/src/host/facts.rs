@@ -1,10 +1,9 @@
 //! Facts about the machine, in files for its services.
 
-use super::{Configured, Host};
-use crate::effect::facts;
-use crate::job::Job;
+use super::Host;
+use crate::effect::{facts, zones};
 use crate::plan;
-use crate::plan::facts::{Fact, MOTD, hostname};
+use crate::plan::facts::{Fact, MOTD, TIME_ZONE, hostname};
 use crate::plan::users;
 use std::collections::BTreeSet;
 
@@ -22,9 +21,6 @@ impl Host {
                 .for_each(|motd| motd.text += &format!("{problem}\n"));
         }
         self.write(facts);
-        if self.configured == Configured::Yes {
-            self.make_homes();
-        }
     }
 
     /// Removes the facts about users who are not among `facts`.
@@ -43,15 +39,6 @@ impl Host {
         }
     }
 
-    /// Has homes made for the users, if they have changed; the state may be slow.
-    fn make_homes(&mut self) {
-        let homes = users::homes(&self.machine);
-        if self.disks.has_new_homes(&homes) {
-            let making = self.start_job(Job::MakeHomes { homes });
-            self.disks.make_homes(making);
-        }
-    }
-
     /// Writes the facts that have changed, and restarts the services that depend on them.
     pub(super) fn write(&mut self, facts: Vec<Fact>) {
         let written = |fact: &Fact| self.facts.get(&fact.name) == Some(&fact.text);
@@ -62,6 +49,10 @@ impl Host {
         if let Err(error) = facts::write(&changed) {
             log::error!("facts: {error}");
             return;
+        }
+        if changed.iter().any(|fact| fact.name == TIME_ZONE) {
+            let written = zones::write(self.machine.time.zone.as_ref());
+            written.unwrap_or_else(|error| log::error!("time zone: {error}"));
         }
         for fact in changed {
             self.supervisor.fact_changed(&fact.name);

@@ -1,10 +1,12 @@
-//! Files that user-data writes to the state partition.
+//! Files that user-data writes to the state partition, and the homes of users.
 
 use super::{Host, STORAGE_TIMEOUT};
 use crate::event::DiskEvent;
 use crate::job::Job;
+use crate::plan::users::homes;
 use crate::task::Task;
 use log::Level;
+use std::collections::BTreeMap;
 use tare_config::service::Condition;
 
 /// The job that writes files, and what it has said.
@@ -24,23 +26,29 @@ impl Files {
 }
 
 impl Host {
-    /// Lets services use the state, once the files of user-data are there: they may read them when they start.
+    /// Lets services use the state, once homes and the files of user-data are there: they may read them when they start.
     pub(super) fn fill_state(&mut self) {
-        if self.machine.files.is_empty() {
+        if self.machine.files.is_empty() && homes(&self.machine).is_empty() {
             return self.supervisor.set(Condition::StateMounted);
         }
         self.write_files();
         self.timers.storage = Some(self.after(STORAGE_TIMEOUT, DiskEvent::Late));
     }
 
-    /// Has the files of user-data written, by one job at a time: an older one could write after a newer one.
+    /// Has homes made, then the files of user-data written, some of which may be in homes. By one job at a time: an older one
+    /// could write after a newer one. Files of a change that waits to be confirmed are left out: no power cut would take them
+    /// back.
     pub(super) fn write_files(&mut self) {
         if self.files.writing.is_some() {
             self.files.again = true;
             return;
         }
-        let files = self.machine.files.clone();
-        self.files.writing = Some(self.start_job(Job::WriteFiles { files }));
+        let files = match self.generations.unconfirmed {
+            None => self.machine.files.clone(),
+            Some(_) => BTreeMap::new(),
+        };
+        let homes = homes(&self.machine);
+        self.files.writing = Some(self.start_job(Job::WriteFiles { homes, files }));
     }
 
     pub(super) fn files_written(&mut self, problems: Vec<String>) {

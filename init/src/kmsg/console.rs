@@ -5,6 +5,7 @@
 
 use nix::libc::{self, c_int};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use std::{fs, io, ptr};
@@ -30,10 +31,15 @@ const CONSOLE_LEVEL: c_int = 8;
 /// The lowest level: only emergencies are shown.
 const QUIET: c_int = 1;
 
+/// The level at which everything is shown; the kernel takes none above it (6.12, `do_syslog()`), but `debug` on its command
+/// line sets one.
+const ALL: c_int = 8;
+
 /// The level that the machine was started with (proc_sys_kernel(5), `printk`).
 pub(super) fn level() -> Option<c_int> {
     let levels = fs::read_to_string("/proc/sys/kernel/printk").ok()?;
-    levels.split_whitespace().next()?.parse().ok()
+    let level: c_int = levels.split_whitespace().next()?.parse().ok()?;
+    Some(level.clamp(QUIET, ALL))
 }
 
 /// A thread that measures how long lines take.
@@ -41,15 +47,36 @@ pub(super) struct Watch {
     /// True when a line begins, false when it has ended.
     turns: Sender<bool>,
     thread: JoinHandle<()>,
+    shown: Arc<Mutex<Shown>>,
+}
+
+/// What consoles show.
+struct Shown {
+    /// The level outside of pauses.
+    level: c_int,
+    /// Whether there is a pause.
+    paused: bool,
+}
+
+impl Shown {
+    /// Changes `shown`, then sets the kernel's level. The lock is held meanwhile, which takes no time: this prints nothing.
+    fn change(shown: &Mutex<Self>, change: impl FnOnce(&mut Self)) {
+        let mut shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut shown);
+        set_level(if shown.paused { QUIET } else { shown.level });
+    }
 }
 
 impl Watch {
     /// Sets the console level to `level`, except during pauses; calls `tell` when a pause begins.
     pub(super) fn start(level: c_int, tell: impl Fn(&str) + Send + 'static) -> io::Result<Self> {
         let (turns, watched) = channel();
-        let show = move |shown| {
-            set_level(if shown { level } else { QUIET });
-            if !shown {
+        let paused = false;
+        let shown = Arc::new(Mutex::new(Shown { level, paused }));
+        let its = shown.clone();
+        let show = move |show: bool| {
+            Shown::change(&its, |shown| shown.paused = !show);
+            if !show {
                 tell(&format!(
                     "a console takes nothing: for {PAUSE:?} only emergencies are shown"
                 ));
@@ -58,7 +85,16 @@ impl Watch {
         let thread = thread::Builder::new()
             .stack_size(STACK)
             .spawn(move || watch(&watched, PATIENCE, PAUSE, show))?;
-        Ok(Self { turns, thread })
+        Ok(Self {
+            turns,
+            thread,
+            shown,
+        })
+    }
+
+    /// Sets the console level to `level`, at the end of the pause if there is one.
+    pub(super) fn set(&self, level: c_int) {
+        Shown::change(&self.shown, |shown| shown.level = level);
     }
 
     /// Runs `write` and measures how long it takes.

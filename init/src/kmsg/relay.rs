@@ -29,6 +29,17 @@ pub(super) struct Relay {
     lost: u64,
     /// The kernel's console level, if it is to be lowered for blocked consoles.
     level: Option<c_int>,
+    /// Whether the process does not know it yet.
+    level_due: bool,
+}
+
+/// The first byte of a message that is a console level, in digits. A line begins with `<`.
+const LEVEL: u8 = b'=';
+
+/// The console level that `message` sets, if it is not a line.
+fn level_of(message: &[u8]) -> Option<c_int> {
+    let digits = message.strip_prefix(&[LEVEL])?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
 impl Relay {
@@ -48,6 +59,7 @@ impl Relay {
                 socket,
                 lost: 0,
                 level,
+                level_due: false,
             }),
             ForkResult::Child => {
                 let _ = write_for_ever(&theirs, device, level);
@@ -55,6 +67,36 @@ impl Relay {
                 unsafe { libc::_exit(0) }
             }
         }
+    }
+
+    /// Sets the kernel's console level to `level`, now or when there is room. If it is unknown, so that it is never
+    /// lowered, it stays as it is.
+    pub(super) fn set_level(&mut self, level: c_int) {
+        if self.level.is_some() {
+            self.level = Some(level);
+            self.level_due = true;
+            // A new process, for the next line if this one is gone, begins with it.
+            let _ = self.try_send_level();
+        }
+    }
+
+    fn try_send_level(&mut self) -> nix::Result<()> {
+        let Some(level) = self.level.filter(|_| self.level_due) else {
+            return Ok(());
+        };
+        let message = format!("{}{level}", char::from(LEVEL));
+        match self.send_now(&message) {
+            Err(Errno::EAGAIN) => Ok(()),
+            sent => {
+                self.level_due = sent.is_err();
+                sent
+            }
+        }
+    }
+
+    fn send_now(&self, message: &str) -> nix::Result<()> {
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+        send(self.socket.as_raw_fd(), message.as_bytes(), flags).map(drop)
     }
 
     /// Hands `line` over, to a new process if this one is gone. If there is no room, the line is dropped and counted.
@@ -73,16 +115,13 @@ impl Relay {
     }
 
     fn try_send(&mut self, line: &str) -> nix::Result<()> {
-        let send = |line: &str| {
-            let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
-            send(self.socket.as_raw_fd(), line.as_bytes(), flags)
-        };
+        self.try_send_level()?;
         if self.lost > 0 {
             let text = super::line(
                 Level::Warn,
                 &format!("{} lines are lost: the console takes none", self.lost),
             );
-            match send(&text) {
+            match self.send_now(&text) {
                 Err(Errno::EAGAIN) => {}
                 other => {
                     other?;
@@ -90,9 +129,9 @@ impl Relay {
                 }
             }
         }
-        match send(line) {
+        match self.send_now(line) {
             Err(Errno::EAGAIN) => self.lost += 1,
-            other => drop(other?),
+            other => other?,
         }
         Ok(())
     }
@@ -121,6 +160,10 @@ fn write_for_ever(lines: &OwnedFd, device: &File, level: Option<c_int>) -> io::R
     let mut line = [0; MAX_RECORD];
     loop {
         let length = read(io::stdin(), &mut line)?;
+        if let Some(level) = level_of(&line[..length]) {
+            watch.iter().for_each(|watch| watch.set(level));
+            continue;
+        }
         match &watch {
             _ if length == 0 => break,
             Some(watch) => watch.over(|| put(&line[..length])),
@@ -179,6 +222,50 @@ mod tests {
             number.unwrap().parse::<u64>().unwrap()
         });
         assert_eq!(kept.len() as u64 + lost.sum::<u64>(), said);
+    }
+
+    #[test]
+    fn a_level_is_not_a_line() {
+        for (message, want) in [
+            (&b"=6"[..], Some(6)),
+            (b"=", None),
+            (b"<28>tare: =6\n", None),
+            (b"", None),
+        ] {
+            assert_eq!(level_of(message), want, "{message:?}");
+        }
+    }
+
+    #[test]
+    fn a_level_waits_for_room() {
+        let (socket, theirs) = {
+            let flags = SockFlag::SOCK_CLOEXEC;
+            socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags).unwrap()
+        };
+        let mut relay = Relay {
+            socket,
+            lost: 0,
+            level: Some(6),
+            level_due: false,
+        };
+        while relay.lost == 0 {
+            relay.try_send("a line\n").unwrap();
+        }
+        relay.set_level(4);
+        assert!(relay.level_due);
+        let mut message = [0; MAX_RECORD];
+        while read(&theirs, &mut message).unwrap() > 0 {
+            relay.try_send("a line\n").unwrap();
+            if !relay.level_due {
+                break;
+            }
+        }
+        let mut found = None;
+        while found.is_none() {
+            let length = read(&theirs, &mut message).unwrap();
+            found = level_of(&message[..length]);
+        }
+        assert_eq!(found, Some(4));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What a new configuration does to a machine that runs.
 
-use super::facts::Fact;
+use super::facts::{Fact, TIME_ZONE};
 use super::network::{Link, Step};
 use super::sections::{self, All};
 use super::services::Services;
@@ -23,6 +23,8 @@ pub(crate) struct Desired {
 pub(crate) enum Change {
     /// The name of the machine.
     Hostname(String),
+    /// The time zone.
+    Zone(String),
     /// What logins show.
     Motd,
     /// Something is set on a link, or taken back.
@@ -31,6 +33,10 @@ pub(crate) enum Change {
     Sysctl(String, Option<String>),
     /// A module is loaded. False: it stays loaded until the next boot.
     Module(String, bool),
+    /// The console shows more or less.
+    LogLevel,
+    /// Swap is what this key says. False: there is none any more.
+    Swap(&'static str, bool),
     /// A file is written. False: it is no longer in the configuration, and stays as it is.
     File(FilePath, bool),
     /// A disk, by its name, and what becomes of it.
@@ -61,6 +67,7 @@ impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Hostname(name) => write!(f, "hostname: {name}"),
+            Self::Zone(zone) => write!(f, "time.zone: {zone}"),
             Self::Motd => f.write_str("motd: set"),
             Self::Network { link, what } => write!(f, "network: {link}: {what}"),
             Self::Sysctl(name, Some(value)) => write!(f, "sysctl: {name} = {value}"),
@@ -70,6 +77,11 @@ impl fmt::Display for Change {
             Self::Module(name, true) => write!(f, "modules: {name} is loaded"),
             Self::Module(name, false) => {
                 write!(f, "modules: {name} stays loaded until the next boot")
+            }
+            Self::LogLevel => f.write_str("kernel.log-level: set"),
+            Self::Swap(key, true) => write!(f, "{key}: set"),
+            Self::Swap(key, false) => {
+                write!(f, "{key}: taken away, once what is in it is back in memory")
             }
             Self::File(path, true) => write!(f, "files: {path} is written"),
             Self::File(path, false) => write!(f, "files: {path} stays as it is"),
@@ -102,11 +114,19 @@ pub(crate) fn between(old: &Desired, new: &Desired, links: &BTreeSet<Link>) -> V
             changes.push(Change::Hostname(now.trim_end().to_owned()));
         }
     }
+    if old.machine.time.zone != new.machine.time.zone {
+        let zone = text(new, TIME_ZONE).unwrap_or_default();
+        changes.push(Change::Zone(zone.trim_end().to_owned()));
+    }
     if old.machine.motd != new.machine.motd {
         changes.push(Change::Motd);
     }
     changes.extend(of_network(old, new, links));
     changes.extend(of_kernel(&old.machine, &new.machine));
+    if old.machine.kernel != new.machine.kernel {
+        changes.push(Change::LogLevel);
+    }
+    changes.extend(of_swap(&old.machine, &new.machine));
     changes.extend(of_files(&old.machine, &new.machine));
     changes.extend(of_disks(&old.machine, &new.machine));
     if old.machine.watchdog != new.machine.watchdog {
@@ -181,6 +201,15 @@ fn of_kernel<'m>(old: &'m Machine, new: &'m Machine) -> Vec<Change> {
     set.chain(left).chain(loaded).chain(kept).collect()
 }
 
+fn of_swap(old: &Machine, new: &Machine) -> Vec<Change> {
+    let (before, now) = (&old.swap, &new.swap);
+    let zram = Change::Swap("swap.zram", now.zram.size.is_some());
+    let file = Change::Swap("swap.file", now.file.is_some());
+    let zram = (before.zram != now.zram).then_some(zram);
+    let file = (before.file != now.file).then_some(file);
+    zram.into_iter().chain(file).collect()
+}
+
 fn of_files(old: &Machine, new: &Machine) -> Vec<Change> {
     let (before, now) = (&old.files, &new.files);
     let written = now
@@ -238,6 +267,10 @@ fn of_users(old: &Machine, new: &Machine) -> Vec<Change> {
         .collect();
     for name in names {
         let what = of_user(old.users.get(name), new.users.get(name));
+        // As another user has come or gone whose name stands for the same id.
+        let moves = old.users.get(name).is_some() && old.users.id(name) != new.users.id(name);
+        let moves = moves.then_some("has another id from its next login on; its files keep theirs");
+        let what = what.or(moves);
         changes.extend(what.map(|what| Change::User(name.to_owned(), what)));
     }
     if old.ssh.trusted_user_ca_keys != new.ssh.trusted_user_ca_keys {
@@ -380,6 +413,15 @@ mod tests {
                 "hostname = 'b'",
                 vec!["hostname: b", "ssh: restarts, hosts has changed"],
             ),
+            ("time.zone = 'Asia/Tokyo'", "", vec!["time.zone: Etc/UTC"]),
+            (
+                "swap = { zram.size = '50%', file = '1GiB' }",
+                "swap.zram.size = '60%'",
+                vec![
+                    "swap.zram: set",
+                    "swap.file: taken away, once what is in it is back in memory",
+                ],
+            ),
             (
                 "",
                 "log.rate = 5",
@@ -464,14 +506,27 @@ mod tests {
                 ],
             ),
             (
+                "[users.heidi-peggy]",
+                "[users.bob-simon]\n[users.heidi-peggy]",
+                vec![
+                    "users: bob-simon may log in",
+                    "users: heidi-peggy has another id from its next login on; its files keep theirs",
+                ],
+            ),
+            (
                 "",
                 "ssh.trusted-user-ca-keys = ['ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA']",
                 vec!["ssh: certificates of other authorities log in"],
             ),
             (
                 "",
-                "motd = 'a'\nwatchdog.enabled = false\ncontrol.others = 'status'",
-                vec!["motd: set", "watchdog: set", "control: set"],
+                "motd = 'a'\nkernel.log-level = 'debug'\nwatchdog.enabled = false\ncontrol.others = 'status'",
+                vec![
+                    "motd: set",
+                    "kernel.log-level: set",
+                    "watchdog: set",
+                    "control: set",
+                ],
             ),
         ] {
             let changes = between(&desired(old), &desired(new), &links());

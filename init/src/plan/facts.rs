@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::net::IpAddr;
 use tare_config::Machine;
-use tare_config::machine::Certificates;
+use tare_config::machine::{Certificates, ZoneName};
 
 /// A file of `/run/host`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +33,12 @@ const DEFAULT_POOL: &str = "2.debian.pool.ntp.org";
 
 /// What logins show.
 pub(crate) const MOTD: &str = "motd";
+
+/// The name of the time zone, as Debian's `/etc/timezone`. The zone itself is in `localtime`.
+pub(crate) const TIME_ZONE: &str = "timezone";
+
+/// The time zone if none is configured.
+const DEFAULT_ZONE: &str = "Etc/UTC";
 
 /// The hostname if none is configured or leased.
 const DEFAULT_HOSTNAME: &str = "tare";
@@ -65,6 +71,7 @@ pub(crate) fn facts(machine: &Machine, leases: &Leases, machine_id: &str) -> Vec
         fact("ntp.sources", ntp_sources(machine, leases)),
         fact("ca-certificates.crt", ca_certificates(machine)),
         fact(MOTD, motd(machine)),
+        fact(TIME_ZONE, time_zone(machine)),
         fact("machine-id", format!("{machine_id}\n")),
         fact("hostname", format!("{hostname}\n")),
     ];
@@ -85,6 +92,11 @@ pub(crate) fn addresses(addresses: &[(String, String)]) -> Fact {
 
 fn hosts(hostname: &str) -> String {
     format!("127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n127.0.1.1 {hostname}\n")
+}
+
+fn time_zone(machine: &Machine) -> String {
+    let zone = machine.time.zone.as_ref();
+    format!("{}\n", zone.map_or(DEFAULT_ZONE, ZoneName::as_str))
 }
 
 /// What logins show, with its last line ended.
@@ -203,6 +215,8 @@ mod tests {
             ),
             ("", "hostname", "leased\n"),
             ("hostname = 'h'", "hostname", "h\n"),
+            ("", "timezone", "Etc/UTC\n"),
+            ("time.zone = 'Asia/Tokyo'", "timezone", "Asia/Tokyo\n"),
             ("", "motd", ""),
             ("motd = 'a'", "motd", "a\n"),
             ("motd = \"a\\nb\\n\"", "motd", "a\nb\n"),

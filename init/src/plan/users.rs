@@ -62,7 +62,7 @@ pub(crate) fn is_of_one(name: &str) -> bool {
 pub(crate) fn homes(machine: &Machine) -> Vec<Home> {
     let users = machine.users.iter();
     users
-        .map(|(name, user)| (name.to_owned(), user.id(name)))
+        .map(|(name, _)| (name.to_owned(), machine.users.id(name)))
         .collect()
 }
 
@@ -86,7 +86,7 @@ fn logins(user: &str, keys: &[AuthorizedKey], principals: &[Principal]) -> [Fact
 
 fn passwd(machine: &Machine) -> String {
     let users = machine.users.iter().map(|(name, user)| {
-        let (id, shell) = (user.id(name), user.shell.path());
+        let (id, shell) = (machine.users.id(name), user.shell.path());
         format!("{name}:x:{id}:{id}::/home/{name}:{shell}\n")
     });
     [SYSTEM_USERS.to_owned()].into_iter().chain(users).collect()
@@ -116,7 +116,7 @@ fn group(machine: &Machine) -> String {
     }
     for (name, members) in members {
         let members: Vec<&str> = members.into_iter().collect();
-        text += &group_line(name, users.group_id(name), &members);
+        text += &group_line(name, users.id(name), &members);
     }
     text
 }

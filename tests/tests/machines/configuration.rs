@@ -24,6 +24,9 @@ pub(crate) fn is_applied_at_once(image: &Image) -> Result<()> {
     checks.check("a service that comes and goes", || service(&vm));
     checks.check("settings of the kernel", || sysctl(&vm));
     checks.check("a key of user-data, taken back", || unset(&vm));
+    checks.check("what the console shows", || log_level(&vm));
+    checks.check("the time zone", || zone(&vm));
+    checks.check("swap", || swap(&vm));
     checks.check("words for logins", || motd(&vm));
     checks.check("files", || files(&vm));
     checks.check("power off", || power_off(&vm));
@@ -33,6 +36,10 @@ pub(crate) fn is_applied_at_once(image: &Image) -> Result<()> {
         says(&vm, "hostname", "after\n")?;
         says(&vm, "tare config get log.rate", "1000\n")?;
         mentions(&vm, "tare config origin hostname", "# local:")
+    });
+    checks.check("swap is there again", || {
+        let size = "awk '$2 == \"file\" { print $3 }' /proc/swaps";
+        wait_says(&vm, size, "8188\n", secs(30))
     });
     checks.check("a file that was edited is as described", || {
         says(&vm, "cat /srv/first/a /srv/b", "from the start\nb")
@@ -160,6 +167,62 @@ fn unset(vm: &Vm) -> Result<()> {
     vm.ssh("tare config unset log.rate")?;
     says(vm, "tare config get log.rate", "1000\n")?;
     mentions(vm, "tare config origin log.rate", "# default\n")
+}
+
+fn log_level(vm: &Vm) -> Result<()> {
+    let level = "read -r level _ </proc/sys/kernel/printk; echo $level";
+    let before = vm.ssh(level)?;
+    let set = "tare config set kernel.log-level debug";
+    mentions(vm, set, "kernel.log-level: set\n")?;
+    wait_says(vm, level, "8\n", secs(20))?;
+    vm.ssh("tare config unset kernel.log-level")?;
+    wait_says(vm, level, &before, secs(20))
+}
+
+fn zone(vm: &Vm) -> Result<()> {
+    let zone = "date +%Z; cat /etc/timezone";
+    says(vm, zone, "UTC\nEtc/UTC\n")?;
+    let unknown = "unknown time zone `Asia/Tokio`, did you mean `Asia/Tokyo`?";
+    for command in [
+        "tare config set time.zone Asia/Tokio 2>&1; true",
+        "echo 'time.zone = \"Asia/Tokio\"' | tare config validate - 2>&1; true",
+    ] {
+        mentions(vm, command, unknown)?;
+    }
+    mentions(
+        vm,
+        "tare config set time.zone Asia/Tokyo",
+        "time.zone: Asia/Tokyo\n",
+    )?;
+    wait_says(vm, zone, "JST\nAsia/Tokyo\n", secs(20))?;
+    says(vm, "TZ=Asia/Kolkata date +%Z", "IST\n")?;
+    vm.ssh("tare config unset time.zone")?;
+    wait_says(vm, zone, "UTC\nEtc/UTC\n", secs(20))
+}
+
+fn swap(vm: &Vm) -> Result<()> {
+    let set = "tare config set swap.zram.size 50% && tare config set swap.file 8MiB";
+    mentions(vm, set, "swap.zram: set\n")?;
+    let size_and_priority = "awk '$2 == \"file\" { print $3, $5 < 0 }' /proc/swaps";
+    wait_says(vm, size_and_priority, "8188 1\n", secs(30))?;
+    let zram = "awk '$2 == \"partition\" { print $1, $5 }' /proc/swaps";
+    wait_says(vm, zram, "/dev/zram0 100\n", secs(30))?;
+    // Another size takes the place of the one before.
+    vm.ssh("tare config set swap.file 16MiB")?;
+    wait_says(vm, size_and_priority, "16380 1\n", secs(30))?;
+    vm.ssh("tare config set swap.file 16384GiB")?;
+    let refused = "tare status | grep -o 'swap.file: .* are more than half'";
+    wait_says(
+        vm,
+        refused,
+        "swap.file: 16777216 MiB are more than half\n",
+        secs(30),
+    )?;
+    let unset = "tare config unset swap.zram.size && tare config unset swap.file";
+    mentions(vm, unset, "swap.zram: taken away")?;
+    wait_says(vm, "wc -l </proc/swaps", "1\n", secs(30))?;
+    // For the power off and the boot that follow.
+    vm.ssh("tare config set swap.file 8MiB").map(drop)
 }
 
 fn motd(vm: &Vm) -> Result<()> {

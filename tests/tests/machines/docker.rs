@@ -507,7 +507,11 @@ fn host_paths(vm: &Vm) -> Result<()> {
         grep -o ^ID=tare etc/os-release && ls var/log";
     let modules = vm.ssh("uname -r")?;
     let want = format!("{modules}Etc/UTC\nTZifID=tare\ntare\n");
-    prints(vm, &mounts.join(" "), look, &want)
+    prints(vm, &mounts.join(" "), look, &want)?;
+    vm.ssh("tare config set --once time.zone Asia/Tokyo")?;
+    let localtime = "-v /etc/localtime:/etc/localtime:ro";
+    prints(vm, localtime, "date +%Z", "JST\n")?;
+    vm.ssh("tare config unset --once time.zone").map(drop)
 }
 
 fn propagation(vm: &Vm) -> Result<()> {

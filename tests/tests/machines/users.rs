@@ -20,12 +20,14 @@ pub(crate) fn log_in_with_their_own_rights(image: &Image) -> Result<()> {
          [users.bob]\nssh-authorized-keys = ['ssh-ed25519 AAAA', 'command=\"echo $USER says $SSH_ORIGINAL_COMMAND\" {key}']\nuid = 1000\n\
          [users.carol]\nssh-authorized-keys = ['{key}']\nuid = 1000\nshell = '/bin/zsh'\n\
          [users.dave]\nssh-authorized-keys = ['{key}']\nshell = '/usr/sbin/nologin'\n\
-         [users.sshd]\nssh-authorized-keys = ['{key}']\n"
+         [users.sshd]\nssh-authorized-keys = ['{key}']\n\
+         [files.'/home/dave/.config/a']\ntext = 'of the boot'\n"
     );
     let vm = Vm::of(image).direct().user_data(&user_data).boot()?;
     vm.wait_ready()?;
     let mut checks = Checks::default();
     checks.check("ids, groups and homes", || ids(&vm));
+    checks.check("files in homes", || files(&vm));
     checks.check("options of keys", || {
         prints(&vm, "bob", "hello", "bob says hello\n")
     });
@@ -103,6 +105,14 @@ fn ids(vm: &Vm) -> Result<()> {
         ensure!(problems.contains(&format!("`{key}`")), "{key}: {problems}");
     }
     Ok(())
+}
+
+fn files(vm: &Vm) -> Result<()> {
+    says(vm, "cat /home/dave/.config/a", "of the boot")?;
+    let text = "[users.gina]\n[files.\"/home/gina/b\"]\ntext = \"of a change\"\n";
+    vm.ssh(&format!("printf '{text}' | tare config apply --once -"))?;
+    let look = "cat /home/gina/b; stat -c ' %U %a' /home/gina";
+    wait_says(vm, look, "of a change gina 700\n", secs(20))
 }
 
 fn administrator(vm: &Vm) -> Result<()> {

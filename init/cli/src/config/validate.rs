@@ -1,6 +1,6 @@
 //! `tare config validate`: what is wrong with a text, shown in it.
 
-use super::services;
+use super::{services, zones};
 use crate::Failed;
 use crate::run::Context;
 use crate::style::Style;
@@ -94,7 +94,7 @@ fn built_in() -> Result<Services, Failed> {
 
 /// What is wrong with the text of `name` over the image's configuration.
 fn problems(name: &str, bytes: &[u8], services: &Services, image: &str) -> Vec<Problem> {
-    let mut layers = Layers::new(services);
+    let mut layers = Layers::new(services).with_zones(zones::check);
     layers.add(IMAGE, image.as_bytes());
     layers.add(name, bytes);
     let mut problems = layers.finish().problems;

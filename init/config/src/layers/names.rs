@@ -1,17 +1,23 @@
 //! Names that must exist, or be well-formed.
 
+use super::CheckZone;
 use crate::error::unknown;
-use crate::machine::UserName;
+use crate::machine::{UserName, ZoneName};
 use crate::service::{Condition, Services};
 use crate::text::name;
 use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
-/// The names in `section` that are wrong on a machine whose image has the services `image`: where, and why.
+/// The names in `section` that are wrong on a machine whose image has the services `image` and the time zones of `zones`: where,
+/// and why.
 ///
 /// Services must be in the image, also those that others wait for. Names of apps, disks, links and users must be well-formed.
-pub(super) fn wrong(section: &DeTable<'_>, image: &Services) -> Vec<(Range<usize>, String)> {
+pub(super) fn wrong(
+    section: &DeTable<'_>,
+    image: &Services,
+    zones: Option<CheckZone>,
+) -> Vec<(Range<usize>, String)> {
     let known = |key: &str| match image.contains_key(key) {
         true => Ok(()),
         false => {
@@ -49,6 +55,12 @@ pub(super) fn wrong(section: &DeTable<'_>, image: &Services) -> Vec<(Range<usize
             let subject = read.as_ref().and_then(Condition::subject);
             check(condition.span(), subject.map_or(Ok(()), known));
         }
+    }
+    let time = table_at(section, &["time"]);
+    if let (Some(zone), Some(exists)) = (time.and_then(|time| time.get("zone")), zones) {
+        let written = zone.get_ref().as_str().unwrap_or_default();
+        let read = ZoneName::try_from(written.to_owned()).ok();
+        check(zone.span(), read.as_ref().map_or(Ok(()), exists));
     }
     found
 }

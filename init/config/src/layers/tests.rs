@@ -545,3 +545,26 @@ fn passwords_are_marked_and_defaults_known() {
         assert_eq!(value(key).as_deref(), want, "{key}");
     }
 }
+
+#[test]
+fn a_time_zone_that_the_image_lacks_costs_itself() {
+    let image = Services::new();
+    let check = |zone: &ZoneName| match zone.as_str() {
+        "Etc/UTC" => Ok(()),
+        other => Err(format!("unknown time zone `{other}`")),
+    };
+    let mut layers = Layers::new(&image).with_zones(check);
+    assert_eq!(layers.add("a", b"time.zone = 'Etc/UTC'"), Added::Whole);
+    let added = layers.add("b", b"hostname = 'b'\ntime.zone = 'Etc/UCT'");
+    assert_eq!(added, Added::InPart);
+    let made = layers.finish();
+    let problems: Vec<String> = made.problems.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        problems,
+        ["b:2:13: `time.zone` is left out: unknown time zone `Etc/UCT`"]
+    );
+    // The weaker source's stays.
+    let zone = made.machine.time.zone;
+    assert_eq!(zone.as_ref().map(ZoneName::as_str), Some("Etc/UTC"));
+    assert_eq!(made.machine.hostname.unwrap().as_str(), "b");
+}

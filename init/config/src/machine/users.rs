@@ -4,7 +4,7 @@ use super::checked;
 use super::keys::AuthorizedKey;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// Names of users and groups of the images of services, and of Debian (base-passwd), which people expect to have a meaning.
@@ -28,26 +28,32 @@ const LEAST_DERIVED_ID: u32 = 10000;
 
 /// The section `[users]`: users by name. No two users or groups have the same id.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Users(BTreeMap<UserName, User>);
+#[serde(transparent)]
+pub struct Users {
+    by_name: BTreeMap<UserName, User>,
+    /// The ids of users and groups by their names.
+    #[serde(skip)]
+    ids: BTreeMap<String, u32>,
+}
 
 impl Users {
     /// Name and description of each user, by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &User)> {
-        self.0.iter().map(|(name, user)| (name.0.as_str(), user))
+        let users = self.by_name.iter();
+        users.map(|(name, user)| (name.0.as_str(), user))
     }
 
     /// The user called `name`.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&User> {
-        self.0.get(name)
+        self.by_name.get(name)
     }
 
-    /// The id of the group called `name`: that of the user of this name, whose own group it is, or one that follows from the
-    /// name.
+    /// The id of the user called `name` and of its own group, or that of another group.
     #[must_use]
-    pub fn group_id(&self, name: &str) -> u32 {
-        self.get(name)
-            .map_or_else(|| derived_id(name), |user| user.id(name))
+    pub fn id(&self, name: &str) -> u32 {
+        let id = self.ids.get(name).copied();
+        id.unwrap_or_else(|| derived_id(name))
     }
 }
 
@@ -95,15 +101,7 @@ pub struct User {
     pub principals: Vec<Principal>,
 }
 
-impl User {
-    /// Its id, if it is called `name`.
-    #[must_use]
-    pub fn id(&self, name: &str) -> u32 {
-        self.uid.map_or_else(|| derived_id(name), |id| id.0)
-    }
-}
-
-/// An id that follows from `name`: the same on every machine and whatever other users come and go, so that files keep their
+/// The id that follows from `name`: the same on every machine and whatever other users come and go, so that files keep their
 /// owner.
 fn derived_id(name: &str) -> u32 {
     // FNV-1a, 32 bits.
@@ -111,6 +109,56 @@ fn derived_id(name: &str) -> u32 {
         (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
     });
     LEAST_DERIVED_ID + hash % (MOST_ID + 1 - LEAST_DERIVED_ID)
+}
+
+/// The id of each user and group: its `uid`, or else the one that follows from its name, or else the next one that nothing has.
+/// Users choose before groups, and all in the order of their names: one that comes later moves none before it. `None` if there
+/// are more names than ids.
+fn ids(users: &BTreeMap<UserName, User>) -> Option<BTreeMap<String, u32>> {
+    let fixed = users
+        .iter()
+        .filter_map(|(name, user)| Some((name.0.clone(), user.uid?.0)));
+    let mut ids: BTreeMap<String, u32> = fixed.collect();
+    let mut taken = Taken::default();
+    for id in ids.values().filter(|id| **id >= LEAST_DERIVED_ID) {
+        taken.next(*id)?;
+    }
+    let groups = users.values().flat_map(|user| &user.groups);
+    let groups: BTreeSet<&str> = groups.map(GroupName::as_str).collect();
+    let users = users.keys().map(|name| name.0.as_str());
+    for name in users.chain(groups) {
+        if !ids.contains_key(name) {
+            ids.insert(name.to_owned(), taken.next(derived_id(name))?);
+        }
+    }
+    Some(ids)
+}
+
+/// Ids that are taken, each with a later one before which none is free.
+#[derive(Default)]
+struct Taken(BTreeMap<u32, u32>);
+
+impl Taken {
+    /// Takes the first free id from `first` on; the least one follows the last.
+    fn next(&mut self, first: u32) -> Option<u32> {
+        if self.0.len() > (MOST_ID - LEAST_DERIVED_ID) as usize {
+            return None;
+        }
+        let mut id = first;
+        let mut passed = Vec::new();
+        while let Some(later) = self.0.get(&id) {
+            passed.push(id);
+            id = *later;
+        }
+        let later = match id {
+            MOST_ID => LEAST_DERIVED_ID,
+            id => id + 1,
+        };
+        // However many names have one id, none is passed often.
+        self.0
+            .extend(passed.into_iter().chain([id]).map(|id| (id, later)));
+        Some(id)
+    }
 }
 
 impl<'de> Deserialize<'de> for Users {
@@ -129,23 +177,27 @@ impl<'de> Visitor<'de> for ByName {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Users, A::Error> {
-        let mut users = BTreeMap::new();
-        let mut ids = Ids::default();
+        let mut by_name = BTreeMap::new();
+        let mut uids = BTreeMap::new();
         while let Some(name) = map.next_key::<UserName>()? {
             let user = map.next_value_seed(Distinct {
                 name: &name.0,
-                ids: &mut ids,
+                uids: &mut uids,
             })?;
-            users.insert(name, user);
+            by_name.insert(name, user);
         }
-        Ok(Users(users))
+        let ids = ids(&by_name);
+        let ids =
+            ids.ok_or_else(|| A::Error::custom("there are more users and groups than ids"))?;
+        Ok(Users { by_name, ids })
     }
 }
 
-/// A user whose ids no other has. An error has the place of the user.
+/// A user whose `uid` no other has. An error has the place of the user.
 struct Distinct<'a> {
     name: &'a str,
-    ids: &'a mut Ids,
+    /// Whose each `uid` is.
+    uids: &'a mut BTreeMap<u32, String>,
 }
 
 impl<'de> DeserializeSeed<'de> for Distinct<'_> {
@@ -153,39 +205,14 @@ impl<'de> DeserializeSeed<'de> for Distinct<'_> {
 
     fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<User, D::Error> {
         let user = User::deserialize(from)?;
-        self.ids.add(self.name, &user).map_err(D::Error::custom)?;
-        Ok(user)
-    }
-}
-
-/// Whose each id is.
-#[derive(Default)]
-struct Ids(BTreeMap<u32, String>);
-
-impl Ids {
-    fn add(&mut self, name: &str, user: &User) -> Result<(), String> {
-        let id = user.id(name);
-        if let Some(other) = self.taken(id, name) {
-            return Err(format!(
-                "uid {id} is that of `{other}`, too: write another `uid` for one of them"
-            ));
-        }
-        for GroupName(group) in &user.groups {
-            // A group of a user's name has the user's id, which is compared with it.
-            let id = derived_id(group);
-            if let Some(other) = self.taken(id, group) {
-                return Err(format!(
-                    "of groups, `{group}` has the id {id} of `{other}`: write another name or `uid` for one of them"
-                ));
+        if let Some(UserId(id)) = user.uid {
+            if let Some(other) = self.uids.insert(id, self.name.to_owned()) {
+                return Err(D::Error::custom(format!(
+                    "uid {id} is that of `{other}`, too: write another `uid` for one of them"
+                )));
             }
         }
-        Ok(())
-    }
-
-    /// Who has `id` already, unless it is `name`, who has it from now on.
-    fn taken(&mut self, id: u32, name: &str) -> Option<&str> {
-        let owner = self.0.entry(id).or_insert_with(|| name.to_owned());
-        (owner != name).then_some(owner)
+        Ok(user)
     }
 }
 
@@ -399,39 +426,59 @@ mod tests {
         let alone = read("[users.alice]").unwrap();
         let among = read("[users.aaron]\n[users.alice]\n[users.zoe]\nuid = 1000").unwrap();
         for users in [&alone, &among] {
-            assert_eq!(users.get("alice").unwrap().id("alice"), 17_479);
-            assert_eq!(users.group_id("alice"), 17_479);
+            assert_eq!(users.id("alice"), 17_479);
         }
-        assert_eq!(among.group_id("zoe"), 1000);
-        assert_eq!(among.group_id("web"), derived_id("web"));
+        assert_eq!(among.id("zoe"), 1000);
         for name in ["a", "b", "web", "x"] {
             assert!((LEAST_DERIVED_ID..=MOST_ID).contains(&derived_id(name)));
         }
+        let shared = "[users.a]\ngroups = ['web', 'b']\n[users.b]\ngroups = ['web']\nuid = 1000";
+        let shared = read(shared).unwrap();
+        assert_eq!(shared.id("b"), 1000);
+        assert_eq!(shared.id("web"), derived_id("web"));
     }
 
     #[test]
     fn no_two_have_one_id() {
-        let web = derived_id("web");
+        let (alice, web) = (derived_id("alice"), derived_id("web"));
+        assert_eq!(derived_id("bob-simon"), derived_id("heidi-peggy"));
+        let same = derived_id("bob-simon");
         for (text, want) in [
+            // In the order of names, whoever is written first.
             (
-                "[users.a]\nuid = 1000\n[users.b]\nuid = 1000".to_owned(),
-                "uid 1000 is that of `a`, too: write another `uid` for one of them".to_owned(),
+                "[users.heidi-peggy]\n[users.bob-simon]".to_owned(),
+                vec![("bob-simon", same), ("heidi-peggy", same + 1)],
             ),
             (
-                format!("[users.a]\nuid = {web}\n[users.b]\ngroups = ['web']"),
                 format!(
-                    "of groups, `web` has the id {web} of `a`: write another name or `uid` for one of them"
+                    "[users.a]\nuid = {alice}\n[users.alice]\n[users.b]\nuid = {}",
+                    alice + 1
                 ),
+                vec![("a", alice), ("b", alice + 1), ("alice", alice + 2)],
             ),
             (
                 format!("[users.b]\ngroups = ['web']\n[users.c]\nuid = {web}"),
-                format!("uid {web} is that of `web`, too: write another `uid` for one of them"),
+                vec![("c", web), ("web", web + 1)],
             ),
         ] {
-            assert_eq!(read(&text), Err(want), "{text}");
+            let users = read(&text).unwrap();
+            for (name, id) in want {
+                assert_eq!(users.id(name), id, "{text}: {name}");
+            }
         }
-        let shared = "[users.a]\ngroups = ['web', 'b']\n[users.b]\ngroups = ['web']\nuid = 1000";
-        assert_eq!(read(shared).unwrap().group_id("b"), 1000);
+        let twice = read("[users.a]\nuid = 1000\n[users.b]\nuid = 1000");
+        let want = "uid 1000 is that of `a`, too: write another `uid` for one of them";
+        assert_eq!(twice, Err(want.to_owned()));
+    }
+
+    #[test]
+    fn after_the_last_id_comes_the_least_and_each_is_taken_once() {
+        let mut taken = Taken::default();
+        let most = [MOST_ID; 3].map(|id| taken.next(id).unwrap());
+        assert_eq!(most, [MOST_ID, LEAST_DERIVED_ID, LEAST_DERIVED_ID + 1]);
+        let rest = std::iter::from_fn(|| taken.next(MOST_ID));
+        let rest: BTreeSet<u32> = rest.collect();
+        assert_eq!(rest.len(), 50_000 - 3);
     }
 
     #[test]

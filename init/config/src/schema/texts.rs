@@ -5,7 +5,7 @@ use crate::machine::{
     AuthorizedKey, Base64, Certificates, Checksum, Cidr, DevicePath, DiskId, DiskLabel, Domain,
     DottedKey, FileMode, GroupName, Hostname, Mirror, ModuleName, MountPoint, Mtu, Owner,
     Principal, PublicKey, Receiver, SYSTEM_NAMES, SchemaVersion, Serial, ServerName, SizeBound,
-    SshPort, UserId, WatchdogTimeout,
+    SshPort, SwapSize, UserId, WatchdogTimeout, ZoneName, ZramSize,
 };
 use crate::service::{Backoff, Condition, HttpTarget, Schedule};
 use crate::{Bytes, MAX_ARGUMENT, Span};
@@ -40,6 +40,8 @@ const PORT: &str =
     r"\+?0*(6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[1-9][0-9]{0,3})";
 const V4: &str = r"((25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])\.){3}(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])";
 const ABOVE_ZERO: &str = "0*[1-9][0-9]*";
+/// 1 MiB at least.
+const SWAP: &str = "0*([1-9][0-9]*(MiB|GiB)|(102[4-9]|10[3-9][0-9]|1[1-9][0-9]{2}|[2-9][0-9]{3}|[1-9][0-9]{4,})KiB)";
 const PEM: &str = r"-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----";
 
 /// The name of an app or a service ([`crate::check_name`]).
@@ -141,6 +143,11 @@ texts! {
     DiskLabel: "label", "^[A-Za-z0-9._-]+$", 16;
     SizeBound: "`>=SIZE` or `<=SIZE`, in MB, GB, TB, MiB, GiB or TiB", "^[<>]=[0-9]+([MGT]i?B)$";
     MountPoint: "path", FILE.replace("|root", "");
+    SwapSize: "size, `1MiB` at least", format!("^{SWAP}$");
+    ZramSize: "size, `1MiB` at least, or `1%` to `200%` of the memory", format!(
+        "^({SWAP}|0*([1-9][0-9]?|1[0-9]{{2}}|200)%)$"
+    );
+    ZoneName: "time zone", "^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*$", 64;
     Schedule: "span or calendar expression", schedule();
 }
 

@@ -8,7 +8,7 @@ const PEM: &str = "-----BEGIN CERTIFICATE-----\\nMAA=\\n-----END CERTIFICATE----
 
 /// TOML with `@` where each of the values stands, and the values: some that are accepted, some that are not.
 #[rustfmt::skip]
-const CASES: [(&str, &[&str]); 66] = [
+const CASES: [(&str, &[&str]); 70] = [
     ("hostname = '@'", &["a", "Edge-17", "n1.example.com", "", "-a", "a-", "a..b", "a_b", "ä", "a."]),
     ("network.search = ['@']", &["lan", "c.project-1.internal", "", "a..b", "-a.b", "a_b", "lan."]),
     ("time.servers = ['@']", &["ntp.example.com", "::1", "", "a b", "a/b"]),
@@ -39,6 +39,10 @@ const CASES: [(&str, &[&str]); 66] = [
         "5s", "300s", "5min", "5m", "1min", "5000ms", "060s", "300000ms", "4s", "301s", "6min", "5500ms", "1h", "0s", "5", "4999ms",
         "301000ms",
     ]),
+    ("kernel.log-level = '@'", &["emergency", "warning", "debug", "warn", "7", ""]),
+    ("time.zone = '@'", &["UTC", "Etc/GMT+5", "America/Port-au-Prince", "", "/UTC", "UTC/", "../UTC", "zone.tab", "Europe Vienna"]),
+    ("swap.file = '@'", &["1MiB", "1024KiB", "1023KiB", "0MiB", "9999KiB", "10000KiB", "2GiB", "50%", "1TiB", ""]),
+    ("swap.zram.size = '@'", &["1MiB", "1023KiB", "1%", "50%", "099%", "200%", "201%", "0%", "%", "+5%", "2GiB", "half"]),
     ("control.others = '@'", &["nothing", "status", "all"]),
     ("metrics.listen = '@'", &[
         "127.0.0.1:9100", "[::1]:9100", "0.0.0.0:0", "[::1%1]:080", "127.0.0.1", "::1:9100", "127.0.0.1:65536", "127.0.0.1:+1",
@@ -217,6 +221,7 @@ fn the_schema_says_what_the_reader_says() {
         ("network.search = ['a.@']", 63),
         ("time.servers = ['@']", 253),
         ("modules = ['@']", 64),
+        ("time.zone = '@'", 64),
         ("users.@ = {}", 32),
         ("users.alice.principals = ['@']", 256),
         ("registries.'@'.insecure = true", 255),
