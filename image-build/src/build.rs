@@ -206,7 +206,7 @@ impl Parts {
                 kernel: &self.kernel,
                 tools: &self.tools,
             };
-            media.write(&image, &layout, &verity)?;
+            media.write(&image, &layout, &verity, stage)?;
             self.copy_for_others(options, &image)?;
             self.write_sbom(options, &image, time, &verity, stage)?;
             image.seal(Manifest {
@@ -309,7 +309,8 @@ impl Parts {
         let tree = Binaries::crate_tree(&options.workspace, &guest, stage)?;
         let crates = sbom::crates(&tree, &options.workspace.join("Cargo.lock"))?;
         let mut debs = self.packages.all();
-        debs.extend([self.kernel.source.clone(), self.tools.boot()?.clone()]);
+        debs.push(self.kernel.source.clone());
+        debs.extend(self.tools.in_image().cloned());
         let parts = sbom::Parts {
             debs,
             crates,

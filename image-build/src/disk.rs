@@ -1,4 +1,5 @@
-//! The disk: a GPT with the EFI system partition, two system slots and the state partition.
+//! The disk: a GPT with the EFI system partition, two system slots and the state partition, and a boot loader for machines
+//! without UEFI.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -13,6 +14,7 @@ use gpt::partition::Partition;
 use gpt::{GptConfig, partition_types};
 use uuid::Uuid;
 
+use crate::grub::Grub;
 use crate::recipe;
 
 const SECTOR: u64 = 512;
@@ -24,6 +26,12 @@ pub(crate) const ESP: u32 = 1;
 pub(crate) const SYSTEM_A: u32 = 2;
 const SYSTEM_B: u32 = 3;
 const STATE: u32 = 4;
+/// That of the boot loader for machines without UEFI has the last number, and the room between the partition table and the
+/// first whole MiB.
+const BIOS: u32 = 5;
+/// Its sectors: 128 entries of partitions end before it.
+pub(crate) const BIOS_FIRST: u64 = 34;
+const BIOS_LAST: u64 = ALIGNMENT / SECTOR - 1;
 /// An attribute of the state partition: not yet formatted. The service `storage` clears it
 /// (`system-services/storage/src/gpt.rs`). It distinguishes a new partition from a used one even if the program that
 /// wrote the image skipped its zeros.
@@ -66,6 +74,15 @@ impl Layout {
             partitions.insert(number, partition);
             start += size;
         }
+        let bios = Partition {
+            part_type_guid: partition_types::BIOS,
+            part_guid: identifier(content, BIOS),
+            first_lba: BIOS_FIRST,
+            last_lba: BIOS_LAST,
+            flags: 0,
+            name: "bios".to_owned(),
+        };
+        partitions.insert(BIOS, bios);
         Self {
             guid: identifier(content, 0),
             partitions,
@@ -110,6 +127,18 @@ impl Layout {
         disk.update_partitions(self.partitions.clone())?;
         disk.write()?;
         Ok(())
+    }
+
+    /// Writes the boot loader for machines without UEFI. The partition of the protective MBR is not marked as active: firmware
+    /// made from EDK2 takes the table for a broken one then (`PartitionInstallGptChildHandles`).
+    ///
+    /// # Errors
+    /// It does not fit, or cannot be written.
+    pub(crate) fn write_grub(&self, file: &File, grub: &Grub) -> Result<()> {
+        file.write_all_at(&grub.boot, 0).context("write the MBR")?;
+        let mut partition = self.slice(file, BIOS);
+        let core = partition.write_all(&grub.core);
+        core.context("write GRUB to its partition")
     }
 
     /// The part of the disk `file` that is partition `number`.

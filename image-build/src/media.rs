@@ -5,11 +5,13 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
+use crate::grub::Grub;
 use crate::kernel::Kernel;
 use crate::output::Image;
+use crate::progress::Stage;
 use crate::tools::Tools;
 use crate::verity::Verity;
-use crate::{cache, disk, esp, system, uki};
+use crate::{cache, disk, esp, grub, system, uki};
 
 /// What boot media are made with.
 #[derive(Debug)]
@@ -28,6 +30,7 @@ impl Media<'_> {
         image: &Image,
         layout: &disk::Layout,
         verity: &Verity,
+        stage: &Stage,
     ) -> Result<()> {
         copy(&self.kernel.image, &image.kernel)?;
         copy(&self.kernel.config, &image.kernel_config)?;
@@ -36,9 +39,11 @@ impl Media<'_> {
         let file = layout.create(&image.raw)?;
         let mut volume_id = [0; 4];
         volume_id.copy_from_slice(&verity.root[..4]);
-        let files = self.esp_files(uki)?;
+        let files = self.esp_files(uki, &image.cmdline)?;
         let partition = layout.slice(&file, disk::ESP);
         esp::write(partition, u32::from_le_bytes(volume_id), &files)?;
+        let grub = Grub::make(self.tools, disk::BIOS_FIRST, stage)?;
+        layout.write_grub(&file, &grub)?;
         layout.fill(&file, disk::SYSTEM_A, &image.system)
     }
 
@@ -63,18 +68,24 @@ impl Media<'_> {
     /// The boot loader at the two places where firmware and its installer look, and the kernel. The kernel's name has
     /// no count of tries (<https://uapi-group.org/specifications/specs/boot_loader_specification/#boot-counting>): as
     /// long as it is the only one, there is nothing to fall back to.
-    fn esp_files(&self, uki: Vec<u8>) -> Result<Vec<(String, Vec<u8>)>> {
+    fn esp_files(&self, uki: Vec<u8>, cmdline: &str) -> Result<Vec<(String, Vec<u8>)>> {
         let loader = read(
             &self
                 .tools
                 .file("usr/lib/systemd/boot/efi/systemd-bootx64.efi"),
         )?;
-        let name = format!("EFI/Linux/tare_{}.efi", system::VERSION);
+        let name = format!("tare_{}.efi", system::VERSION);
         let config = b"timeout 0\neditor no\n".to_vec();
+        let load = grub::load(&name, &uki, cmdline)?;
         Ok(vec![
             ("EFI/BOOT/BOOTX64.EFI".to_owned(), loader.clone()),
             ("EFI/systemd/systemd-bootx64.efi".to_owned(), loader),
-            (name, uki),
+            (format!("EFI/Linux/{name}"), uki),
+            ("EFI/tare/boot.cfg".to_owned(), load.into_bytes()),
+            (
+                "EFI/tare/grub.cfg".to_owned(),
+                grub::CONFIGURATION.as_bytes().to_vec(),
+            ),
             ("loader/loader.conf".to_owned(), config),
         ])
     }

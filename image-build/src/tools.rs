@@ -9,15 +9,31 @@ use anyhow::{Context, Result};
 
 use crate::apt::{Apt, Deb};
 use crate::digest;
+use crate::grub;
 use crate::progress::Stage;
 
-/// mkfs.erofs, ldconfig, and the boot loader with its stub.
-const PACKAGES: &[&str] = &["erofs-utils", "libc-bin", BOOT];
-/// Of these, the one whose files become part of the image.
-const BOOT: &str = "systemd-boot-efi";
+/// mkfs.erofs, ldconfig, grub-mkimage, and the boot loaders.
+const PACKAGES: &[&str] = &[
+    "erofs-utils",
+    "libc-bin",
+    "grub-common",
+    UEFI_BOOT,
+    grub::PACKAGE,
+];
+/// systemd-boot and its stub.
+const UEFI_BOOT: &str = "systemd-boot-efi";
+/// The packages whose files become part of the image.
+const IN_IMAGE: [&str; 2] = [UEFI_BOOT, grub::PACKAGE];
 
-/// Needed by libc6 only to ask questions during upgrades.
-const ASSUMED: &[&str] = &["debconf"];
+/// debconf is needed by libc6 only to ask questions during upgrades, the others by programs of grub-common that no build runs.
+const ASSUMED: &[&str] = &[
+    "debconf",
+    "gettext-base",
+    "libefiboot1t64",
+    "libefivar1t64",
+    "libfreetype6",
+    "libfuse3-4",
+];
 
 /// A folder with the unpacked packages.
 #[derive(Debug)]
@@ -56,13 +72,10 @@ impl Tools {
         &self.id
     }
 
-    /// The package of the boot loader and its stub.
-    ///
-    /// # Errors
-    /// These are other tools.
-    pub(crate) fn boot(&self) -> Result<&Deb> {
-        let boot = self.debs.iter().find(|deb| deb.package == BOOT);
-        boot.with_context(|| format!("no package {BOOT}"))
+    /// The packages of which files become part of the image.
+    pub(crate) fn in_image(&self) -> impl Iterator<Item = &Deb> {
+        let of_image = |deb: &&Deb| IN_IMAGE.contains(&deb.package.as_str());
+        self.debs.iter().filter(of_image)
     }
 
     /// A file of the tools' packages, such as the boot loader.

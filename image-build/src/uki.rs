@@ -3,6 +3,8 @@
 //!
 //! Sections are appended in-process rather than by objcopy, whose output depends on its version.
 
+use std::ops::Range;
+
 use anyhow::{Context, Result, ensure};
 
 /// Length of a section header in bytes (PE format, "Section Table").
@@ -38,6 +40,22 @@ pub(crate) fn assemble(stub: &[u8], sections: &[Section]) -> Result<Vec<u8>> {
             .with_context(|| format!("add section {} to the EFI stub", section.name))?;
     }
     Ok(image)
+}
+
+/// Where the content of the section `name` of the PE image `image` is.
+pub(crate) fn section(image: &[u8], name: &str) -> Option<Range<usize>> {
+    let layout = layout(image)?;
+    let count = usize::from(get16(image, layout.coff + 2)?);
+    let headers = (0..count).map(|n| layout.sections + n * SECTION_HEADER);
+    let is_named = |header: &usize| {
+        let field = image.get(*header..header + 8).unwrap_or_default();
+        let end = field.iter().position(|b| *b == 0).unwrap_or(field.len());
+        &field[..end] == name.as_bytes()
+    };
+    let header = headers.into_iter().find(is_named)?;
+    let field = |at| usize::try_from(get32(image, header + at)?).ok();
+    let (size, offset) = (field(8)?, field(20)?);
+    Some(offset..offset + size)
 }
 
 fn layout(image: &[u8]) -> Option<Layout> {
@@ -146,6 +164,8 @@ mod tests {
         assert_eq!(get16(&image, 0x46), Some(2));
         assert_eq!(get32(&image, 0x58 + 56), Some(0x3000));
         assert_eq!((image.len(), image[0x200], image[0x401]), (0x600, b'x', 0));
+        assert_eq!(super::section(&image, ".cmdline"), Some(0x200..0x401));
+        assert_eq!(super::section(&image, ".cmd"), None);
     }
 
     #[test]

@@ -92,6 +92,7 @@ fn firmware(argv: &mut Argv, firmware: &Firmware) {
             );
             argv.option("-drive", format!("{flash},unit=1,file={}", escaped(vars)));
         }
+        Firmware::Bios => {}
         Firmware::Direct {
             kernel,
             initrd,

@@ -133,12 +133,19 @@ impl Builder {
         self
     }
 
+    /// Starts with a BIOS.
+    #[must_use]
+    pub fn bios(mut self) -> Self {
+        self.shape.firmware = Firmware::Bios;
+        self
+    }
+
     /// Adds words to the kernel's command line, after [`Builder::direct`].
     #[must_use]
     pub fn append(mut self, words: &str) -> Self {
         match &mut self.shape.firmware {
             Firmware::Direct { cmdline, .. } => *cmdline += &format!(" {words}"),
-            Firmware::Uefi { .. } => {
+            Firmware::Uefi { .. } | Firmware::Bios => {
                 self.trouble = Some("firmware takes no kernel command line".to_owned())
             }
         }

@@ -43,6 +43,8 @@ pub enum Firmware {
         /// The machine's own copy of the variables.
         vars: PathBuf,
     },
+    /// SeaBIOS, QEMU's own, which starts the code in the disk's first sector.
+    Bios,
     /// QEMU loads a kernel itself.
     Direct {
         /// A bzImage.

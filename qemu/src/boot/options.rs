@@ -24,7 +24,7 @@ pub(crate) struct Options {
     #[arg(long, short, default_value_t = 2)]
     cpus: u32,
 
-    /// Start through UEFI firmware and the boot loader, or let QEMU load the kernel directly
+    /// Start through UEFI firmware or a BIOS and their boot loaders, or let QEMU load the kernel directly
     #[arg(long, default_value = "uefi")]
     firmware: FirmwareKind,
 
@@ -84,6 +84,7 @@ pub(crate) struct Options {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum FirmwareKind {
     Uefi,
+    Bios,
     Direct,
 }
 
@@ -114,9 +115,11 @@ impl Options {
             AccelKind::Kvm => Accel::Kvm,
             AccelKind::Tcg => Accel::Tcg,
         });
-        if self.firmware == FirmwareKind::Direct {
-            builder = builder.direct();
-        }
+        builder = match self.firmware {
+            FirmwareKind::Uefi => builder,
+            FirmwareKind::Bios => builder.bios(),
+            FirmwareKind::Direct => builder.direct(),
+        };
         if let Some(gibibytes) = self.disk {
             builder = builder.disk_size(gibibytes << 30);
         }

@@ -58,6 +58,7 @@ fn greeting(shape: &Shape, ssh_config: &Path, demo_port: u16, log: &Path) -> Str
     let Shape { cpus, memory, .. } = shape;
     let start = match shape.firmware {
         Firmware::Uefi { .. } => "UEFI firmware",
+        Firmware::Bios => "BIOS",
         Firmware::Direct { .. } => "kernel loaded by QEMU",
     };
     let cpu = match shape.acceleration {

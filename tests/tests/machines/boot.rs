@@ -8,7 +8,7 @@ use tare_qemu::{Builder, Vm, secs};
 use tare_tests::guest::{
     fetch_page, mentions, power_off, require_no_orphans, run_container, says, services, wait_apps,
 };
-use tare_tests::{Checks, disk, note, user_data};
+use tare_tests::{Checks, Scratch, disk, note, user_data};
 
 /// The limit of PID 1's memory, in KiB.
 const PID_1_RSS: u64 = 8 << 10;
@@ -28,6 +28,26 @@ const LOADER_TIMES: [(&str, &str); 2] = [("Init", "1500000"), ("Exec", "2750000"
 
 pub(crate) fn through_firmware(image: &Image) -> Result<()> {
     power_on_use_power_off(Vm::of(image), &[("time before the kernel", before_kernel)])
+}
+
+/// A disk that a BIOS has started for the first time, and UEFI firmware then.
+pub(crate) fn through_a_bios(image: &Image) -> Result<()> {
+    let folder = Scratch::new("bios")?;
+    let machine = || Vm::of(image).keep_in(folder.path());
+    let no_uefi = |vm: &Vm| {
+        vm.ssh("tare toolbox -- test ! -e /sys/firmware/efi")?;
+        vm.ssh("touch /root/kept && sync").map(drop)
+    };
+    power_on_use_power_off(machine().bios(), &[("no UEFI", no_uefi)])?;
+    let vm = machine().user_data(user_data::NO_ENGINE).boot()?;
+    vm.wait_ready()?;
+    let mut checks = Checks::default();
+    checks.check("the state is the same", || {
+        says(&vm, "ls /root/kept", "/root/kept\n")
+    });
+    checks.check("power off", || power_off(&vm));
+    checks.verdict()?;
+    folder.remove()
 }
 
 pub(crate) fn kernel_started_directly(image: &Image) -> Result<()> {

@@ -64,6 +64,7 @@ const TESTS: &[Test] = &[
         baked::an_app_runs_without_a_registry
     ),
     test!(60, image, boot::through_firmware),
+    test!(70, image, boot::through_a_bios),
     test!(40, image, boot::kernel_started_directly),
     test!(60, image, bundles::run_under_other_runtimes),
     test!(60, image, configuration::is_applied_at_once),
