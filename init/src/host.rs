@@ -23,6 +23,7 @@ use crate::event::{DiskEvent, Event, Expired, NetworkEvent, PowerEvent, UnitEven
 use crate::network::Network;
 use crate::plan::cmdline;
 use crate::plan::facts::Fact;
+use crate::plan::sections::All;
 use crate::supervisor::{Supervisor, values};
 use crate::task::Task;
 use crate::timeline::{BASE, CONFIGURATION, NETWORK, Timeline};
@@ -57,6 +58,8 @@ pub(crate) struct Host {
     network: Network,
     installed: Installed,
     machine: Machine,
+    /// The sections of the configuration that services read.
+    sections: All,
     /// The services that it describes.
     services: Services,
     /// Those that it disables.
@@ -135,6 +138,7 @@ impl Host {
             network: Network::start(events.clone()),
             installed,
             machine: Machine::default(),
+            sections: All::default(),
             services: Services::new(),
             disabled: Services::new(),
             disks: Disks::default(),
@@ -182,7 +186,7 @@ impl Host {
             self.take(event);
         }
         self.advance();
-        let ended = over || self.supervisor.all_ended();
+        let ended = over || self.supervisor.all_ended() && !self.generations.is_saving();
         self.ending.filter(|_| ended)
     }
 
@@ -309,6 +313,7 @@ impl Host {
             log::info!("{word}: stopping services");
             self.tell_machine(EventKind::Ending, String::new());
             self.timers.end = Some(self.after(END_PATIENCE, PowerEvent::EndLate));
+            self.forgive_boot();
             self.supervisor.begin_end();
         }
     }

@@ -269,14 +269,20 @@ pub enum ConfigCommand {
         /// Only say what it would change
         #[arg(long)]
         dry_run: bool,
+        /// Take it back after this time, such as `60s`, unless `tare config confirm` comes before
+        #[arg(long, value_name = "TIME", value_parser = patience)]
+        confirm: Option<u64>,
     },
     /// Keeps a change that was made with `--confirm`
-    Confirm,
+    Confirm {
+        /// Its number, as the change has said; another one is not kept then
+        number: Option<u64>,
+    },
     /// Lists the generations: what was in force, since when, by whom, and whether the machine has been ready with it
     Generations,
     /// Shows the keys that differ between two generations
     Diff {
-        /// The older one; without it, the one before the newer one
+        /// The older one; without it, the one that the newer one was made from
         from: Option<u64>,
         /// The newer one; without it, the one in force
         to: Option<u64>,

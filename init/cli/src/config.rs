@@ -63,8 +63,8 @@ pub(crate) fn config(context: &Context, command: &ConfigCommand) -> Result<(), F
         ConfigCommand::Set { key, value, how } => change::set(context, key, value, how),
         ConfigCommand::Unset { key, how } => change::unset(context, key, how),
         ConfigCommand::Edit { how } => edit::edit(context, how),
-        ConfigCommand::Pull { dry_run } => change::pull(context, *dry_run),
-        ConfigCommand::Confirm => generations::confirm(context),
+        ConfigCommand::Pull { dry_run, confirm } => change::pull(context, *dry_run, *confirm),
+        ConfigCommand::Confirm { number } => generations::confirm(context, *number),
         ConfigCommand::Generations => generations::list(context),
         ConfigCommand::Diff { from, to } => generations::diff(context, *from, *to),
         ConfigCommand::Rollback {
@@ -113,10 +113,23 @@ impl Known {
         source.map_or("", |source| &source.text)
     }
 
+    /// What all sources set together once that called `name` has this text.
+    fn with(&self, name: &str, text: &str) -> Settings {
+        let mut sources = self.sources.clone();
+        sources.retain(|source| source.name != name);
+        let above = sources
+            .iter()
+            .position(|source| rank(&source.name) > rank(name));
+        let source = Source {
+            name: name.to_owned(),
+            text: text.to_owned(),
+        };
+        sources.insert(above.unwrap_or(sources.len()), source);
+        settings(&self.services, sources.iter())
+    }
+
     /// What the sources below `name` set.
     fn below(&self, name: &str) -> Settings {
-        let above = [change::LOCAL, change::ONCE, "cmdline"];
-        let rank = |name: &str| above.iter().position(|above| *above == name);
         let weaker = |source: &&Source| rank(&source.name) < rank(name);
         settings(&self.services, self.sources.iter().filter(weaker))
     }
@@ -135,6 +148,12 @@ impl Known {
             false => Ok(found),
         }
     }
+}
+
+/// The place of a source among those above user-data, from the weakest to the strongest; `None` below them.
+fn rank(name: &str) -> Option<usize> {
+    let above = [change::LOCAL, change::ONCE, "cmdline"];
+    above.iter().position(|above| *above == name)
 }
 
 /// What `sources` set together.

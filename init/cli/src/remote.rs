@@ -1,7 +1,7 @@
 //! `tare --host`: the command on another machine, over ssh.
 
 use crate::Failed;
-use crate::args::{Arguments, Command, ConfigCommand};
+use crate::args::{Arguments, Command, ConfigCommand, ServiceCommand};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, IsTerminal};
@@ -19,7 +19,7 @@ pub(crate) fn run(host: &str, arguments: &Arguments, args: Vec<OsString>) -> Res
         ssh.arg("-t");
     }
     ssh.args(["--", host]);
-    ssh.arg(command(args, file));
+    ssh.arg(command(args, arguments));
     if let Some(file) = file {
         let open = File::open(file);
         let open =
@@ -50,24 +50,33 @@ fn file(arguments: &Arguments) -> Option<&Path> {
     }
 }
 
-/// What the shell of the other machine runs: the same without `--host`, and with `-` for `file`.
-fn command(args: Vec<OsString>, file: Option<&Path>) -> String {
+/// How many words at the end are a program and its arguments, in which `--host` is theirs. TARE_HOST may have named the host.
+fn others(arguments: &Arguments) -> usize {
+    match &arguments.command {
+        Command::Toolbox { command } | Command::Service(ServiceCommand::Exec { command, .. }) => {
+            command.len()
+        }
+        _ => 0,
+    }
+}
+
+/// What the shell of the other machine runs: the same without our own `--host`, and with `-` for a file.
+fn command(args: Vec<OsString>, arguments: &Arguments) -> String {
     let mut words = vec!["tare".to_owned()];
     // The words before it may be the same.
-    let at = file.and_then(|file| args.iter().rposition(|arg| arg == file));
+    let at = file(arguments).and_then(|file| args.iter().rposition(|arg| arg == file));
+    let ours = args.len().saturating_sub(others(arguments));
     let mut args = args.into_iter().enumerate();
-    let mut is_host = true;
+    let mut is_over = false;
     while let Some((n, arg)) = args.next() {
-        if is_host && arg == "--host" {
+        is_over = is_over || n >= ours || arg == "--";
+        if !is_over && arg == "--host" {
             args.next();
-            is_host = false;
             continue;
         }
-        if is_host && arg.to_string_lossy().starts_with("--host=") {
-            is_host = false;
+        if !is_over && arg.to_string_lossy().starts_with("--host=") {
             continue;
         }
-        is_host = is_host && arg != "--";
         if at == Some(n) {
             words.push("-".to_owned());
             continue;
@@ -123,7 +132,29 @@ mod tests {
             let arguments = Arguments::try_parse_from(line).unwrap();
             assert!(arguments.global.host.is_some());
             let args = args.iter().map(OsString::from).collect();
-            assert_eq!(command(args, file(&arguments)), want);
+            assert_eq!(command(args, &arguments), want);
+        }
+    }
+
+    #[test]
+    fn an_argument_of_a_program_stays_where_the_environment_names_the_host() {
+        for (args, want) in [
+            (
+                &["toolbox", "curl", "--host", "x"][..],
+                "tare toolbox curl --host x",
+            ),
+            (
+                &["toolbox", "--host", "h", "curl", "--host=x"],
+                "tare toolbox curl --host=x",
+            ),
+            (
+                &["service", "exec", "ssh", "--", "a", "--host", "x"],
+                "tare service exec ssh -- a --host x",
+            ),
+        ] {
+            let arguments = Arguments::try_parse_from([&["tare"], args].concat()).unwrap();
+            let args = args.iter().map(OsString::from).collect();
+            assert_eq!(command(args, &arguments), want);
         }
     }
 }

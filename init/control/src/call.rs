@@ -101,12 +101,17 @@ pub enum Method {
     },
     /// Keeps a change that waits for its confirmation.
     #[serde(rename = "org.tare.Control.ConfirmConfiguration")]
-    ConfirmConfiguration {},
+    ConfirmConfiguration {
+        /// Which; `None` means whatever waits.
+        number: Option<u64>,
+    },
     /// Takes on what the sources of user-data hold now.
     #[serde(rename = "org.tare.Control.PullConfiguration")]
     PullConfiguration {
         /// Whether to say only what it would change.
         dry_run: Option<bool>,
+        /// In how many seconds it is taken back unless it is confirmed.
+        confirm: Option<u64>,
     },
     /// Goes back to a generation.
     #[serde(rename = "org.tare.Control.RollBackConfiguration")]
@@ -205,9 +210,12 @@ fn control(method: &str, parameters: &mut Parameters) -> Result<Option<Method>, 
         "GetBootTimeline" => Method::GetBootTimeline {},
         "GetConfiguration" => Method::GetConfiguration {},
         "ApplyConfiguration" => apply(parameters)?,
-        "ConfirmConfiguration" => Method::ConfirmConfiguration {},
+        "ConfirmConfiguration" => Method::ConfirmConfiguration {
+            number: parameters.take("number")?,
+        },
         "PullConfiguration" => Method::PullConfiguration {
             dry_run: parameters.take("dry_run")?,
+            confirm: confirm(parameters)?,
         },
         "RollBackConfiguration" => Method::RollBackConfiguration {
             number: parameters.take("number")?,

@@ -42,7 +42,9 @@ wire! {
         pub number: u64,
         /// When it came, by the machine's clock, in seconds since 1970.
         pub time: u64,
-        /// The sources whose text is not that of the generation before.
+        /// The generation that was in force before, 0 if none was; `None` if it comes from an earlier release.
+        pub base: Option<u64>,
+        /// The sources whose text is not that of `base`.
         pub sources: Vec<String>,
         /// Who called; `None` where a boot found it.
         pub uid: Option<u32>,

@@ -62,7 +62,7 @@ pub enum Failure {
     NothingBefore {},
     /// A change waits for its confirmation.
     #[error(
-        "configuration {number} waits for its confirmation for {seconds} s more: `tare config confirm` keeps it, \
+        "configuration {number} waits for its confirmation for {seconds} s more: `tare config confirm {number}` keeps it, \
          `tare config rollback` takes it back"
     )]
     #[serde(rename = "org.tare.Control.ConfigurationUnconfirmed")]

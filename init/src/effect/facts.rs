@@ -2,6 +2,7 @@
 
 use super::files::{self, make_directory, write_atomically};
 use crate::plan::facts::Fact;
+use crate::plan::sections::Sections;
 use std::io;
 use std::path::{Path, PathBuf};
 use tare_container::paths::{self, HOST_FACTS};
@@ -24,17 +25,13 @@ pub(crate) fn remove(name: &str) -> io::Result<()> {
 }
 
 /// Writes the sections of the configuration that `service` may read, owned by `owner`.
-pub(crate) fn write_sections(
-    service: &str,
-    owner: u32,
-    sections: &[(String, String)],
-) -> io::Result<()> {
+pub(crate) fn write_sections(service: &str, owner: u32, sections: &Sections) -> io::Result<()> {
     let folder: PathBuf = paths::config(service).into();
     make_directory(&folder, 0o700)?;
     std::os::unix::fs::chown(&folder, Some(owner), None)?;
-    for (name, json) in sections {
+    for (name, section) in sections {
         let path = folder.join(format!("{name}.json"));
-        write_atomically(&path, json.as_bytes(), 0o400)?;
+        write_atomically(&path, section.json().as_bytes(), 0o400)?;
         std::os::unix::fs::chown(&path, Some(owner), None)?;
     }
     Ok(())

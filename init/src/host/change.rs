@@ -9,7 +9,7 @@ use crate::effect::userdata::{LOCAL, SOURCES};
 use crate::event::Expired;
 use crate::job::{Job, Sources};
 use crate::plan::changes::Change;
-use crate::plan::generations::{Cause, History, Texts, user_data};
+use crate::plan::generations::{Cause, History, Seen, Texts, seen, user_data};
 use crate::task::Task;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -39,6 +39,8 @@ enum What {
     Change {
         number: u64,
         texts: Texts,
+        /// What the sources hold, if they are what changes.
+        pulled: Option<Seen>,
         confirm: Option<Duration>,
     },
     /// What is in effect stays.
@@ -59,6 +61,7 @@ pub(super) struct Pulling {
 pub(super) struct Unconfirmed {
     pub(super) number: u64,
     pub(super) texts: Texts,
+    pulled: Option<Seen>,
     within: Duration,
     /// Since the kernel started.
     until: Duration,
@@ -75,6 +78,20 @@ impl Unconfirmed {
             .div_ceil(1000)
             .try_into()
             .unwrap_or(u64::MAX)
+    }
+
+    /// Refuses what cannot be done meanwhile.
+    fn waits(&self) -> Failure {
+        Failure::ConfigurationUnconfirmed {
+            number: self.number,
+            seconds: self.seconds_left(),
+        }
+    }
+
+    /// Refuses to be taken for another change, if `number` is not its own.
+    fn unless(&self, number: Option<u64>) -> Option<Failure> {
+        let is_other = number.is_some_and(|number| number != self.number);
+        is_other.then(|| self.waits())
     }
 }
 
@@ -224,16 +241,22 @@ impl Host {
             Err(failure) => return drop(answer.send(Err(failure))),
         };
         let mut history = self.generations.history.clone();
-        let texts = loaded.texts();
-        let save = history.pull(texts.clone(), &found, how.uid, seconds_since_1970());
+        let (texts, now) = (loaded.texts(), seconds_since_1970());
+        // Where only the sources count again, there is nothing that could be taken back.
+        let confirm = how.confirm.filter(|_| texts != history.texts);
+        let save = match confirm {
+            None => history.pull(texts.clone(), &found, how.uid, now),
+            Some(_) => history.propose(texts.clone(), Cause::Command { uid: how.uid }, now),
+        };
         if how.dry_run || history == self.generations.history {
             return drop(answer.send(Ok(self.told(&changes))));
         }
         self.unusable.clear();
         let what = What::Change {
-            number: history.index.chosen,
+            number: confirm.map_or(history.index.chosen, |_| history.newest()),
             texts,
-            confirm: None,
+            pulled: Some(seen(&found)),
+            confirm,
         };
         let saving = Saving {
             what,
@@ -263,6 +286,7 @@ impl Host {
         let what = What::Change {
             number: history.newest(),
             texts,
+            pulled: None,
             confirm: how.confirm,
         };
         let saving = Saving {
@@ -273,8 +297,8 @@ impl Host {
         self.save(save, After::Change(Box::new(saving)));
     }
 
-    /// Keeps the change that waits for its confirmation.
-    pub(super) fn confirm(&mut self, answer: Answer) {
+    /// Keeps the change that waits for its confirmation, which must be `number` if that is given.
+    pub(super) fn confirm(&mut self, number: Option<u64>, answer: Answer) {
         if self.generations.is_changing() {
             return drop(answer.send(Err(Failure::ConfigurationBusy {})));
         }
@@ -282,14 +306,18 @@ impl Host {
         let Some(unconfirmed) = self.generations.unconfirmed.as_mut() else {
             return drop(answer.send(Err(Failure::NothingToConfirm {})));
         };
+        if let Some(other) = unconfirmed.unless(number) {
+            return drop(answer.send(Err(other)));
+        }
         unconfirmed.confirming = true;
         let mut saving = Saving {
             what: What::Confirmation,
             history,
             answer,
         };
-        let (number, texts) = (unconfirmed.number, unconfirmed.texts.clone());
-        let save = saving.history.confirm(number, texts);
+        let texts = unconfirmed.texts.clone();
+        let (number, pulled) = (unconfirmed.number, unconfirmed.pulled.clone());
+        let save = saving.history.confirm(number, texts, pulled);
         self.save(save, After::Change(Box::new(saving)));
     }
 
@@ -314,13 +342,14 @@ impl Host {
                 What::Change {
                     number,
                     texts,
+                    pulled,
                     confirm,
                 },
                 None,
             ) => {
                 self.generations.history = history;
                 self.generations.unconfirmed =
-                    confirm.map(|within| self.unconfirmed(number, texts, within));
+                    confirm.map(|within| self.unconfirmed(number, texts, pulled, within));
                 if self.generations.unconfirmed.is_none() {
                     // Whoever made it is there to see what it does.
                     self.generations.end_trial();
@@ -340,10 +369,17 @@ impl Host {
         let _ = answer.send(told);
     }
 
-    fn unconfirmed(&self, number: u64, texts: Texts, within: Duration) -> Unconfirmed {
+    fn unconfirmed(
+        &self,
+        number: u64,
+        texts: Texts,
+        pulled: Option<Seen>,
+        within: Duration,
+    ) -> Unconfirmed {
         Unconfirmed {
             number,
             texts,
+            pulled,
             within,
             until: since_boot() + within,
             confirming: false,
@@ -400,10 +436,7 @@ impl Host {
             return Err(Failure::ConfigurationBusy {});
         }
         match &self.generations.unconfirmed {
-            Some(unconfirmed) => Err(Failure::ConfigurationUnconfirmed {
-                number: unconfirmed.number,
-                seconds: unconfirmed.seconds_left(),
-            }),
+            Some(unconfirmed) => Err(unconfirmed.waits()),
             None => Ok(()),
         }
     }
@@ -422,5 +455,33 @@ impl Host {
                 .as_ref()
                 .map(Unconfirmed::seconds_left),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::task::LocalSet;
+
+    #[tokio::test]
+    async fn a_number_confirms_no_other_change() {
+        let work = async {
+            let unconfirmed = Unconfirmed {
+                number: 7,
+                texts: Texts::new(),
+                pulled: None,
+                within: Duration::ZERO,
+                until: Duration::ZERO,
+                confirming: false,
+                _timer: Task::spawn(async {}),
+            };
+            [None, Some(7), Some(6)].map(|number| unconfirmed.unless(number))
+        };
+        let other = Failure::ConfigurationUnconfirmed {
+            number: 7,
+            seconds: 0,
+        };
+        let got = LocalSet::new().run_until(work).await;
+        assert_eq!(got, [None, None, Some(other)]);
     }
 }

@@ -7,6 +7,7 @@ use crate::job::Sources;
 use crate::plan;
 use crate::plan::changes::{Change, Desired, between};
 use crate::plan::generations::{Kept, Texts, usable, user_data};
+use crate::plan::sections::All;
 use crate::supervisor::Description;
 use log::Level;
 use std::collections::BTreeSet;
@@ -72,6 +73,7 @@ impl Host {
 
     /// Adds the services; without the state, only those that do not need it.
     fn add_services(&mut self, with_state: bool, services: &Services) {
+        self.sections = All::of(&self.machine);
         for (name, service) in services {
             let needs_state = service.lifecycle.after.contains(&Condition::StateMounted);
             if self.supervisor.knows(name) || needs_state && !with_state {
@@ -82,7 +84,7 @@ impl Host {
                 continue;
             };
             self.broken.remove(name);
-            let sections = plan::sections::of(service, &self.machine);
+            let sections = self.sections.read_by(service);
             let mut setup = self.supervisor.add(name, service.clone(), bundle);
             setup.sections(sections);
             if name == DHCP {
@@ -166,6 +168,7 @@ impl Host {
 
     /// Describes the services anew, and removes those that are not among them.
     fn describe_services(&mut self, services: &Services) {
+        self.sections = All::after(&self.sections, &self.machine);
         let names: BTreeSet<String> = self.supervisor.names().into_iter().collect();
         for name in names
             .iter()
@@ -181,7 +184,7 @@ impl Host {
             let description = Description {
                 service: service.clone(),
                 bundle,
-                sections: plan::sections::of(service, &self.machine),
+                sections: self.sections.read_by(service),
             };
             self.supervisor.describe(name, description);
             if name == DHCP && !names.contains(name) {

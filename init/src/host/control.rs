@@ -9,7 +9,6 @@ use crate::event::PowerEvent;
 use crate::supervisor::{Change, RequestError, ServiceStatus};
 use crate::timeline::micros;
 use std::collections::{BTreeSet, VecDeque};
-use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Duration;
 use tare_config::Service;
@@ -54,19 +53,15 @@ impl Host {
         }
     }
 
-    /// Answers a request of the control socket.
+    /// Answers a request of the control socket: at once, or when what it asks for is done.
     pub(super) fn asked(&mut self, request: Request) {
-        let request = match self.asked_to_change(request) {
-            Ok(()) => return,
-            Err(request) => request,
-        };
-        let answer = self.answer(request.method, &request.descriptors);
-        // The caller may be gone.
-        let _ = request.answer.send(answer);
-    }
-
-    fn answer(&mut self, method: Method, descriptors: &[OwnedFd]) -> Result<Response, Failure> {
-        match method {
+        let Request {
+            method,
+            descriptors,
+            uid,
+            answer,
+        } = request;
+        let reply = match method {
             Method::GetStatus {} => Ok(Response::Status(self.snapshot())),
             Method::ListServices {} => Ok(Response::Services(self.statuses())),
             Method::ShowService { name } => self.show(name),
@@ -86,59 +81,40 @@ impl Host {
                 name,
                 args,
                 environment,
-            } => self.exec(name, &args, &environment.unwrap_or_default(), descriptors),
+            } => self.exec(name, &args, &environment.unwrap_or_default(), &descriptors),
             Method::AuditServices { name } => self.processes(name),
             Method::GetBootTimeline {} => Ok(Response::Timeline(self.timeline.tell())),
             Method::GetConfiguration {} => Ok(Response::Configuration(self.configuration())),
             Method::GetGenerations {} => Ok(Response::Generations(self.list_generations())),
-            // They are answered when they are done.
-            Method::GetGeneration { .. }
-            | Method::ApplyConfiguration { .. }
-            | Method::ConfirmConfiguration {}
-            | Method::PullConfiguration { .. }
-            | Method::RollBackConfiguration { .. } => Err(Failure::ConfigurationBusy {}),
-            Method::Monitor { recent } => Ok(self.events(recent == Some(true))),
-            Method::PowerOff {} => Ok(self.asked_to_end(Ending::PowerOff)),
-            Method::Reboot {} => Ok(self.asked_to_end(Ending::Reboot)),
-        }
-    }
-
-    /// Does what takes its time to answer. Returns any other request.
-    fn asked_to_change(&mut self, request: Request) -> Result<(), Box<Request>> {
-        let Request { answer, uid, .. } = request;
-        match request.method {
-            Method::GetGeneration { number } => self.show_generation(number, answer),
+            Method::GetGeneration { number } => return self.show_generation(number, answer),
             Method::ApplyConfiguration {
                 text,
                 dry_run,
                 once: Some(true),
                 ..
-            } => {
-                self.apply_once(text, dry_run == Some(true), answer);
-            }
+            } => return self.apply_once(text, dry_run == Some(true), answer),
             Method::ApplyConfiguration {
                 text,
                 dry_run,
                 confirm,
                 base,
                 ..
-            } => self.apply(text, base, how(dry_run, confirm, uid), answer),
-            Method::ConfirmConfiguration {} => self.confirm(answer),
-            Method::PullConfiguration { dry_run } => self.pull(how(dry_run, None, uid), answer),
+            } => return self.apply(text, base, how(dry_run, confirm, uid), answer),
+            Method::ConfirmConfiguration { number } => return self.confirm(number, answer),
+            Method::PullConfiguration { dry_run, confirm } => {
+                return self.pull(how(dry_run, confirm, uid), answer);
+            }
             Method::RollBackConfiguration {
                 number,
                 dry_run,
                 confirm,
-            } => self.go_back(number, how(dry_run, confirm, uid), answer),
-            method => {
-                return Err(Box::new(Request {
-                    method,
-                    answer,
-                    ..request
-                }));
-            }
-        }
-        Ok(())
+            } => return self.go_back(number, how(dry_run, confirm, uid), answer),
+            Method::Monitor { recent } => Ok(self.events(recent == Some(true))),
+            Method::PowerOff {} => Ok(self.asked_to_end(Ending::PowerOff)),
+            Method::Reboot {} => Ok(self.asked_to_end(Ending::Reboot)),
+        };
+        // The caller may be gone.
+        let _ = answer.send(reply);
     }
 
     /// Queues an event, so that the caller has its reply before the first service ends.

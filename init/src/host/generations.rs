@@ -78,6 +78,11 @@ impl Generations {
         self.prepared.is_some()
     }
 
+    /// Whether something is being saved.
+    pub(super) fn is_saving(&self) -> bool {
+        !self.saves.is_empty()
+    }
+
     /// Whether a command waits for its change to be saved.
     pub(super) fn is_changing(&self) -> bool {
         let mut saves = self.saves.iter();
@@ -90,10 +95,9 @@ impl Host {
     /// boot has to know if this one ends in the middle.
     pub(super) fn prepare(&mut self) {
         self.timers.storage = None;
-        let found = self.disks.found().clone();
         let mut history = self.disks.take_history();
         let before = history.index.clone();
-        history.fall_back_at_boot(&found);
+        let found = history.fall_back_at_boot(self.disks.found().clone());
         let (sources, kept) = history.at_boot(&found);
         let local = Local {
             saved: history.texts.get(LOCAL).map(String::as_str),
@@ -197,6 +201,17 @@ impl Host {
         }
     }
 
+    /// Somebody has asked the machine to end: that it was not ready says nothing about its generation.
+    pub(super) fn forgive_boot(&mut self) {
+        if self.generations.is_changing() {
+            // That comes with a history of its own, which forgives once it is saved.
+            return;
+        }
+        if let Some(save) = self.generations.history.forgive() {
+            self.save(save, After::Nothing);
+        }
+    }
+
     /// A save has failed, but may be on the disk all the same: what is in force is written again. The number that it had is
     /// not given to another generation.
     pub(super) fn keep_saved(&mut self, number: u64) {
@@ -231,6 +246,9 @@ impl Host {
             (After::Nothing, None) => {}
         }
         self.configure_prepared();
+        if self.ending.is_some() {
+            self.forgive_boot();
+        }
     }
 
     /// Reads a generation that is not in memory.
@@ -273,6 +291,8 @@ impl Host {
     /// All generations.
     pub(super) fn list_generations(&self) -> GetGenerations {
         let history = &self.generations.history;
+        let unconfirmed = self.generations.unconfirmed.as_ref();
+        let waits = |number: u64| unconfirmed.is_some_and(|one| one.number == number);
         let generations = history.known.values().map(|about| {
             let (uid, rollback_of) = match about.cause {
                 Cause::Boot => (None, None),
@@ -280,6 +300,7 @@ impl Host {
                 Cause::RollBack { uid, to } => (Some(uid), Some(to)),
             };
             let (verdict, reason) = match history.verdict(about.number) {
+                _ if waits(about.number) => (control::Verdict::Untried, None),
                 Verdict::Good => (control::Verdict::Good, None),
                 Verdict::Tried(_) => (control::Verdict::Untried, None),
                 Verdict::Bad(why) => (control::Verdict::Bad, Some(why)),
@@ -287,6 +308,7 @@ impl Host {
             control::Generation {
                 number: about.number,
                 time: about.time,
+                base: about.base,
                 sources: about.changed.clone(),
                 uid,
                 rollback_of,
@@ -295,7 +317,6 @@ impl Host {
                 running: about.number == self.generations.number(),
             }
         });
-        let unconfirmed = self.generations.unconfirmed.as_ref();
         GetGenerations {
             generations: generations.collect(),
             unconfirmed: unconfirmed.map(Unconfirmed::seconds_left),

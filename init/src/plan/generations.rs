@@ -12,13 +12,20 @@ const KEPT: usize = 20;
 /// In this many boots the machine may fail to become ready with a generation. Then the last good one takes its place.
 const TRIES: u32 = 2;
 
+/// In this many boots in a row the machine may fail to become ready, whatever user-data is. From then on a boot with the last
+/// good generation follows each that fails: a source that is different at each boot has a new generation each time.
+const ROW: u32 = 4;
+
+/// Fingerprints of what sources hold.
+pub(crate) type Seen = BTreeMap<String, u64>;
+
 /// User-data and what commands have set ([`LOCAL`]), by source.
 pub(crate) type Texts = BTreeMap<String, String>;
 
 /// User-data that stands in for what a source does not hold any more, or that cannot be used.
 pub(crate) type Kept = BTreeMap<String, Vec<u8>>;
 
-/// A generation. It never changes.
+/// A generation. Its texts never change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Generation {
     pub(crate) about: About,
@@ -33,8 +40,14 @@ pub(crate) struct About {
     /// When it came, by the machine's clock, in seconds since 1970.
     pub(crate) time: u64,
     pub(crate) cause: Cause,
-    /// The sources whose text is not that of the generation before.
+    /// The generation that was in force; 0 if none was. `None` in files of earlier releases.
+    #[serde(default)]
+    pub(crate) base: Option<u64>,
+    /// The sources whose text is not that of `base`.
     pub(crate) changed: Vec<String>,
+    /// Whether it waits for its confirmation, or waited in vain. It is written again once it is confirmed.
+    #[serde(default)]
+    pub(crate) unconfirmed: bool,
 }
 
 /// Why there is a generation.
@@ -66,8 +79,11 @@ pub(crate) struct Index {
     pub(crate) chosen: u64,
     pub(crate) follows: Follows,
     /// Fingerprints of what the sources held when that was last looked at.
-    pub(crate) seen: BTreeMap<String, u64>,
+    pub(crate) seen: Seen,
     pub(crate) verdicts: BTreeMap<u64, Verdict>,
+    /// In how many boots in a row the machine did not become ready, those with the last good generation left out.
+    #[serde(default)]
+    pub(crate) row: u32,
 }
 
 /// Why the chosen generation is chosen.
@@ -103,10 +119,14 @@ pub(crate) struct History {
     pub(crate) good: Option<(u64, Texts)>,
     /// The highest number that may be on the disk.
     skipped: u64,
+    /// The generation that this boot counts as a failure of, until the machine is ready or is asked to end.
+    #[serde(default)]
+    counted: Option<u64>,
 }
 
 impl History {
-    /// The history of what was read: an index that is missing or damaged is made anew, with the newest generation.
+    /// The history of what was read. An index that is missing or damaged is made anew, with the newest generation that is not
+    /// known to be bad and does not wait for its confirmation.
     pub(crate) fn of(index: Option<Index>, generations: Vec<Generation>) -> Self {
         let mut texts = BTreeMap::new();
         let mut known = BTreeMap::new();
@@ -114,22 +134,27 @@ impl History {
             texts.insert(about.number, one);
             known.insert(about.number, about);
         }
-        let newest = known.keys().next_back().copied().unwrap_or_default();
-        let mut index = index.unwrap_or_default();
-        if !known.contains_key(&index.chosen) {
-            index.chosen = newest;
-        }
         let mut history = Self {
-            texts: texts.get(&index.chosen).cloned().unwrap_or_default(),
-            index,
+            index: index.unwrap_or_default(),
             known,
-            good: None,
-            skipped: 0,
+            ..Self::default()
         };
+        if !history.known.contains_key(&history.index.chosen) {
+            history.index.chosen = history.newest_usable();
+        }
+        let chosen = texts.get(&history.index.chosen);
+        history.texts = chosen.cloned().unwrap_or_default();
         history.good = history
             .last_good()
             .and_then(|number| Some((number, texts.remove(&number)?)));
         history
+    }
+
+    /// The newest generation that boots may use, or 0.
+    fn newest_usable(&self) -> u64 {
+        let mut newest = self.known.keys().rev().copied();
+        let usable = newest.find(|number| !matches!(self.verdict(*number), Verdict::Bad(_)));
+        usable.unwrap_or_default()
     }
 
     /// The newest good generation beside the chosen one.
@@ -160,8 +185,13 @@ impl History {
 
     /// What became of a generation.
     pub(crate) fn verdict(&self, number: u64) -> Verdict {
-        let verdict = self.index.verdicts.get(&number);
-        verdict.cloned().unwrap_or(Verdict::Tried(0))
+        let about = self.known.get(&number);
+        let in_vain = number != self.index.chosen && about.is_some_and(|about| about.unconfirmed);
+        match self.index.verdicts.get(&number) {
+            Some(verdict) => verdict.clone(),
+            None if in_vain => Verdict::Bad("not confirmed".to_owned()),
+            None => Verdict::Tried(0),
+        }
     }
 
     /// Whether the machine has been ready with the chosen generation.
@@ -181,16 +211,25 @@ impl History {
     }
 
     /// Before a boot with what the sources hold: goes back to the last good generation if the machine was not ready
-    /// with the chosen one. Returns whether it did.
-    pub(crate) fn fall_back_at_boot(&mut self, found: &Sources) -> bool {
-        let tired =
-            matches!(self.verdict(self.index.chosen), Verdict::Tried(tries) if tries >= TRIES);
-        if self.has_news(found) || !tired {
-            return false;
+    /// with the chosen one. Returns the sources that this boot looks at: all, or none after too many failures in a row.
+    pub(crate) fn fall_back_at_boot(&mut self, found: Sources) -> Sources {
+        let Verdict::Tried(tries) = self.verdict(self.index.chosen) else {
+            return found;
+        };
+        let has_news = self.has_news(&found);
+        if !has_news && tries >= TRIES {
+            self.fall_back(format!(
+                "the machine was not ready with it in {TRIES} boots"
+            ));
         }
-        self.fall_back(format!(
-            "the machine was not ready with it in {TRIES} boots"
-        ))
+        if has_news && tries > 0 && self.index.row >= ROW {
+            let row = self.index.row;
+            let why = format!("the machine was not ready in {row} boots in a row");
+            if self.fall_back(why) {
+                return Sources::new();
+            }
+        }
+        found
     }
 
     /// Goes back to the last good generation, for this reason. Returns whether there is one.
@@ -220,7 +259,7 @@ impl History {
     pub(crate) fn boot(&mut self, texts: Texts, found: &Sources, time: u64) -> Save {
         let news = self.has_news(found);
         self.see(found);
-        let is_new = self.known.is_empty() || texts != self.texts;
+        let is_new = !self.known.contains_key(&self.index.chosen) || texts != self.texts;
         let save = match is_new {
             true => self.add(texts, Cause::Boot, time),
             false => self.save(None),
@@ -228,11 +267,31 @@ impl History {
         if news {
             self.index.follows = Follows::Sources;
         }
-        if let Verdict::Tried(tries) = self.verdict(self.index.chosen) {
-            let verdict = Verdict::Tried(tries + 1);
-            self.index.verdicts.insert(self.index.chosen, verdict);
+        let chosen = self.index.chosen;
+        match self.verdict(chosen) {
+            Verdict::Tried(tries) => {
+                self.index
+                    .verdicts
+                    .insert(chosen, Verdict::Tried(tries + 1));
+                self.index.row += 1;
+                self.counted = Some(chosen);
+            }
+            Verdict::Good if self.set_aside().is_none() => self.index.row = 0,
+            Verdict::Good | Verdict::Bad(_) => {}
         }
         self.saved(save)
+    }
+
+    /// Somebody has asked the machine to end, so that this boot is no failure. Returns what to write, if it was counted.
+    pub(crate) fn forgive(&mut self) -> Option<Save> {
+        let counted = self.counted.take()?;
+        let Verdict::Tried(tries) = self.verdict(counted) else {
+            return None;
+        };
+        let verdict = Verdict::Tried(tries.saturating_sub(1));
+        self.index.verdicts.insert(counted, verdict);
+        self.index.row = self.index.row.saturating_sub(1);
+        Some(self.save(None))
     }
 
     /// A command of `uid` takes on `texts`, for which the sources hold what was `found`; from now on they count again.
@@ -248,21 +307,29 @@ impl History {
 
     /// Remembers what the sources hold.
     fn see(&mut self, found: &Sources) {
-        for (source, print) in prints(found) {
-            self.index.seen.insert(source.to_owned(), print);
-        }
+        self.index.seen.extend(seen(found));
     }
 
     /// Adds a generation and chooses it.
     pub(crate) fn add(&mut self, texts: Texts, cause: Cause, time: u64) -> Save {
-        let save = self.propose(texts.clone(), cause, time);
-        let number = self.newest();
+        let generation = self.made(texts.clone(), cause, time);
+        let number = generation.about.number;
+        let save = self.save(Some(generation));
         self.choose(number, texts);
         self.saved(save)
     }
 
     /// Adds a generation that boots do not use yet. Its number is [`History::newest`].
     pub(crate) fn propose(&mut self, texts: Texts, cause: Cause, time: u64) -> Save {
+        let mut generation = self.made(texts, cause, time);
+        generation.about.unconfirmed = true;
+        let about = generation.about.clone();
+        self.known.insert(about.number, about);
+        self.save(Some(generation))
+    }
+
+    /// Makes the next generation, from the chosen one.
+    fn made(&mut self, texts: Texts, cause: Cause, time: u64) -> Generation {
         let sources = self.texts.keys().chain(texts.keys());
         let mut changed: Vec<String> = sources
             .filter(|source| self.texts.get(*source) != texts.get(*source))
@@ -274,16 +341,29 @@ impl History {
             number: self.newest().max(self.skipped) + 1,
             time,
             cause,
+            base: Some(self.index.chosen),
             changed,
+            unconfirmed: false,
         };
         self.known.insert(about.number, about.clone());
-        self.save(Some(Generation { about, texts }))
+        Generation { about, texts }
     }
 
-    /// Has boots use a generation that was proposed.
-    pub(crate) fn confirm(&mut self, number: u64, texts: Texts) -> Save {
+    /// Has boots use a generation that was proposed; if it is what the sources hold, those are `seen`, and count again.
+    pub(crate) fn confirm(&mut self, number: u64, texts: Texts, seen: Option<Seen>) -> Save {
+        let generation = self.known.get_mut(&number).map(|about| {
+            about.unconfirmed = false;
+            Generation {
+                about: about.clone(),
+                texts: texts.clone(),
+            }
+        });
         self.choose(number, texts);
-        self.save(None)
+        if let Some(seen) = seen {
+            self.index.seen.extend(seen);
+            self.index.follows = Follows::Sources;
+        }
+        self.save(generation)
     }
 
     /// What was proposed is not to be used, for this reason.
@@ -296,6 +376,8 @@ impl History {
     pub(crate) fn ready(&mut self) -> Save {
         let chosen = self.index.chosen;
         self.index.verdicts.insert(chosen, Verdict::Good);
+        self.index.row = 0;
+        self.counted = None;
         self.save(None)
     }
 
@@ -402,6 +484,13 @@ pub(crate) fn usable(kept: Kept) -> Sources {
         .collect()
 }
 
+/// Fingerprints of what the sources hold.
+pub(crate) fn seen(found: &Sources) -> Seen {
+    prints(found)
+        .map(|(source, print)| (source.to_owned(), print))
+        .collect()
+}
+
 /// The sources that could be read, each with a fingerprint of what it holds.
 fn prints(found: &Sources) -> impl Iterator<Item = (&str, u64)> {
     found.iter().filter_map(|(source, held)| {
@@ -411,7 +500,7 @@ fn prints(found: &Sources) -> impl Iterator<Item = (&str, u64)> {
 }
 
 /// FNV-1a of 64 bits. Who can write user-data is root already, so that it need not resist an attack.
-fn fingerprint(bytes: &[u8]) -> u64 {
+pub(crate) fn fingerprint(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
     })

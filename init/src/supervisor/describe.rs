@@ -4,7 +4,7 @@ use super::Supervisor;
 use super::state::{self, Life, State};
 use super::unit::Unit;
 use crate::plan::changes::launches_alike;
-use crate::plan::sections::{Sections, concern};
+use crate::plan::sections::{Section, Sections, concern};
 use tare_config::service::{Kind, Lifecycle, Service, Start};
 use tare_container::Bundle;
 
@@ -12,8 +12,8 @@ use tare_container::Bundle;
 pub(crate) struct Description {
     pub(crate) service: Service,
     pub(crate) bundle: Bundle,
-    /// Sections of the configuration that it may read: name and JSON.
-    pub(crate) sections: Vec<(String, String)>,
+    /// Sections of the configuration that it may read, by name.
+    pub(crate) sections: Vec<(String, Section)>,
 }
 
 /// What a new description does to a service.
@@ -56,7 +56,8 @@ impl Unit {
 
 impl Supervisor {
     /// Adds the service `name`, or describes it anew. It is restarted only if its program would be launched in another
-    /// way; until it has ended, the old description counts for it. One that was told to stop stays so.
+    /// way; until it has ended, the old description counts for it. One that was told to stop stays so. What waits is started by
+    /// [`Supervisor::start_eligible`], once for all that are described.
     pub(crate) fn describe(&mut self, name: &str, description: Description) -> Effect {
         let Some(unit) = self.units.get_mut(name) else {
             let Description {
@@ -177,7 +178,6 @@ impl Supervisor {
                 }
             }
             State::Waiting if waits_otherwise(&old, &new) => self.begin_anew(name),
-            State::Waiting => self.start_eligible(),
             _ => {}
         }
     }
@@ -199,7 +199,6 @@ impl Supervisor {
         if !at_once {
             self.arm_triggers(name);
         }
-        self.start_eligible();
     }
 }
 

@@ -322,7 +322,10 @@ mod tests {
             let spare = async {
                 let spare = ("spare", "start = 'on-demand'");
                 let mut supervisor = supervisor(&[spare, ("user", "after = ['spare:ready']")]);
-                let owned = |(name, json): &(&str, &str)| (name.to_string(), json.to_string());
+                let owned = |(name, json): &(&str, &str)| {
+                    let value: serde_json::Value = serde_json::from_str(json).unwrap();
+                    (name.to_string(), value.into())
+                };
                 let unit = supervisor.units.get_mut("user").unwrap();
                 unit.sections = sections.iter().map(owned).collect();
                 supervisor.start_eligible();

@@ -9,6 +9,7 @@ use super::state::{Life, State};
 use crate::clock::since_boot;
 use crate::effect::sockets;
 use crate::event::{Event, UnitEvent};
+use crate::plan::sections::Section;
 use crate::task::Task;
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -48,8 +49,8 @@ pub(super) struct Unit {
     pub(super) arguments: Vec<String>,
     /// Environment variables added at each start.
     pub(super) environment: Vec<String>,
-    /// Sections of the configuration it may read: name and JSON.
-    pub(super) sections: Vec<(String, String)>,
+    /// Sections of the configuration it may read, by name.
+    pub(super) sections: Vec<(String, Section)>,
     /// What describes it once it has ended.
     pub(super) next: Option<Box<Description>>,
     /// Whether it is forgotten then.
@@ -144,7 +145,7 @@ impl Unit {
     /// of the configuration, or there is something in the first.
     pub(super) fn has_work(&self) -> bool {
         let first = self.sections.first();
-        first.is_none_or(|(_, json)| !matches!(&**json, "null" | "{}" | "[]"))
+        first.is_none_or(|(_, section)| !matches!(section.json(), "null" | "{}" | "[]"))
     }
 
     /// Its main process as the host sees it.
@@ -222,7 +223,7 @@ impl Setup<'_> {
     }
 
     /// Sets the sections that it reads.
-    pub(crate) fn sections(&mut self, sections: Vec<(String, String)>) {
+    pub(crate) fn sections(&mut self, sections: Vec<(String, Section)>) {
         self.0.sections = sections;
     }
 

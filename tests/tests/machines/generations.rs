@@ -38,6 +38,7 @@ pub(crate) fn are_confirmed_or_taken_back(image: &Image) -> Result<()> {
     checks.check("a power cut takes it back", || {
         says(&vm, "hostname", "kept\n")?;
         mentions(&vm, "tare config confirm 2>&1; true", "no change waits")?;
+        mentions(&vm, "tare config generations", "bad: not confirmed\n")?;
         says(&vm, "tare config get log.rate", "1000\n")?;
         mentions(&vm, "tare config show --origin", "hostname = \"kept\"")
     });
@@ -144,6 +145,10 @@ fn once(vm: &Vm) -> Result<()> {
     says(vm, written, &before)?;
     says(vm, "tare config get log.rate", "7\n")?;
     mentions(vm, "tare config origin log.rate", "# once:")?;
+    let stronger = "log.rate is set in local, but once:";
+    mentions(vm, "tare config set log.rate 6", stronger)?;
+    says(vm, "tare config get log.rate", "7\n")?;
+    vm.ssh("tare config unset log.rate")?;
     // What is set for good does not take it along.
     vm.ssh("tare config set time.servers '[\"ntp.example\"]' && tare config unset time")?;
     says(vm, "tare config get log.rate", "7\n")
@@ -177,7 +182,18 @@ fn pull(vm: &Vm) -> Result<()> {
     write("log.burst = 12\n")?;
     mentions(vm, "tare config pull --dry-run", "log: restarts, ")?;
     says(vm, "tare config get log.burst", "11\n")?;
-    vm.ssh("tare config pull")?;
+    let pulled = vm.ssh("tare config pull --confirm 10min")?;
+    let number = pulled.split("`tare config confirm ").nth(1);
+    let number = number.and_then(|rest| rest.split('`').next());
+    let number = number.with_context(|| format!("no number in {pulled}"))?;
+    says(vm, "tare config get log.burst", "12\n")?;
+    vm.ssh("tare config rollback")?;
+    says(vm, "tare config get log.burst", "11\n")?;
+    vm.ssh("tare config pull --confirm 10min")?;
+    // That is another one.
+    let confirm = format!("tare config confirm {number} 2>&1; true");
+    mentions(vm, &confirm, "waits for its confirmation for ")?;
+    vm.ssh("tare config confirm")?;
     says(vm, "tare config get log.burst", "12\n")?;
     says(vm, "hostname", "kept\n")?;
     write("log.burst =\n")?;
@@ -200,6 +216,11 @@ pub(crate) fn with_which_a_machine_does_not_come_up_are_set_aside(image: &Image)
     power_off(&vm)?;
     let mut checks = Checks::default();
     let ends = "ssh ended with status 1";
+    // An end that somebody asks for is no failed boot.
+    let vm = boot(LOCKED)?;
+    vm.wait_line(ends, secs(90))?;
+    vm.power_button()?;
+    vm.wait_exit(secs(120))?;
     for _ in 0..2 {
         let vm = boot(LOCKED)?;
         vm.wait_line(ends, secs(90))?;
@@ -250,8 +271,11 @@ pub(crate) fn survive_twenty_power_cuts(image: &Image) -> Result<()> {
     cut(image, &cuts)
 }
 
-/// Cuts the power this many milliseconds after a change is asked for, which is confirmed at once. It is in force after that
-/// or not at all; if its confirmation was answered, it is.
+/// Has the command of the session begin, which waits for that: a login may take longer than all of the command.
+const BEGIN: &str = "until [ -e /tmp/there ]; do sleep 0.01; done; touch /tmp/begin";
+
+/// Cuts the power this many milliseconds after the command begins that makes a change and confirms it at once. It is in
+/// force after that or not at all; if its confirmation was answered, it is.
 fn cut(image: &Image, cuts: &[u64]) -> Result<()> {
     let folder = Scratch::new("config-cuts")?;
     let mut vm = machine(image, &folder, "").boot()?;
@@ -259,10 +283,13 @@ fn cut(image: &Image, cuts: &[u64]) -> Result<()> {
     let mut kept = "before".to_owned();
     for millis in cuts {
         let name = format!("cut{millis}");
-        let change =
-            format!("tare config set hostname {name} --confirm 60s && tare config confirm");
+        let change = format!(
+            "touch /tmp/there; until [ -e /tmp/begin ]; do sleep 0.01; done; \
+             tare config set hostname {name} --confirm 60s && tare config confirm"
+        );
         let answer = thread::scope(|scope| {
             let changing = scope.spawn(|| vm.ssh_output(&change));
+            vm.ssh(BEGIN)?;
             thread::sleep(Duration::from_millis(*millis));
             vm.qmp().execute("quit", &json!({}))?;
             changing

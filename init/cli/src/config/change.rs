@@ -4,10 +4,11 @@ use super::{Known, validate};
 use crate::Failed;
 use crate::args::How;
 use crate::run::Context;
+use serde::Serialize;
 use std::path::Path;
 use tare_config::is_in;
 use tare_config::machine::DottedKey;
-use tare_control::{ApplyConfiguration, CallError, Failure, Method};
+use tare_control::{ApplyConfiguration, CallError, Failure, Method, Source};
 use toml_edit::{Array, DocumentMut, Item, Table, TableLike, Value};
 
 /// What a change of one key begins with in a file that did not exist.
@@ -18,14 +19,14 @@ pub(super) fn apply(context: &Context, file: &Path, how: &How) -> Result<(), Fai
     let (name, bytes) = validate::read(file)?;
     let text = String::from_utf8(bytes)
         .map_err(|error| Failed::NotSo(format!("{name}: {}", error.utf8_error())))?;
-    send(context, text, None, how)
+    send(context, &Known::ask(context)?, None, text, how)
 }
 
 /// Sets one key.
 pub(super) fn set(context: &Context, key: &str, value: &str, how: &How) -> Result<(), Failed> {
     let known = Known::ask(context)?;
     let text = with(known.text(layer(how)), key, value).map_err(Failed::NotSo)?;
-    send(context, text, Some(known.number), how)
+    send(context, &known, Some(known.number), text, how)
 }
 
 /// Takes one key back, whoever has set it.
@@ -38,7 +39,7 @@ pub(super) fn unset(context: &Context, key: &str, how: &How) -> Result<(), Faile
     let layer = layer(how);
     let elsewhere = known.below(layer).keys().any(|set| is_in(set, key));
     let text = without(known.text(layer), key, elsewhere).map_err(Failed::NotSo)?;
-    send(context, text, Some(known.number), how)
+    send(context, &known, Some(known.number), text, how)
 }
 
 /// What commands of this machine have set.
@@ -57,10 +58,12 @@ pub(super) fn layer(how: &How) -> &'static str {
 /// Has `text` be all of the source; it was made from generation `base`, if from any.
 pub(super) fn send(
     context: &Context,
-    text: String,
+    known: &Known,
     base: Option<u64>,
+    text: String,
     how: &How,
 ) -> Result<(), Failed> {
+    let overridden = overridden(known, layer(how), &text);
     let method = Method::ApplyConfiguration {
         text,
         dry_run: Some(how.dry_run),
@@ -68,33 +71,92 @@ pub(super) fn send(
         confirm: how.confirm,
         base,
     };
-    let applied: ApplyConfiguration = context.call(&method).map_err(lines)?;
-    told(context, &applied)
+    let applied = context.call(&method).map_err(lines)?;
+    let told = Told {
+        applied,
+        overridden,
+    };
+    context.show(&told, |told, _| told.text())
 }
 
 /// Takes on what the sources of user-data hold now.
-pub(super) fn pull(context: &Context, dry_run: bool) -> Result<(), Failed> {
-    let dry_run = Some(dry_run);
-    let method = Method::PullConfiguration { dry_run };
+pub(super) fn pull(context: &Context, dry_run: bool, confirm: Option<u64>) -> Result<(), Failed> {
+    let method = Method::PullConfiguration {
+        dry_run: Some(dry_run),
+        confirm,
+    };
     let applied: ApplyConfiguration = context.call(&method).map_err(lines)?;
-    told(context, &applied)
+    told(context, applied)
 }
 
 /// Shows what was changed.
-pub(super) fn told(context: &Context, applied: &ApplyConfiguration) -> Result<(), Failed> {
-    context.show(applied, |applied, _| {
-        let mut text = match &applied.changes[..] {
-            [] => "nothing changes\n".to_owned(),
-            changes => changes.iter().map(|change| format!("{change}\n")).collect(),
-        };
+pub(super) fn told(context: &Context, applied: ApplyConfiguration) -> Result<(), Failed> {
+    let told = Told {
+        applied,
+        overridden: Vec::new(),
+    };
+    context.show(&told, |told, _| told.text())
+}
+
+/// What a change has done.
+#[derive(Debug, Serialize)]
+struct Told {
+    #[serde(flatten)]
+    applied: ApplyConfiguration,
+    /// What it has set to no effect.
+    overridden: Vec<Overridden>,
+}
+
+/// A key that a source sets, but a stronger one, too.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Overridden {
+    key: String,
+    source: &'static str,
+    /// The stronger one, with its line.
+    by: String,
+}
+
+impl Told {
+    fn text(&self) -> String {
+        let Self {
+            applied,
+            overridden,
+        } = self;
+        let overridden = overridden.iter().map(|Overridden { key, source, by }| {
+            format!("{key} is set in {source}, but {by} is stronger\n")
+        });
+        let changes = applied.changes.iter().map(|change| format!("{change}\n"));
+        let mut text: String = changes.chain(overridden).collect();
+        if text.is_empty() {
+            text += "nothing changes\n";
+        }
         if let Some(seconds) = applied.unconfirmed {
+            let number = applied.number;
             text += &format!(
-                "configuration {} is taken back in {seconds} s unless `tare config confirm` comes before\n",
-                applied.number
+                "configuration {number} is taken back in {seconds} s unless `tare config confirm {number}` comes before\n"
             );
         }
         text
-    })
+    }
+}
+
+/// The keys that `text` would set as the source `layer`, if a stronger one did not set them, too.
+fn overridden(known: &Known, layer: &'static str, text: &str) -> Vec<Overridden> {
+    let source = Source {
+        name: layer.to_owned(),
+        text: text.to_owned(),
+    };
+    let ours = super::settings(&known.services, [source].iter());
+    let whole = known.with(layer, text);
+    let stronger = |key: &String| {
+        let origin = whole.get(key)?.origin.as_ref()?;
+        (super::rank(&origin.source) > super::rank(layer)).then(|| Overridden {
+            key: key.clone(),
+            source: layer,
+            by: origin.to_string(),
+        })
+    };
+    ours.keys().filter_map(stronger).collect()
 }
 
 /// The problems of a text, a line each.
@@ -206,6 +268,7 @@ fn written(document: &DocumentMut, is_new: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeMap;
 
     #[test]
     fn a_key_is_set_and_comments_stay() {
@@ -300,6 +363,64 @@ mod tests {
             ),
         ] {
             assert_eq!(without(text, key, elsewhere).as_deref(), Ok(want), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_a_stronger_source_sets_too() {
+        let source = |(name, text): (&str, &str)| Source {
+            name: name.to_owned(),
+            text: text.to_owned(),
+        };
+        let sources = [
+            ("nocloud", "log.burst = 1"),
+            ("local", "log.rate = 2"),
+            ("once", "\nlog.rate = 3"),
+            ("cmdline", "hostname = 'c'"),
+        ];
+        let known = Known {
+            set: BTreeMap::new(),
+            defaults: BTreeMap::new(),
+            sources: sources.map(source).to_vec(),
+            number: 1,
+            services: BTreeMap::new(),
+        };
+        let told = |layer, text: &str, changes: &[&str]| {
+            let applied = ApplyConfiguration {
+                changes: changes.iter().map(ToString::to_string).collect(),
+                number: 7,
+                unconfirmed: (!changes.is_empty()).then_some(60),
+            };
+            let overridden = overridden(&known, layer, text);
+            Told {
+                applied,
+                overridden,
+            }
+        };
+        for (layer, text, changes, want) in [
+            ("local", "log.burst = 5", &[][..], "nothing changes\n"),
+            (
+                "local",
+                "log = { rate = 5, burst = 2 }",
+                &["x: y"],
+                "x: y\nlog.rate is set in local, but once:2 is stronger\n\
+                 configuration 7 is taken back in 60 s unless `tare config confirm 7` comes before\n",
+            ),
+            (
+                "local",
+                "hostname = 'a'",
+                &[],
+                "hostname is set in local, but cmdline:1 is stronger\n",
+            ),
+            ("once", "log.rate = 5", &[], "nothing changes\n"),
+            (
+                "once",
+                "hostname = 'a'",
+                &[],
+                "hostname is set in once, but cmdline:1 is stronger\n",
+            ),
+        ] {
+            assert_eq!(told(layer, text, changes).text(), want, "{text}");
         }
     }
 }

@@ -70,7 +70,7 @@ fn until_applied(
         if text == before {
             return context.show(&[(); 0], |_, _| "nothing changes\n".to_owned());
         }
-        match change::send(context, text, Some(known.number), how) {
+        match change::send(context, known, Some(known.number), text, how) {
             Err(Failed::NotSo(failed)) if again(&failed)? => {}
             sent => return sent,
         }

@@ -9,6 +9,7 @@ use humantime::format_rfc3339_seconds;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
+use std::iter;
 use std::time::{Duration, SystemTime};
 use tare_config::Settings;
 use tare_control::{
@@ -83,8 +84,9 @@ fn by(uid: Option<u32>) -> String {
     }
 }
 
-pub(super) fn confirm(context: &Context) -> Result<(), Failed> {
-    let kept: ApplyConfiguration = context.call(&Method::ConfirmConfiguration {})?;
+/// Keeps the change that waits, which must be `number` if that is given.
+pub(super) fn confirm(context: &Context, number: Option<u64>) -> Result<(), Failed> {
+    let kept: ApplyConfiguration = context.call(&Method::ConfirmConfiguration { number })?;
     context.show(&kept, |kept, _| {
         format!("configuration {} is kept\n", kept.number)
     })
@@ -102,26 +104,32 @@ pub(super) fn roll_back(
         confirm,
     };
     let applied: ApplyConfiguration = context.call(&method)?;
-    change::told(context, &applied)
+    change::told(context, applied)
 }
 
 /// Shows what differs between two generations.
 pub(super) fn diff(context: &Context, from: Option<u64>, to: Option<u64>) -> Result<(), Failed> {
     let known = Known::ask(context)?;
-    let numbers: Vec<u64> = ask(context)?
-        .generations
-        .iter()
-        .map(|one| one.number)
-        .collect();
+    let generations = ask(context)?.generations;
     let to = to.unwrap_or(known.number);
-    let before = numbers.iter().rev().find(|number| **number < to).copied();
+    let before = lineage(&generations, to).nth(1);
     let from = from
-        .or(before)
+        .or(before.map(|generation| generation.number))
         .ok_or_else(|| Failed::NotSo(format!("there is no configuration before {to}")))?;
     let (old, new) = (of(context, &known, from)?, of(context, &known, to)?);
     let changes = differences(&old, &new);
     context.show(&changes, |changes, style| {
         changes.iter().map(|change| change.text(style)).collect()
+    })
+}
+
+/// Generation `number`, the one that it was made from, and so on. Those in between that were taken back, set aside or gone back
+/// from before are not among them.
+fn lineage(generations: &[Generation], number: u64) -> impl Iterator<Item = &Generation> {
+    let of = |number: u64| generations.iter().find(|one| one.number == number);
+    iter::successors(of(number), move |one| match one.base {
+        Some(base) => of(base),
+        None => generations.iter().rev().find(|two| two.number < one.number),
     })
 }
 
@@ -194,7 +202,8 @@ impl Display for Coming {
     }
 }
 
-/// For each key with a source that generations know: the first of the generations, back from the one in force, that have it so.
+/// For each key with a source that generations know: the earliest of the generations that the one in force was made from, one
+/// after the other, that have it so.
 pub(super) fn comings(
     context: &Context,
     known: &Known,
@@ -209,9 +218,8 @@ pub(super) fn comings(
         .map(|(key, _)| key)
         .collect();
     let mut comings = BTreeMap::new();
-    let told = ask(context)?;
-    let older = told.generations.iter().rev();
-    for generation in older.filter(|generation| generation.number <= known.number) {
+    let generations = ask(context)?.generations;
+    for generation in lineage(&generations, known.number) {
         if open.is_empty() {
             break;
         }
@@ -258,6 +266,7 @@ mod tests {
         Generation {
             number,
             time: 1_796_000_000 + number,
+            base: None,
             sources: vec!["local".to_owned()],
             uid,
             rollback_of: None,
@@ -304,6 +313,34 @@ mod tests {
             unconfirmed.contains("in force, taken back in 42 s unless confirmed\n"),
             "{unconfirmed}"
         );
+    }
+
+    #[test]
+    fn a_generation_comes_from_that_in_force_before() {
+        // 2 was taken back; 5 comes from an earlier release.
+        let bases = [
+            (1, Some(0)),
+            (2, Some(1)),
+            (3, Some(1)),
+            (4, Some(3)),
+            (5, None),
+            (7, Some(6)),
+        ];
+        let generations = bases.map(|(number, base)| Generation {
+            base,
+            ..generation(number, None, Verdict::Good)
+        });
+        for (number, want) in [
+            (3, &[3, 1][..]),
+            (2, &[2, 1]),
+            (5, &[5, 4, 3, 1]),
+            // What it was made from is forgotten.
+            (7, &[7]),
+            (9, &[]),
+        ] {
+            let line = lineage(&generations, number).map(|one| one.number);
+            assert_eq!(line.collect::<Vec<_>>(), want, "{number}");
+        }
     }
 
     #[test]

@@ -36,8 +36,7 @@ impl Disk {
     fn boot(&mut self, text: &str) -> History {
         let mut history = self.read();
         let before = history.index.clone();
-        let found = found(text);
-        history.fall_back_at_boot(&found);
+        let found = history.fall_back_at_boot(found(text));
         let (sources, kept) = history.at_boot(&found);
         let mut read = history.texts.clone();
         for (source, held) in sources {
@@ -156,7 +155,9 @@ fn what_a_command_sets_stays_with_new_user_data() {
         number: 2,
         time: 7,
         cause,
+        base: Some(1),
         changed: vec!["local".to_owned()],
+        unconfirmed: false,
     };
     assert_eq!(save.generation.as_ref().map(|one| &one.about), Some(&about));
     disk.write(save);
@@ -216,13 +217,22 @@ fn what_is_not_confirmed_is_gone_after_a_power_cut() {
     assert_eq!(in_force(&after_cut), (1, "a"));
     assert_eq!(after_cut.texts.get("local"), None);
     assert!(after_cut.known.contains_key(&2));
+    let verdict = Verdict::Bad("not confirmed".to_owned());
+    assert_eq!(after_cut.verdict(2), verdict);
+    // Neither does it come back with the next change, which is not made from it.
+    let mut later = after_cut.clone();
+    let save = later.add(texts(&[("fw_cfg", "b")]), Cause::Boot, 0);
+    let about = save.generation.map(|generation| generation.about);
+    let about = about.map(|about| (about.number, about.base));
+    assert_eq!(about, Some((3, Some(1))));
 
     let mut confirmed = history.clone();
-    let save = confirmed.confirm(2, proposed);
+    let save = confirmed.confirm(2, proposed, None);
     disk.write(save);
     let after_cut = disk.read();
     assert_eq!(in_force(&after_cut), (2, "a"));
     assert_eq!(after_cut.texts["local"], "l");
+    assert_eq!(after_cut.verdict(2), Verdict::Tried(0));
 
     let save = history.reject(2, "not confirmed within 60 s".to_owned());
     disk.write(save);
@@ -268,4 +278,77 @@ fn old_generations_are_forgotten_but_never_the_good_one() {
     assert_eq!(read.good.as_ref().map(|(number, _)| *number), Some(1));
     assert_eq!(read.index.chosen, 101);
     assert_eq!(read, history);
+}
+
+#[test]
+fn an_end_that_somebody_asks_for_is_no_failure() {
+    let mut disk = Disk::default();
+    disk.boot_well("good");
+    for _ in 0..2 * TRIES {
+        let mut history = disk.boot("new");
+        assert_eq!(in_force(&history), (2, "new"));
+        let save = history.forgive().unwrap();
+        assert_eq!((&save.generation, save.index.row), (&None, 0));
+        disk.write(save);
+        assert_eq!(history.forgive(), None);
+    }
+    for _ in 0..TRIES {
+        assert_eq!(in_force(&disk.boot("new")), (2, "new"));
+    }
+    let mut history = disk.boot("new");
+    assert_eq!(in_force(&history), (1, "good"));
+    assert_eq!(history.forgive(), None);
+    // Neither does it make a good boot worse.
+    let mut history = disk.boot_well("better");
+    assert_eq!(history.verdict(3), Verdict::Good);
+    assert_eq!(history.forgive(), None);
+}
+
+#[test]
+fn user_data_that_is_bad_and_new_at_each_boot_does_not_keep_the_good_one_away() {
+    let mut disk = Disk::default();
+    disk.boot_well("good");
+    for n in 0..ROW {
+        let text = format!("bad {n}");
+        assert_eq!(in_force(&disk.boot(&text)), (2 + u64::from(n), &*text));
+    }
+    let last = u64::from(ROW) + 1;
+    for n in 0..3 {
+        let history = disk.boot_well("bad as well");
+        assert_eq!(in_force(&history), (1, "good"));
+        let problem = format!(
+            "configuration {} is set aside: the machine was not ready in {} boots in a row; the machine runs with 1, the \
+             last good one",
+            last + n,
+            u64::from(ROW) + n
+        );
+        assert_eq!(history.problem(), Some(problem));
+        // What comes after that is tried, once.
+        let text = format!("worse {n}");
+        assert_eq!(in_force(&disk.boot(&text)), (last + 1 + n, &*text));
+    }
+    assert_eq!(in_force(&disk.boot_well("mended")), (1, "good"));
+    let history = disk.boot_well("mended");
+    assert_eq!(in_force(&history), (last + 4, "mended"));
+    assert_eq!((history.problem(), history.index.row), (None, 0));
+    // Each has as many tries as ever.
+    for _ in 0..TRIES {
+        assert_eq!(in_force(&disk.boot("bad")).1, "bad");
+    }
+    assert_eq!(in_force(&disk.boot("bad")).1, "mended");
+}
+
+#[test]
+fn what_is_pulled_counts_as_looked_at_once_it_is_confirmed() {
+    let mut disk = Disk::default();
+    let history = disk.boot_well("a");
+    let cause = Cause::Command { uid: 0 };
+    let pulled = texts(&[("fw_cfg", "b")]);
+    let mut waiting = history.clone();
+    waiting.propose(pulled.clone(), cause, 0);
+    assert!(waiting.has_news(&found("b")));
+    waiting.confirm(2, pulled, Some(seen(&found("b"))));
+    assert!(!waiting.has_news(&found("b")));
+    assert_eq!(in_force(&waiting), (2, "b"));
+    assert_eq!(waiting.index.follows, Follows::Sources);
 }
