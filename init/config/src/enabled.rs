@@ -1,30 +1,42 @@
 //! Whether a service runs on a machine.
 
 use crate::{Machine, Service};
-use toml::Value;
+use toml::{Table, Value};
+
+/// A machine's configuration as services name its keys.
+pub(crate) struct Keys(Table);
+
+impl Keys {
+    /// Those of `machine`.
+    pub(crate) fn of(machine: &Machine) -> Self {
+        // Serializing a configuration cannot fail. If it did, no key would count as set.
+        Self(Table::try_from(machine).unwrap_or_default())
+    }
+
+    /// What is at a dotted key, if that is set.
+    fn get(&self, key: &str) -> Option<&Value> {
+        let mut keys = key.split('.');
+        let section = self.0.get(keys.next()?)?;
+        keys.try_fold(section, |table, key| table.get(key))
+    }
+}
 
 impl Service {
     /// Whether the service runs on a machine with the configuration `machine`: it is enabled, and its `enabled-with`
     /// key is set.
-    #[must_use]
-    pub fn runs_on(&self, machine: &Machine) -> bool {
-        let configured = |key: &String| value(machine, key).is_some();
+    pub(crate) fn runs_on(&self, machine: &Keys) -> bool {
+        let configured = |key: &String| machine.get(key).is_some();
         self.enabled && self.enabled_with.as_ref().is_none_or(configured)
     }
 
     /// The instances of the service called `name` on a machine with the configuration `machine`: itself under that
     /// name, unless it is `for-each` key of a table.
-    #[must_use]
-    pub fn instances(&self, name: &str, machine: &Machine) -> Vec<(String, Self)> {
+    pub(crate) fn instances(&self, name: &str, machine: &Keys) -> Vec<(String, Self)> {
         let Some(table) = &self.for_each else {
             return vec![(name.to_owned(), self.clone())];
         };
-        let table = value(machine, table);
-        let keys = table
-            .as_ref()
-            .and_then(Value::as_table)
-            .into_iter()
-            .flatten();
+        let table = machine.get(table).and_then(Value::as_table);
+        let keys = table.into_iter().flatten();
         let instance = |(key, _): (&String, &Value)| {
             let mut instance = self.clone();
             instance.process.args.push(key.clone());
@@ -32,14 +44,6 @@ impl Service {
         };
         keys.map(instance).collect()
     }
-}
-
-/// What `machine` has at a dotted key, if that is set.
-fn value(machine: &Machine, key: &str) -> Option<Value> {
-    // Serializing a configuration cannot fail. If it did, the key would count as not set.
-    let whole = Value::try_from(machine).ok()?;
-    let value = key.split('.').try_fold(&whole, |table, key| table.get(key));
-    value.cloned()
 }
 
 #[cfg(test)]
@@ -64,7 +68,7 @@ mod tests {
             let text = format!("description = 'x'\n{service}\n[process]\nargs = ['/a']");
             let service: Service = crate::parse("s", text.as_bytes()).unwrap();
             let machine: Machine = crate::parse("u", machine.as_bytes()).unwrap();
-            assert_eq!(service.runs_on(&machine), want, "{text}");
+            assert_eq!(service.runs_on(&Keys::of(&machine)), want, "{text}");
         }
     }
 
@@ -82,7 +86,7 @@ mod tests {
         ] {
             let text = format!("{text}\ndescription = 'x'\nprocess = {{ args = ['/a'] }}");
             let service: Service = crate::parse("t", text.as_bytes()).unwrap();
-            let instances = service.instances("a", &machine);
+            let instances = service.instances("a", &Keys::of(&machine));
             let shown = instances
                 .iter()
                 .map(|(name, it)| format!("{name} {}", it.process.args.join(" ")));

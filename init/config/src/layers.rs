@@ -3,15 +3,21 @@
 //! Whatever is wrong costs what it stands for and is a [`Problem`] with its place. A text that is not TOML costs its source.
 
 mod merge;
+mod moved;
 mod names;
+mod secret;
 mod settings;
 mod sift;
 mod texts;
 mod tree;
 
+pub use self::moved::{MOVED, Moved, Now};
+#[cfg(feature = "schema")]
+pub(crate) use self::secret::is_secret_key;
 pub use self::settings::{Origin, Setting, Settings, defaults, is_in};
 
 use self::merge::overlay;
+use self::moved::Old;
 use self::sift::{Found, TOGETHER, sift};
 use self::texts::{Texts, placed};
 use self::tree::Path;
@@ -74,9 +80,13 @@ pub struct Layers<'t> {
     image: &'t Services,
     texts: Texts<'t>,
     merged: DeTable<'t>,
+    /// What `merged` describes.
+    machine: Machine,
     problems: Vec<Problem>,
     /// What was wrong about the engine's TLS.
     without_tls: Option<String>,
+    /// Old names of keys.
+    moved: &'static [Moved],
 }
 
 impl<'t> Layers<'t> {
@@ -87,8 +97,10 @@ impl<'t> Layers<'t> {
             image,
             texts: Texts::default(),
             merged: DeTable::new(),
+            machine: Machine::default(),
             problems: Vec::new(),
             without_tls: None,
+            moved: MOVED,
         }
     }
 
@@ -113,13 +125,60 @@ impl<'t> Layers<'t> {
     }
 
     fn lay(&mut self, mut table: DeTable<'t>) {
+        for Old {
+            path,
+            span,
+            message,
+        } in moved::rename(&mut table, self.moved)
+        {
+            self.warn(path, &span, message);
+        }
         if let Some(unset) = table.remove_entry("unset") {
             self.take_back(DeTable::from_iter([unset]));
+        }
+        if let Some(machine) = self.with_all(&table) {
+            overlay(&mut self.merged, table);
+            self.machine = machine;
+            return;
         }
         let mut read = 0;
         for part in parts(table) {
             self.add_part(part, &mut read);
         }
+        self.machine = self.read_merged();
+    }
+
+    fn read_merged(&mut self) -> Machine {
+        // Each part was read before.
+        read(self.merged.clone()).unwrap_or_else(|error| {
+            let location = self.texts.location(error.span().unwrap_or_default().start);
+            let message = reword(error.message());
+            let error = ConfigError { location, message };
+            self.problems.push(Problem::rejects(error, 0));
+            Machine::default()
+        })
+    }
+
+    /// The machine with all of `table`; `None` if something in it is wrong, by itself or given the sources before it. To read
+    /// it at once takes a fraction of the time that its parts take.
+    fn with_all(&self, table: &DeTable<'t>) -> Option<Machine> {
+        if self.without_tls.is_some() || !self.wrong_names(table).is_empty() {
+            return None;
+        }
+        let alone = read(table.clone()).ok()?;
+        if self.merged.is_empty() {
+            return Some(alone);
+        }
+        let mut all = self.merged.clone();
+        overlay(&mut all, table.clone());
+        read(all).ok()
+    }
+
+    /// The names in `table` that are wrong: where, and why.
+    fn wrong_names(&self, table: &DeTable<'_>) -> Vec<(Range<usize>, String)> {
+        let mut wrong = names::wrong(table, self.image);
+        wrong.extend(moved::removed(table, self.moved));
+        wrong
     }
 
     /// Parses a source, and adds it to the texts.
@@ -167,14 +226,20 @@ impl<'t> Layers<'t> {
 
     /// Adds a section of a source, or an entry of it.
     fn add_part(&mut self, part: DeTable<'t>, read: &mut usize) {
-        let wrong = names::wrong(&part, self.image);
+        let wrong = self.wrong_names(&part);
         let (part, found) = sift(&DeTable::new(), part, wrong, read);
         self.leave_out_tls(&found);
+        let is_right = found.is_empty();
         self.complain(found, "");
         let base = restricted(&self.merged, &part);
-        let (part, found) = sift(&base, part, Vec::new(), read);
-        self.leave_out_tls(&found);
-        self.complain(found, &self.said_by());
+        let part = if is_right && base.is_empty() {
+            part
+        } else {
+            let (part, found) = sift(&base, part, Vec::new(), read);
+            self.leave_out_tls(&found);
+            self.complain(found, &self.said_by());
+            part
+        };
         overlay(&mut self.merged, part);
         self.close_hosts();
     }
@@ -224,8 +289,12 @@ impl<'t> Layers<'t> {
             let Ok(key) = DottedKey::deserialize(ValueDeserializer::from(text.clone())) else {
                 continue;
             };
-            let path = Path::of(key.keys());
-            let section = key.keys()[0].clone();
+            let mut path = Path::of(key.keys());
+            if let Some((new, message)) = moved::new_name(&path, self.moved) {
+                path = new;
+                self.warn(Path::of(&["unset"]), &text.span(), message);
+            }
+            let section = path.section().to_owned();
             if tree::remove(&mut self.merged, &path) {
                 removed
                     .entry(section)
@@ -233,12 +302,7 @@ impl<'t> Layers<'t> {
                     .push((path, text.span()));
             } else {
                 let message = format!("no weaker source sets `{path}`");
-                self.problems.push(self.problem(
-                    Severity::Warning,
-                    Path::of(&["unset"]),
-                    &text.span(),
-                    message,
-                ));
+                self.warn(Path::of(&["unset"]), &text.span(), message);
             }
         }
         for (section, keys) in removed {
@@ -274,6 +338,11 @@ impl<'t> Layers<'t> {
         }
     }
 
+    fn warn(&mut self, path: Path, span: &Range<usize>, message: String) {
+        let problem = self.problem(Severity::Warning, path, span, message);
+        self.problems.push(problem);
+    }
+
     fn problem(
         &self,
         severity: Severity,
@@ -305,17 +374,21 @@ impl<'t> Layers<'t> {
 
     /// The configuration of the sources so far.
     #[must_use]
-    pub fn finish(&self) -> Configuration {
-        let mut problems = self.problems.clone();
-        // Each part was read before.
-        let machine = read(self.merged.clone()).unwrap_or_else(|error| {
-            let location = self.texts.location(error.span().unwrap_or_default().start);
-            let message = reword(error.message());
-            problems.push(Problem::rejects(ConfigError { location, message }, 0));
-            Machine::default()
-        });
-        let before = problems.len();
-        let Resolved { services, refused } = resolve(self.image, &machine);
+    pub fn finish(self) -> Configuration {
+        let (services, refused) = self.resolve();
+        let mut problems = self.problems;
+        problems.extend(refused);
+        Configuration {
+            machine: self.machine,
+            services,
+            problems,
+        }
+    }
+
+    /// The services that run, and what the configuration says that does not fit those of the image.
+    fn resolve(&self) -> (Services, Vec<Problem>) {
+        let Resolved { services, refused } = resolve(self.image, &self.machine);
+        let mut problems = Vec::new();
         for refused in refused {
             let path = Path::of(&refused.keys);
             if tree::get(&self.merged, &path).is_some_and(says_something) {
@@ -323,12 +396,8 @@ impl<'t> Layers<'t> {
                 problems.push(self.problem(Severity::Error, path, &span, refused.message));
             }
         }
-        by_place(&mut problems[before..]);
-        Configuration {
-            machine,
-            services,
-            problems,
-        }
+        by_place(&mut problems);
+        (services, problems)
     }
 }
 

@@ -27,7 +27,8 @@ mod text;
 pub use duration::Span;
 pub use error::{ConfigError, Location};
 pub use layers::{
-    Added, Configuration, Layers, Origin, Setting, Settings, defaults, is_in, validate,
+    Added, Configuration, Layers, MOVED, Moved, Now, Origin, Setting, Settings, defaults, is_in,
+    validate,
 };
 pub use lease::{Lease, LeaseReport};
 pub use machine::Machine;

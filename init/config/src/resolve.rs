@@ -1,5 +1,6 @@
 //! From the services of the image and a machine's configuration to the services that run.
 
+use crate::enabled::Keys;
 use crate::machine::Machine;
 use crate::service::{Condition, Service, Services, Source, check_in, cycle};
 use std::collections::BTreeSet;
@@ -43,14 +44,15 @@ pub(crate) fn resolve(installed: &Services, machine: &Machine) -> Resolved {
         let why = "it runs before user-data is read";
         refused.push(Refused::of(STORAGE, &[], why.to_owned()));
     }
+    let keys = Keys::of(machine);
     for (name, original) in installed {
         let mut service = overridden(name, original, machine);
         if let Err(why) = check_in(&service, installed) {
             refused.push(Refused::of(name, &["lifecycle"], why));
             service.lifecycle.clone_from(&original.lifecycle);
         }
-        if service.runs_on(machine) {
-            services.extend(service.instances(name, machine));
+        if service.runs_on(&keys) {
+            services.extend(service.instances(name, &keys));
         }
     }
     let names = Names {

@@ -6,6 +6,7 @@
 mod engine;
 mod keys;
 pub mod keyword;
+mod moved;
 mod sysctl;
 mod tables;
 pub(crate) mod texts;
@@ -15,6 +16,7 @@ pub(crate) use tables::{apps, environment, files, interfaces, services};
 pub(crate) use texts::{addresses, args, gateway, memory_max, positive, socket_address};
 
 use crate::Machine;
+use crate::layers::is_secret_key;
 use schemars::Schema;
 use schemars::generate::SchemaSettings;
 use schemars::transform::transform_subschemas;
@@ -40,11 +42,15 @@ pub fn schema() -> Value {
     schema.insert("title".to_owned(), json!("User-data of Tare"));
     schema.insert(keyword::TYPES.to_owned(), texts::glossary());
     let mut schema = schema.to_value();
-    keys::each_leaf(&mut schema, &mut |leaf| {
+    keys::each_leaf(&mut schema, &[], &mut |path, leaf| {
         for (keyword, value) in [(keyword::SINCE, SINCE), (keyword::APPLY, APPLY)] {
             leaf.entry(keyword).or_insert_with(|| json!(value));
         }
+        if is_secret_key(path) {
+            leaf.insert(keyword::SECRET.to_owned(), json!(true));
+        }
     });
+    moved::add(&mut schema, crate::MOVED);
     schema
 }
 
@@ -122,5 +128,45 @@ fn greatest(format: &Value) -> Option<u32> {
         Some("uint16") => Some(u16::MAX.into()),
         Some("uint32") => Some(u32::MAX),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Words for what is secret.
+    const WORDS: [&str; 5] = ["credential", "password", "private key", "secret", "token"];
+
+    /// Whether a name or a description says that its key is secret. What it says of other keys is in backticks.
+    fn says_so(key: &Key<'_>) -> bool {
+        let said = key.schema["description"].as_str().unwrap_or_default();
+        let said: Vec<&str> = said.split('`').step_by(2).collect();
+        let name = key.steps.last().map_or("", |step| &step.name);
+        let said = format!("{name} {}", said.concat()).to_lowercase();
+        WORDS.iter().any(|word| said.contains(word))
+    }
+
+    #[test]
+    fn secret_keys_are_marked() {
+        let schema = schema();
+        let keys = keys(&schema);
+        let is_marked = |key: &&Key<'_>| key.schema.contains_key(keyword::SECRET);
+        let marked: Vec<String> = keys.iter().filter(is_marked).map(Key::to_string).collect();
+        assert_eq!(
+            marked,
+            [
+                "apps.NAME.compose",
+                "engine.tlskey",
+                "files.\"PATH\".base64",
+                "files.\"PATH\".text",
+                "registries.\"docker.io\".password",
+                "registries.\"HOST[:PORT]\".password",
+                "services.NAME.environment.VARIABLE",
+            ]
+        );
+        for key in keys.iter().filter(|key| says_so(key)) {
+            assert!(is_marked(&key), "{key} is shown");
+        }
     }
 }

@@ -133,6 +133,9 @@ fn row(key: &Key<'_>, alike: &str) -> String {
             meaning += &format!(" {sentence}");
         }
     }
+    if schema.contains_key(keyword::SECRET) {
+        meaning += " `tare config` shows it as `***`.";
+    }
     format!(
         "| `{key}` | {} | {} | {} | {} |\n",
         cell(&kind(schema)),

@@ -132,11 +132,11 @@ mod tests {
         let old = machine("[apps.a]\ncompose = 'x'\n[apps.b]\ncompose = 'y'");
         let all = "description='x'\nprocess={args=['/a'],config=['apps','log']}";
         let all: Service = tare_config::parse("t", all.as_bytes()).unwrap();
-        let each = Service {
+        let mut instance = Service {
             for_each: Some("apps".to_owned()),
             ..all.clone()
         };
-        let (_, instance) = each.instances("app", &old).swap_remove(0);
+        instance.process.args.push("a".to_owned());
         for (new, one, whole) in [
             (
                 "[apps.a]\ncompose = 'x'\n[apps.b]\ncompose = 'y'",

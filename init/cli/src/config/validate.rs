@@ -156,41 +156,46 @@ fn text(problems: &[Problem], name: &str, bytes: &[u8], style: Style) -> String 
             .map(|problem| format!("error: {problem}\n"))
             .collect();
     };
+    // The renderer reads all that it is given, for each problem again.
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
     let report = problems
         .iter()
-        .map(|problem| renderer.render(&[group(problem, name, text)]) + "\n\n");
+        .map(|problem| renderer.render(&[group(problem, name, &lines)]) + "\n\n");
     report.collect()
 }
 
-fn group<'a>(problem: &'a Problem, name: &'a str, text: &'a str) -> Group<'a> {
+/// `problem` as it is shown, with the one of `lines` that it begins in; at the end of the text, the last one.
+fn group<'a>(problem: &'a Problem, name: &'a str, lines: &[&'a str]) -> Group<'a> {
+    let number = problem.location.line.min(lines.len()).max(1);
+    let line = lines.get(number - 1).copied().unwrap_or_default();
+    let column = match number == problem.location.line {
+        true => problem.location.column,
+        false => usize::MAX,
+    };
     let level = match problem.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
-    let mut mark = AnnotationKind::Primary.span(place(problem, text));
+    let mut mark = AnnotationKind::Primary.span(place(column, problem.length, line));
     if problem.severity == Severity::Error && !problem.is_whole() {
         mark = mark.label(format!("`{}` is left out", problem.key));
     }
-    let snippet = Snippet::source(text).path(name).annotation(mark);
+    let snippet = Snippet::source(line)
+        .line_start(number)
+        .path(name)
+        .annotation(mark);
     level
         .primary_title(problem.message.as_str())
         .element(snippet)
 }
 
-/// The bytes of `text` that `problem` is about.
-fn place(problem: &Problem, text: &str) -> Range<usize> {
-    let before: usize = text
-        .split_inclusive('\n')
-        .take(problem.location.line - 1)
-        .map(str::len)
-        .sum();
-    let line = &text[before..];
-    let column = line.char_indices().nth(problem.location.column - 1);
-    let start = before + column.map_or(line.len(), |(at, _)| at);
-    // A value of many lines is marked at its first.
-    let rest = text[start..].find('\n').unwrap_or(text.len() - start);
-    let mut end = start + problem.length.min(rest);
-    while !text.is_char_boundary(end) {
+/// The bytes of `line` from `column`, from 1, that are marked. A value of many lines is marked at its first.
+fn place(column: usize, length: usize, line: &str) -> Range<usize> {
+    let start = line.char_indices().nth(column - 1);
+    let start = start.map_or(line.len(), |(at, _)| at);
+    let rest = line[start..].trim_end_matches('\n').len();
+    let mut end = start + length.min(rest);
+    while !line.is_char_boundary(end) {
         end -= 1;
     }
     start..end
@@ -225,6 +230,11 @@ mod tests {
         crate::golden::check(
             "config-validate-toml.txt",
             &text_of("hostname = edge\n[log\nrate = 5"),
+        );
+        // Its end is after the last line.
+        crate::golden::check(
+            "config-validate-end.txt",
+            &text_of("hostname = 'a'\nmodules = '''\nip_vs\n"),
         );
         assert_eq!(text_of("hostname = 'a'"), "user-data.toml: no error\n");
     }

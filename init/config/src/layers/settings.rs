@@ -1,6 +1,7 @@
 //! What the configuration says, key by key, for people.
 
 use super::Layers;
+use super::secret::is_secret;
 use super::tree::Path;
 use crate::machine::Machine;
 use serde::Deserialize;
@@ -38,14 +39,6 @@ pub struct Setting {
 /// Values by dotted key as TOML spells it. A list is one value, and so is an empty table.
 pub type Settings = BTreeMap<String, Setting>;
 
-/// Keys whose values are shown to nobody.
-const SECRETS: [&[&str]; 4] = [
-    &["engine", "tlskey"],
-    &["files", "*", "base64"],
-    &["files", "*", "text"],
-    &["registries", "*", "password"],
-];
-
 /// Sections without defaults of their own: the image's services have theirs, and the others are about the text.
 const WITHOUT_DEFAULTS: [&str; 4] = ["apps", "schema", "services", "unset"];
 
@@ -55,7 +48,7 @@ impl Layers<'_> {
     pub fn settings(&self) -> Settings {
         let mut settings = Settings::new();
         self.collect(&Path::default(), &self.merged, &mut settings);
-        let left_out = self.finish().problems.into_iter().skip(self.problems.len());
+        let (_, left_out) = self.resolve();
         for problem in left_out {
             settings.retain(|key, _| !is_in(key, &problem.key));
         }
@@ -111,9 +104,9 @@ fn flatten(path: &Path, table: Table, settings: &mut Settings) {
 
 fn setting(path: &Path, value: Value, origin: Option<Origin>) -> Setting {
     Setting {
+        is_secret: is_secret(path, &value),
         value,
         origin,
-        is_secret: path.within(&SECRETS).is_some(),
     }
 }
 

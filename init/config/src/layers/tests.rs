@@ -1,5 +1,6 @@
 mod bad;
 mod hostile;
+mod moved;
 mod secrets;
 mod tls;
 
@@ -28,13 +29,14 @@ fn merge(sources: &[(&str, &str)]) -> Made {
     for (source, text) in sources {
         layers.add(source, text.as_bytes());
     }
+    let settings = layers.settings();
     let Configuration {
         machine, problems, ..
     } = layers.finish();
     Made {
         machine,
         problems,
-        settings: layers.settings(),
+        settings,
     }
 }
 

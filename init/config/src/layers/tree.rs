@@ -34,6 +34,14 @@ impl Path {
         Self([&self.0[..], &[step]].concat())
     }
 
+    /// The first key of this; empty if there is none.
+    pub(super) fn section(&self) -> &str {
+        match self.0.first() {
+            Some(Step::Key(key)) => key,
+            _ => "",
+        }
+    }
+
     /// Whether this is `other`, or in it.
     pub(super) fn is_in(&self, other: &Self) -> bool {
         self.0.starts_with(&other.0)
@@ -182,6 +190,52 @@ fn remove_from(value: &mut DeValue<'_>, path: &[Step]) -> bool {
             element.is_some_and(|element| remove_from(element.get_mut(), rest))
         }
         _ => false,
+    }
+}
+
+/// The ways to all that matches `pattern`, in which `*` is any key.
+pub(super) fn matching(table: &DeTable<'_>, pattern: &[&str]) -> Vec<Path> {
+    let [first, rest @ ..] = pattern else {
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    let fits = |key: &str| *first == "*" || key == *first;
+    for (key, value) in table.iter().filter(|(key, _)| fits(key.get_ref())) {
+        let step = Step::Key(key.get_ref().to_string());
+        match value.get_ref() {
+            _ if rest.is_empty() => found.push(Path(vec![step])),
+            DeValue::Table(inner) => {
+                let inner = matching(inner, rest).into_iter();
+                found.extend(inner.map(|path| Path([vec![step.clone()], path.0].concat())));
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+/// Puts `value` at `path`, under a key that stands at `span`, with the tables that it needs. Nothing happens if one of them is
+/// another value.
+pub(super) fn insert<'t>(
+    table: &mut DeTable<'t>,
+    path: &[Step],
+    span: &Range<usize>,
+    value: Spanned<DeValue<'t>>,
+) {
+    let [Step::Key(first), rest @ ..] = path else {
+        return;
+    };
+    if rest.is_empty() {
+        table.insert(Spanned::new(span.clone(), first.clone().into()), value);
+        return;
+    }
+    if !table.contains_key(first.as_str()) {
+        // It stands in no text.
+        let inner = Spanned::new(0..0, DeValue::Table(DeTable::new()));
+        table.insert(Spanned::new(0..0, first.clone().into()), inner);
+    }
+    if let Some(DeValue::Table(inner)) = table.get_mut(first.as_str()).map(Spanned::get_mut) {
+        insert(inner, rest, span, value);
     }
 }
 

@@ -91,24 +91,28 @@ fn entries(table: &Map<String, Value>) -> impl Iterator<Item = (Step, &Map<Strin
     })
 }
 
-/// Changes the schema of each key that is not a table of others.
-pub(super) fn each_leaf(schema: &mut Value, change: &mut impl FnMut(&mut Map<String, Value>)) {
+/// Changes the schema of each key that is not a table of others, by the parts of the key.
+pub(super) fn each_leaf(
+    schema: &mut Value,
+    path: &[String],
+    change: &mut impl FnMut(&[String], &mut Map<String, Value>),
+) {
     let Some(table) = schema.as_object_mut() else {
         return;
     };
     if entries(table).next().is_none() {
-        change(table);
+        change(path, table);
         return;
     }
     // That of its keys says it all.
     table.remove("default");
     for keyword in BY_KEY {
         let inner = table.get_mut(keyword).and_then(Value::as_object_mut);
-        for schema in inner.into_iter().flat_map(Map::values_mut) {
-            each_leaf(schema, change);
+        for (key, schema) in inner.into_iter().flatten() {
+            each_leaf(schema, &[path, &[key.clone()]].concat(), change);
         }
     }
     if let Some(schema) = table.get_mut("additionalProperties") {
-        each_leaf(schema, change);
+        each_leaf(schema, &[path, &["*".to_owned()]].concat(), change);
     }
 }

@@ -16,3 +16,5 @@ pub const NAME: &str = "x-tare-name";
 pub const NAME_EXAMPLE: &str = "x-tare-name-example";
 /// Where the documentation says more: a page below `docs/`, with its heading.
 pub const SEE: &str = "x-tare-see";
+/// True if `tare config` shows no value of the key.
+pub const SECRET: &str = "x-tare-secret";

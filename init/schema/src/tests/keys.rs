@@ -5,8 +5,8 @@ use crate::toml::value;
 use serde_json::{Map, Value, json};
 use tare_config::schema::{Key, keys, keyword, schema};
 
-/// Keywords that Draft 4 knows, and `examples`, which is for people.
-const KEYWORDS: [&str; 27] = [
+/// Keywords that Draft 4 knows, and those that are for people: `deprecated`, `examples`.
+const KEYWORDS: [&str; 28] = [
     "$ref",
     "$schema",
     "additionalItems",
@@ -16,6 +16,7 @@ const KEYWORDS: [&str; 27] = [
     "default",
     "definitions",
     "dependencies",
+    "deprecated",
     "description",
     "enum",
     "examples",

@@ -110,3 +110,91 @@ fn what_is_not_toml_is_not_quoted() {
         says_nothing(line, &said);
     }
 }
+
+/// `tare config` shows what is not secret, and `***` for the rest.
+#[test]
+fn what_may_be_secret_is_marked() {
+    let text = "motd = 'ask ops@example.com, https://a.example/@ops'
+ssh-authorized-keys = ['ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA you@laptop']
+[registries.'a.example']
+username = 'me'
+password = 'secret'
+[engine]
+tlsverify = true
+tlscacert = '/a'
+tlscert = '/b'
+tlskey = '/c'
+log-opts = { splunk-token = 'a', max-size = '1m' }
+proxies = { http-proxy = 'http://me:secret@proxy.example', https-proxy = 'http://proxy.example:3128' }
+registry-mirrors = ['https://a.example', 'https://token@b.example']
+[files.'/srv/a']
+text = 'secret'
+mode = '0600'
+[files.'/srv/b']
+base64 = 'AA=='
+[services.ssh]
+environment = { A = 'secret' }
+process.args = ['/x', '--to=https://me:secret@a.example/']
+[services.engine.process]
+args = ['/x', '--to=https://a.example/']
+[sysctl]
+net.ipv4.tcp_fastopen_key = '0-0-0-0'
+\"net/ipv6/conf/eth0/stable_secret\" = '2001:db8::1'
+vm.swappiness = 1
+[apps.text]
+compose = 'services: {}'
+[apps.table]
+configs.web.content = 'secret'
+services.a = { image = 'a', environment = { A = 'secret' }, build.args = { A = 'secret' } }
+services.b = { image = 'b', environment = ['A=secret'], build.context = '/srv' }
+";
+    let made = merge(&[("u", text)]);
+    assert_eq!(made.problems, []);
+    let (secret, shown): (Vec<_>, Vec<_>) = made
+        .settings
+        .iter()
+        .partition(|(_, setting)| setting.is_secret);
+    let keys = |settings: Vec<(&String, &Setting)>| -> Vec<String> {
+        settings.into_iter().map(|(key, _)| key.clone()).collect()
+    };
+    assert_eq!(
+        keys(secret),
+        [
+            "apps.table.configs.web.content",
+            "apps.table.services.a.build.args.A",
+            "apps.table.services.a.environment.A",
+            "apps.table.services.b.environment",
+            "apps.text.compose",
+            "engine.log-opts.splunk-token",
+            "engine.proxies.http-proxy",
+            "engine.registry-mirrors",
+            "engine.tlskey",
+            "files.\"/srv/a\".text",
+            "files.\"/srv/b\".base64",
+            "registries.\"a.example\".password",
+            "services.ssh.environment.A",
+            "services.ssh.process.args",
+            "sysctl.\"net/ipv6/conf/eth0/stable_secret\"",
+            "sysctl.net.ipv4.tcp_fastopen_key",
+        ]
+    );
+    assert_eq!(
+        keys(shown),
+        [
+            "apps.table.services.a.image",
+            "apps.table.services.b.build.context",
+            "apps.table.services.b.image",
+            "engine.log-opts.max-size",
+            "engine.proxies.https-proxy",
+            "engine.tlscacert",
+            "engine.tlscert",
+            "engine.tlsverify",
+            "files.\"/srv/a\".mode",
+            "motd",
+            "registries.\"a.example\".username",
+            "services.engine.process.args",
+            "ssh-authorized-keys",
+            "sysctl.vm.swappiness",
+        ]
+    );
+}
