@@ -16,7 +16,7 @@ mod disk;
 mod erofs;
 mod esp;
 mod grub;
-mod host;
+pub mod host;
 mod inputs;
 pub mod kernel;
 mod media;
