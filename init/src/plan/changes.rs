@@ -546,13 +546,22 @@ mod tests {
     fn time_of(count: usize) -> Duration {
         let service = "description = 'x'\nfor-each = 'apps'\nprocess = { args = ['/a'], config = ['apps', 'log'] }";
         let service: Service = tare_config::parse("t", service.as_bytes()).unwrap();
+        let names = || {
+            let many = (1..count).map(|n| format!("a{n}"));
+            many.chain(["z".to_owned()])
+        };
+        let instance = |name: String| {
+            let mut instance = service.clone();
+            instance.process.args.push(name.clone());
+            (format!("app.{name}"), instance)
+        };
         let desired = |last: &str| {
-            let app = |n: usize| format!("[apps.a{n}]\ncompose = 'x'\n");
-            let text: String = (1..count).map(app).collect();
+            let app = |name: String| format!("[apps.{name}]\ncompose = 'x'\n");
+            let text: String = names().take(count - 1).map(app).collect();
             let text = format!("{text}[apps.z]\ncompose = '{last}'");
             let machine: Machine = tare_config::parse("t", text.as_bytes()).unwrap();
             Desired {
-                services: service.instances("app", &machine).into_iter().collect(),
+                services: names().map(instance).collect(),
                 machine,
                 ..Desired::default()
             }

@@ -109,7 +109,7 @@ pub(super) fn each_leaf(
     for keyword in BY_KEY {
         let inner = table.get_mut(keyword).and_then(Value::as_object_mut);
         for (key, schema) in inner.into_iter().flatten() {
-            each_leaf(schema, &[path, &[key.clone()]].concat(), change);
+            each_leaf(schema, &[path, std::slice::from_ref(key)].concat(), change);
         }
     }
     if let Some(schema) = table.get_mut("additionalProperties") {

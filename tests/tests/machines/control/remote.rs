@@ -36,7 +36,7 @@ pub(super) fn all(image: &Image, vm: &Vm) -> Result<()> {
         (
             &["config", "apply", "rate.toml", "--dry-run"],
             0,
-            "log.rate: 321",
+            "log: restarts",
         ),
         (
             &["config", "apply", "none.toml"],
