@@ -278,6 +278,12 @@ mod tests {
                  writes [(Shared(\"engine\"), \"/run/engine\"), (Volume(\"apps\"), \"/var/lib/tare\")]",
             ),
             (
+                "job",
+                "user apps, own users true, [], of the host [], devices [], /proc Processes, /sys None, \
+                 writes [(Shared(\"engine\"), \"/run/engine\"), (Shared(\"apps\"), \"/run/apps\"), \
+                 (Volume(\"jobs\"), \"/var/lib/tare\")]",
+            ),
+            (
                 "storage",
                 "user root, own users false, [\"CAP_SYS_ADMIN\", \"CAP_SYS_RESOURCE\"], of the host [], \
                  devices [\"all\"], /proc Masked, /sys Masked, writes []",
@@ -339,6 +345,7 @@ mod tests {
                 ("app", "apps"),
                 ("apps", "apps"),
                 ("forward", "forward"),
+                ("job", "apps"),
                 ("metrics", "metrics")
             ]
         );

@@ -13,12 +13,13 @@ impl Service {
     }
 
     /// The instances of the service called `name` on a machine with the configuration `machine`: itself under that
-    /// name, unless it is `for-each` key of a table.
+    /// name, unless it is `for-each` key of a table. That of a job runs at the job's times.
     #[must_use]
     pub fn instances(&self, name: &str, machine: &Machine) -> Vec<(String, Self)> {
         let Some(table) = &self.for_each else {
             return vec![(name.to_owned(), self.clone())];
         };
+        let jobs = (table == "jobs").then_some(&machine.jobs);
         let table = value(machine, table);
         let keys = table
             .as_ref()
@@ -28,6 +29,9 @@ impl Service {
         let instance = |(key, _): (&String, &Value)| {
             let mut instance = self.clone();
             instance.process.args.push(key.clone());
+            if let Some(job) = jobs.and_then(|jobs| jobs.get(key)) {
+                job.time(&mut instance.lifecycle);
+            }
             (format!("{name}.{key}"), instance)
         };
         keys.map(instance).collect()
@@ -88,5 +92,24 @@ mod tests {
                 .map(|(name, it)| format!("{name} {}", it.process.args.join(" ")));
             assert_eq!(shown.collect::<Vec<_>>(), want);
         }
+    }
+
+    #[test]
+    fn the_service_of_a_job_runs_at_its_times() {
+        let machine = "[jobs.a]\nschedule = '15m'\nimage = 'x'\n\
+            [jobs.b]\nschedule = '03:30'\nimage = 'x'\ntimeout = '2h'\ncatch-up = true";
+        let machine: Machine = crate::parse("t", machine.as_bytes()).unwrap();
+        let text = "for-each = 'jobs'\ndescription = 'x'\nprocess = { args = ['/j'] }\n\
+            lifecycle = { kind = 'periodic', schedule = 'daily', start-timeout = '1h' }";
+        let service: Service = crate::parse("t", text.as_bytes()).unwrap();
+        let instances = service.instances("job", &machine).into_iter();
+        let shown = instances.map(|(name, it)| {
+            let text = |value: Option<String>| value.unwrap_or_default();
+            let schedule = text(it.lifecycle.schedule.map(String::from));
+            let timeout = text(it.lifecycle.start_timeout.map(String::from));
+            format!("{name}: {schedule}, {timeout}, {}", it.lifecycle.catch_up)
+        });
+        let want = ["job.a: 15min, 1h, false", "job.b: 03:30, 2h, true"];
+        assert_eq!(shown.collect::<Vec<_>>(), want);
     }
 }

@@ -7,6 +7,7 @@ mod checked;
 mod control;
 mod engine;
 mod files;
+mod jobs;
 mod keys;
 mod log;
 mod metrics;
@@ -28,6 +29,7 @@ pub use engine::Engine;
 #[cfg(feature = "schema")]
 pub(crate) use engine::{Kind as OptionKind, OPTIONS};
 pub use files::{Base64, Checksum, File, FileMode, FilePath, Owner};
+pub use jobs::{Job, JobVolume, PullPolicy, Word};
 #[cfg(feature = "schema")]
 pub(crate) use keys::TYPES as KEY_TYPES;
 pub use keys::{AuthorizedKey, PublicKey};
@@ -161,6 +163,12 @@ pub struct Machine {
         extend("x-tare-see" = "user-data.md#apps"),
     ))]
     pub apps: BTreeMap<String, App>,
+    /// Jobs by name, each a container that runs whenever its schedule says.
+    #[cfg_attr(feature = "schema", schemars(
+        schema_with = "crate::schema::jobs",
+        extend("x-tare-see" = "user-data.md#jobs"),
+    ))]
+    pub jobs: BTreeMap<String, Job>,
 }
 
 /// Where the time comes from.

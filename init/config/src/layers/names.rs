@@ -9,7 +9,7 @@ use toml::de::{DeArray, DeTable, DeValue};
 
 /// The names in `section` that are wrong on a machine whose image has the services `image`: where, and why.
 ///
-/// Services must be in the image, also those that others wait for. Names of apps and links must be well-formed.
+/// Services must be in the image, also those that others wait for. Names of apps, jobs and links must be well-formed.
 pub(super) fn wrong(section: &DeTable<'_>, image: &Services) -> Vec<(Range<usize>, String)> {
     let known = |key: &str| match image.contains_key(key) {
         true => Ok(()),
@@ -30,6 +30,7 @@ pub(super) fn wrong(section: &DeTable<'_>, image: &Services) -> Vec<(Range<usize
             &known as &dyn Fn(&str) -> Result<(), String>,
         ),
         (&["apps"], &name),
+        (&["jobs"], &name),
         (&["network", "interfaces"], &link_name),
     ] {
         for key in table_at(section, path).into_iter().flat_map(DeTable::keys) {

@@ -25,9 +25,10 @@ const LISTS: [&[&str]; 13] = [
 ];
 
 /// Tables that are left out as a whole: without one of their keys they would mean something else.
-const WHOLE: [&[&str]; 5] = [
+const WHOLE: [&[&str]; 6] = [
     &["apps", "*"],
     &["files", "*"],
+    &["jobs", "*"],
     &["log", "forward"],
     &["registries", "*"],
     &["services", "*", "lifecycle", "health"],

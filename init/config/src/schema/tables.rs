@@ -2,7 +2,7 @@
 
 use super::keyword;
 use super::texts::{FILE, FOLDERS, HOST, NO_NUL, name, user_name};
-use crate::machine::{App, File, Interface, Registries, Registry, SYSTEM_NAMES, User, Users};
+use crate::machine::{App, File, Interface, Job, Registries, Registry, SYSTEM_NAMES, User, Users};
 use crate::{MAX_ARGUMENT, Override};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::json;
@@ -44,6 +44,11 @@ pub(crate) fn services(generator: &mut SchemaGenerator) -> Schema {
 /// `[apps]`.
 pub(crate) fn apps(generator: &mut SchemaGenerator) -> Schema {
     named::<App>(generator, &name(), "NAME", "shop")
+}
+
+/// `[jobs]`.
+pub(crate) fn jobs(generator: &mut SchemaGenerator) -> Schema {
+    named::<Job>(generator, &name(), "NAME", "backup")
 }
 
 /// `[files]`. That a name has 255 bytes at most, only the reader says.

@@ -3,8 +3,8 @@
 use super::keyword;
 use crate::machine::{
     AuthorizedKey, Base64, Certificates, Checksum, Cidr, Domain, DottedKey, FileMode, GroupName,
-    Hostname, Mirror, ModuleName, Mtu, Owner, Principal, PublicKey, Receiver, SYSTEM_NAMES,
-    SchemaVersion, ServerName, SshPort, UserId, WatchdogTimeout,
+    Hostname, JobVolume, Mirror, ModuleName, Mtu, Owner, Principal, PublicKey, Receiver,
+    SYSTEM_NAMES, SchemaVersion, ServerName, SshPort, UserId, WatchdogTimeout, Word,
 };
 use crate::service::{Backoff, Condition, HttpTarget, Schedule};
 use crate::{Bytes, MAX_ARGUMENT, Span};
@@ -134,6 +134,9 @@ texts! {
     Checksum: "SHA-256 in hexadecimal digits", "^[0-9A-Fa-f]{64}$";
     FileMode: "permissions in octal", "^0?[0-7]{3}$";
     Owner: "`USER:GROUP`, each a number", "^[0-9]+:[0-9]+$";
+    Word: "name", "^[A-Za-z0-9][!-~]*$";
+    JobVolume: "`SOURCE:TARGET[:OPTIONS]`",
+        r"^(/[^:\x00-\x1f\x7f-\x9f]*|[A-Za-z0-9][A-Za-z0-9_.-]*):/[^:\x00-\x1f\x7f-\x9f]*(:[a-z,]+)?$";
     Schedule: "span or calendar expression", schedule();
 }
 
@@ -321,6 +324,15 @@ pub(crate) fn args(_: &mut SchemaGenerator) -> Schema {
         "items": [{ "type": "string", "pattern": r"^/[^\x00]*$", "maxLength": most }],
         "additionalItems": { "type": "string", "pattern": NO_NUL, "maxLength": most },
         "minItems": 1,
+        (keyword::TYPE): "list of strings",
+    })
+}
+
+/// Arguments of a program.
+pub(crate) fn texts(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "items": { "type": "string", "pattern": NO_NUL, "maxLength": MAX_ARGUMENT - 1 },
         (keyword::TYPE): "list of strings",
     })
 }
