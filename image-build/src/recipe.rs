@@ -285,6 +285,12 @@ mod tests {
                  (Volume(\"srv\"), \"/srv\")]",
             ),
             (
+                "job",
+                "user apps, own users true, [], of the host [], devices [], /proc Processes, /sys None, \
+                 writes [(Shared(\"engine\"), \"/run/engine\"), (Shared(\"apps\"), \"/run/apps\"), \
+                 (Volume(\"jobs\"), \"/var/lib/tare\")]",
+            ),
+            (
                 "storage",
                 "user root, own users false, [\"CAP_SYS_ADMIN\", \"CAP_SYS_RESOURCE\"], of the host [], \
                  devices [\"all\"], /proc Masked, /sys Masked, writes []",
@@ -346,6 +352,7 @@ mod tests {
                 ("app", "apps"),
                 ("apps", "apps"),
                 ("forward", "forward"),
+                ("job", "apps"),
                 ("metrics", "metrics")
             ]
         );

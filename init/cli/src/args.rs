@@ -73,6 +73,9 @@ pub enum Command {
     /// Shows and restarts the apps of user-data
     #[command(subcommand)]
     App(AppCommand),
+    /// Shows and runs the jobs of user-data
+    #[command(subcommand)]
+    Job(JobCommand),
     /// Shows the machine's configuration and where it comes from, and checks user-data
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -201,6 +204,28 @@ pub enum AppCommand {
     Restart(Change),
 }
 
+/// What to do with jobs.
+#[derive(Debug, Subcommand)]
+pub enum JobCommand {
+    /// Lists all jobs, with their last and next runs
+    List,
+    /// Shows one job in detail
+    Show {
+        /// The job's name
+        name: String,
+    },
+    /// Shows what the runs of one job have written
+    Logs {
+        /// The job's name
+        name: String,
+        /// Which lines.
+        #[command(flatten)]
+        lines: Lines,
+    },
+    /// Runs one job now, and waits until it has ended
+    Run(Change),
+}
+
 /// What to do with the configuration.
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
@@ -327,7 +352,7 @@ pub struct How {
     pub confirm: Option<u64>,
 }
 
-/// A service or an app to change.
+/// A service, an app or a job to change.
 #[derive(Debug, Clone, Args)]
 pub struct Change {
     /// Its name

@@ -3,7 +3,7 @@
 //! `TARE_GOLDEN=write cargo test -p tare-cli` rewrites the files.
 
 use crate::style::Style;
-use crate::{app, audit, boot, events, list, show, status};
+use crate::{app, audit, boot, events, job, list, show, status};
 use serde::Serialize;
 use std::path::Path;
 use tare_control::{
@@ -80,6 +80,8 @@ fn service(name: &str, state: State, since: u64, pid: Option<i32>) -> Service {
         tasks: Some(0),
         text: String::new(),
         last_exit: None,
+        started: Some(since * SECOND),
+        due: None,
     }
 }
 
@@ -235,6 +237,35 @@ fn apps() -> [app::App; 2] {
     ]
 }
 
+/// Services of jobs: one that runs, one that failed, one that has not run, one that was well, and one that is no job.
+fn jobs() -> Vec<job::Job> {
+    let due = |service| Service {
+        due: Some(93_844 * SECOND),
+        ..service
+    };
+    let runs = service("job.backup", State::Starting, 93_700, Some(99));
+    let failed = due(Service {
+        last_exit: Some("status 3".to_owned()),
+        ..service("job.broken", State::Waiting, 93_000, None)
+    });
+    let new = due(Service {
+        started: None,
+        ..service("job.new", State::Waiting, 3, None)
+    });
+    let well = due(Service {
+        last_exit: Some("status 0".to_owned()),
+        ..service("job.sweep", State::Waiting, 93_000, None)
+    });
+    let services = [
+        runs,
+        failed,
+        new,
+        well,
+        service("ssh", State::Ready, 3, None),
+    ];
+    services.iter().filter_map(job::Job::of).collect()
+}
+
 #[test]
 fn texts() {
     let (machine, services) = (machine(), services());
@@ -242,6 +273,8 @@ fn texts() {
     check("service-list.txt", &list);
     let apps = app::text(&apps(), machine.uptime, PLAIN);
     check("app-list.txt", &apps);
+    let jobs = job::text(&jobs(), machine.uptime, PLAIN);
+    check("job-list.txt", &jobs);
     let show = show::text(&shown(), machine.uptime, PLAIN);
     check("service-show.txt", &show);
     check("service-audit.txt", &audit::overview(&audits(), PLAIN));
@@ -268,6 +301,7 @@ fn json_is_the_answer_itself() {
     let (machine, services) = (machine(), services());
     check_json("service-list.json", &services);
     check_json("app-list.json", &apps());
+    check_json("job-list.json", &jobs());
     check_json("service-show.json", &shown());
     check_json("service-audit.json", &audits());
     check_json("boot-analyze.json", &timeline());

@@ -15,6 +15,7 @@ mod container;
 mod events;
 mod exec;
 mod exit;
+mod job;
 mod list;
 mod logs;
 mod remote;

@@ -5,7 +5,7 @@ use crate::run::Context;
 use crate::style::{Look, Style};
 use crate::table::{Align, Cell, table};
 use crate::units::{ago, bytes, harmless};
-use tare_control::{GetStatus, ListServices, Method, Service};
+use tare_control::{GetStatus, ListServices, Method, Service, State};
 
 pub(crate) fn list(context: &Context) -> Result<(), Failed> {
     let mut client = context.connect()?;
@@ -34,7 +34,7 @@ pub(crate) fn text(services: &ListServices, now: u64, style: Style) -> String {
 fn row(service: &Service, now: u64) -> [Cell; 7] {
     [
         service.name.clone().into(),
-        Cell::new(service.state.word(), service.state.into()),
+        Cell::new(shown_state(service).word(), shown_state(service).into()),
         ago(now.saturating_sub(service.since)).into(),
         Cell::or_dash(service.pid.map(|pid| pid.to_string())),
         Cell::or_dash(service.memory.filter(|_| service.pid.is_some()).map(bytes)),
@@ -43,8 +43,20 @@ fn row(service: &Service, now: u64) -> [Cell; 7] {
     ]
 }
 
+/// Its state, for people: between two runs, a periodic service whose last run failed has failed.
+pub(crate) fn shown_state(service: &Service) -> State {
+    let failed = service
+        .last_exit
+        .as_ref()
+        .is_some_and(|exit| exit != "status 0");
+    match service.state {
+        State::Waiting if failed && service.due.is_some() => State::Failed,
+        state => state,
+    }
+}
+
 /// Its status text. If that is empty and the service does not run, how it ended.
-fn note(service: &Service) -> String {
+pub(crate) fn note(service: &Service) -> String {
     let exit = service.last_exit.as_ref().filter(|_| service.pid.is_none());
     match exit {
         _ if !service.text.is_empty() => harmless(&service.text),

@@ -4,8 +4,8 @@ use crate::args::{Arguments, BootCommand, Command, ServiceCommand};
 use crate::change::Wish;
 use crate::style::Style;
 use crate::{
-    Failed, app, audit, boot, change, config, container, events, exec, list, logs, remote, show,
-    status, toolbox, top,
+    Failed, app, audit, boot, change, config, container, events, exec, job, list, logs, remote,
+    show, status, toolbox, top,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -81,6 +81,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failed> {
         Command::Status { check } => show_status(&context, *check),
         Command::Service(command) => service(&context, command),
         Command::App(command) => app::app(&context, command),
+        Command::Job(command) => job::job(&context, command),
         Command::Config(command) => config::config(&context, command),
         Command::Logs {
             container: Some(name),

@@ -1,9 +1,10 @@
 //! `tare service show`.
 
 use crate::Failed;
+use crate::list::shown_state;
 use crate::run::Context;
 use crate::style::{Look, Style};
-use crate::units::{ago, bytes, harmless, seconds};
+use crate::units::{ago, ahead, bytes, harmless, seconds};
 use serde_json::Value;
 use tare_control::{GetStatus, Method, ShowService};
 
@@ -17,14 +18,15 @@ pub(crate) fn show(context: &Context, name: &str) -> Result<(), Failed> {
 
 pub(crate) fn text(shown: &ShowService, now: u64, style: Style) -> String {
     let service = &shown.service;
-    let state = style.paint(service.state.into(), service.state.word());
+    let state = shown_state(service);
+    let state = style.paint(state.into(), state.word());
     let since = ago(now.saturating_sub(service.since));
     let mut text = format!(
         "{}: {}\n{state} for {since}\n",
         style.paint(Look::Bold, &service.name),
         service.description
     );
-    for (name, value) in facts(shown) {
+    for (name, value) in facts(shown, now) {
         text += &format!(
             "{} {value}\n",
             style.paint(Look::Bold, &format!("{name:<9}"))
@@ -37,7 +39,8 @@ pub(crate) fn text(shown: &ShowService, now: u64, style: Style) -> String {
     text
 }
 
-fn facts(shown: &ShowService) -> Vec<(&'static str, String)> {
+/// At `now`, in microseconds since the kernel started.
+fn facts(shown: &ShowService, now: u64) -> Vec<(&'static str, String)> {
     let service = &shown.service;
     let after = shown.after.iter().map(|dependency| {
         let mark = if dependency.holds { "" } else { " (not yet)" };
@@ -55,6 +58,14 @@ fn facts(shown: &ShowService) -> Vec<(&'static str, String)> {
             Some(service.starts.saturating_sub(1).to_string()),
         ),
         ("last exit", service.last_exit.clone()),
+        (
+            "last run",
+            service
+                .due
+                .and(service.started)
+                .map(|at| format!("{} ago", ago(now.saturating_sub(at)))),
+        ),
+        ("next run", service.due.map(|at| ahead(at, now))),
         ("required", service.required.then(|| "yes".to_owned())),
         ("after", Some(after.collect::<Vec<_>>().join(", "))),
     ];

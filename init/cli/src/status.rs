@@ -1,6 +1,6 @@
 //! `tare status`: the machine on one screen.
 
-use crate::list;
+use crate::list::{self, shown_state};
 use crate::style::{Look, Style};
 use crate::units::{ago, bytes, seconds};
 use serde::Serialize;
@@ -96,7 +96,7 @@ fn of(available: u64, total: u64) -> String {
 /// How many services are in each state.
 fn counts(services: &ListServices) -> String {
     let count = |state: &State| {
-        let states = services.services.iter().map(|service| service.state);
+        let states = services.services.iter().map(shown_state);
         states.filter(|other| other == state).count()
     };
     let counts = State::ALL.iter().map(|state| (count(state), state.word()));

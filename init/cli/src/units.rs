@@ -32,6 +32,11 @@ pub(crate) fn ago(micros: u64) -> String {
     }
 }
 
+/// How long after `now` the moment `at` is, both in microseconds.
+pub(crate) fn ahead(at: u64, now: u64) -> String {
+    format!("in {}", ago(at.saturating_sub(now)))
+}
+
 /// Microseconds as seconds, to the millisecond: `1.234 s`.
 pub(crate) fn seconds(micros: u64) -> String {
     format!("{:.3} s", micros as f64 / 1e6)

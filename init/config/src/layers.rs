@@ -36,7 +36,7 @@ use toml::de::{DeTable, DeValue, Deserializer, ValueDeserializer};
 
 /// Sections whose entries have nothing to do with each other. Each entry is read by itself, so that errors in one of many
 /// take no longer than in one of few.
-const APART: [&str; 4] = ["apps", "files", "registries", "services"];
+const APART: [&str; 5] = ["apps", "files", "jobs", "registries", "services"];
 
 /// How many errors of a text that is not TOML are said, each with its place.
 const MOST_ERRORS: usize = 100;

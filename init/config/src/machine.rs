@@ -8,6 +8,7 @@ mod control;
 mod disks;
 mod engine;
 mod files;
+mod jobs;
 mod kernel;
 mod keys;
 mod log;
@@ -35,6 +36,7 @@ pub use engine::Engine;
 #[cfg(feature = "schema")]
 pub(crate) use engine::{Kind as OptionKind, OPTIONS};
 pub use files::{Base64, Checksum, File, FileMode, FilePath, Owner};
+pub use jobs::{Job, JobVolume, PullPolicy, Word};
 pub use kernel::{Kernel, LogLevel};
 #[cfg(feature = "schema")]
 pub(crate) use keys::TYPES as KEY_TYPES;
@@ -183,6 +185,12 @@ pub struct Machine {
         extend("x-tare-see" = "user-data.md#apps"),
     ))]
     pub apps: BTreeMap<String, App>,
+    /// Jobs by name, each a container that runs whenever its schedule says.
+    #[cfg_attr(feature = "schema", schemars(
+        schema_with = "crate::schema::jobs",
+        extend("x-tare-see" = "user-data.md#jobs"),
+    ))]
+    pub jobs: BTreeMap<String, Job>,
 }
 
 /// Where the time comes from, and how it is shown.

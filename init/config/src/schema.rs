@@ -12,8 +12,8 @@ mod tables;
 pub(crate) mod texts;
 
 pub use keys::{Key, Step, keys};
-pub(crate) use tables::{apps, disks, environment, files, interfaces, services};
-pub(crate) use texts::{addresses, args, gateway, memory_max, positive, socket_address};
+pub(crate) use tables::{apps, disks, environment, files, interfaces, jobs, services};
+pub(crate) use texts::{addresses, args, gateway, memory_max, positive, socket_address, texts};
 
 use crate::Machine;
 use crate::layers::is_secret_key;

@@ -56,6 +56,10 @@ wire! {
         pub text: String,
         /// How its last run ended.
         pub last_exit: Option<String>,
+        /// When its last run began, in microseconds since the kernel started.
+        pub started: Option<u64>,
+        /// When its schedule starts it next, in microseconds since the kernel started; `None` unless it waits for that.
+        pub due: Option<u64>,
     }
 
     CustomType:

@@ -141,6 +141,8 @@ fn service(status: ServiceStatus) -> Service {
         tasks: usage.tasks,
         text: status.text,
         last_exit: status.last_exit,
+        started: status.started.map(micros),
+        due: status.due.map(micros),
     }
 }
 
@@ -162,6 +164,8 @@ mod tests {
             text: "c".to_owned(),
             problem: String::new(),
             last_exit: Some("status 1".to_owned()),
+            started: Some(Duration::from_millis(8)),
+            due: None,
             after: vec!["x:ready".to_owned(), "y:done".to_owned()],
             lacks: vec!["y:done".to_owned()],
             required: true,
@@ -183,6 +187,8 @@ mod tests {
             tasks: None,
             text: "c".to_owned(),
             last_exit: Some("status 1".to_owned()),
+            started: Some(8000),
+            due: None,
         };
         assert_eq!(service(status), want);
     }

@@ -116,6 +116,8 @@ fn status(name: &str) -> ServiceStatus {
         text: String::new(),
         problem: String::new(),
         last_exit: None,
+        started: None,
+        due: None,
         after: vec![],
         lacks: vec![],
         required: false,

@@ -53,6 +53,7 @@ impl Supervisor {
             }
             Action::Reconsider => self.start_eligible(),
             Action::ArmTriggers => {
+                self.tell_skipped(name);
                 self.arm_triggers(name);
                 self.start_eligible();
             }

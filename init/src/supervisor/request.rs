@@ -34,6 +34,10 @@ pub(crate) struct ServiceStatus {
     pub(crate) problem: String,
     /// How its last run ended: `status 1`, `SIGKILL`, `cannot start: …`.
     pub(crate) last_exit: Option<String>,
+    /// When its last run began, since the kernel started.
+    pub(crate) started: Option<Duration>,
+    /// When its schedule starts it next, likewise; `None` unless it waits for that.
+    pub(crate) due: Option<Duration>,
     /// The conditions it starts after, as written.
     pub(crate) after: Vec<String>,
     /// Those of them that do not hold now.
@@ -79,6 +83,8 @@ impl Supervisor {
             text: unit.text.clone(),
             problem: unit.problem.clone(),
             last_exit: unit.last_exit.clone(),
+            started: unit.started_at(),
+            due: unit.due(),
             after: after.iter().map(ToString::to_string).collect(),
             lacks: lacks.map(ToString::to_string).collect(),
             required: unit.service.lifecycle.required,
@@ -118,10 +124,11 @@ impl Supervisor {
     }
 
     /// A request replaces every trigger that the service waits for, except its arguments.
-    fn want(&mut self, name: &str) -> Result<(), RequestError> {
+    pub(super) fn want(&mut self, name: &str) -> Result<(), RequestError> {
         let unit = self.known(name)?;
         unit.triggers
             .retain(|trigger| *trigger == Trigger::Arguments);
+        unit.catches_up = false;
         Ok(())
     }
 

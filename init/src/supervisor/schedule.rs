@@ -3,6 +3,7 @@
 use super::Supervisor;
 use super::state::{self, State};
 use super::unit::Unit;
+use crate::clock::since_boot;
 use crate::effect::readable::until_readable;
 use crate::effect::{clock, sockets, timer};
 use crate::event::{Event, UnitEvent};
@@ -99,6 +100,35 @@ impl Unit {
         self.life.state == State::Waiting && self.triggers.is_empty()
     }
 
+    /// When its last run began, since the kernel started.
+    pub(super) fn started_at(&self) -> Option<Duration> {
+        let at = || since_boot().saturating_sub(self.started.elapsed());
+        (self.run > 0).then(at)
+    }
+
+    /// When its schedule starts it next, since the kernel started; `None` unless it waits for that.
+    pub(super) fn due(&self) -> Option<Duration> {
+        let waits = self.life.state == State::Waiting;
+        let schedule = self.service.lifecycle.schedule.as_ref();
+        let wait = match schedule.filter(|_| waits && self.triggers.contains(&Trigger::Schedule))? {
+            Schedule::At(calendar) => {
+                let now = now();
+                Duration::from_secs(u64::try_from(calendar.next(now)? - now).ok()?)
+            }
+            Schedule::Every(span) => span.0.saturating_sub(self.started.elapsed()),
+        };
+        Some(since_boot() + wait)
+    }
+
+    /// Whether a time of its calendar came while it ran, for `ran` until `now` in seconds since 1970.
+    fn was_due_again(&self, now: i64, ran: Duration) -> bool {
+        let began = now - i64::try_from(ran.as_secs()).unwrap_or(0);
+        match &self.service.lifecycle.schedule {
+            Some(Schedule::At(calendar)) => calendar.next(began).is_some_and(|next| next <= now),
+            Some(Schedule::Every(_)) | None => false,
+        }
+    }
+
     /// Whether it waits for demand.
     pub(super) fn is_idle(&self) -> bool {
         self.life.state == State::Waiting && self.triggers.contains(&Trigger::Demand)
@@ -149,6 +179,14 @@ pub(super) enum Trigger {
 }
 
 impl Supervisor {
+    /// Logs that a run is left out if the service, whose run has just ended, was due meanwhile.
+    pub(super) fn tell_skipped(&self, name: &str) {
+        let unit = self.units.get(name);
+        if unit.is_some_and(|unit| unit.was_due_again(now(), unit.started.elapsed())) {
+            log::warn!("{name}: was due while it ran; it does not run again for that");
+        }
+    }
+
     /// Waits for the schedule of a service, or for demand.
     pub(super) fn arm_triggers(&mut self, name: &str) {
         let Some(unit) = self.units.get_mut(name) else {
@@ -157,6 +195,8 @@ impl Supervisor {
         let lifecycle = &unit.service.lifecycle;
         let periodic = lifecycle.kind == Kind::Periodic;
         let on_demand = lifecycle.start == Start::OnDemand;
+        let is_at = matches!(lifecycle.schedule, Some(Schedule::At(_)));
+        unit.catches_up = periodic && is_at && lifecycle.catch_up && unit.run == 0;
         for (trigger, is_armed) in [(Trigger::Schedule, periodic), (Trigger::Demand, on_demand)] {
             if is_armed {
                 unit.triggers.insert(trigger);
@@ -166,7 +206,8 @@ impl Supervisor {
         }
         match &lifecycle.schedule {
             Some(Schedule::At(calendar)) if periodic => {
-                let due = at(calendar.clone(), name.to_owned(), self.events.clone());
+                let calendar = (!unit.catches_up).then(|| calendar.clone());
+                let due = at(calendar, name.to_owned(), self.events.clone());
                 unit.phase = Some(Task::spawn(due));
             }
             Some(Schedule::Every(span)) if periodic => {
@@ -225,16 +266,28 @@ impl Supervisor {
     }
 }
 
-/// Waits for the next time of `calendar`. When the clock is set, the kernel wakes us (`TFD_TIMER_CANCEL_ON_SET`), and
-/// the next time is computed again.
+/// Waits for the next time of `calendar`, or, without one, only for a clock that shows the time: as long as it shows what
+/// PID 1 made up, no time comes. When the clock is set, the kernel wakes us (`TFD_TIMER_CANCEL_ON_SET`), and the next time is
+/// computed again.
 async fn at(
-    calendar: Calendar,
+    calendar: Option<Calendar>,
     service: String,
     events: tokio::sync::mpsc::UnboundedSender<Event>,
 ) {
     loop {
-        let next = calendar.next(now());
-        match timer::at(next.unwrap_or(NEVER)) {
+        let is_guess = clock::is_guess();
+        let next = match &calendar {
+            Some(calendar) => calendar.next(now()),
+            None => Some(now()),
+        };
+        let next = next.filter(|_| !is_guess);
+        // Setting the clock ends the wait. One that is right by chance is not set.
+        let wake = if is_guess {
+            now() + GUESS
+        } else {
+            next.unwrap_or(NEVER)
+        };
+        match timer::at(wake) {
             Ok(timer) => until_readable(timer).await,
             Err(error) => {
                 log::error!("{service}: timer: {error}");
@@ -251,6 +304,8 @@ async fn at(
 
 /// A timer that is this late, in seconds, was not late: the clock was set.
 const LATE: i64 = 60;
+/// After how many seconds PID 1 looks again at a clock that may be wrong.
+const GUESS: i64 = 600;
 /// Seconds since 1970 that no kernel clock shows (`KTIME_SEC_MAX`): only setting the clock ends that wait.
 const NEVER: i64 = i64::MAX / 1_000_000_000;
 
@@ -335,6 +390,37 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn only_the_first_run_after_a_boot_catches_up() {
+        for (lifecycle, run, want) in [
+            ("schedule = 'yearly'\ncatch-up = true", 0, true),
+            ("schedule = 'yearly'\ncatch-up = true", 1, false),
+            ("schedule = '1h'\ncatch-up = true", 0, false),
+            ("schedule = 'yearly'", 0, false),
+        ] {
+            let work = async {
+                let lifecycle = format!("kind = 'periodic'\n{lifecycle}");
+                let mut supervisor = supervisor(&[("a", &lifecycle)]);
+                supervisor.units.get_mut("a").unwrap().run = run;
+                supervisor.arm_triggers("a");
+                let catches_up = supervisor.units["a"].catches_up;
+                supervisor.want("a").unwrap();
+                (catches_up, supervisor.units["a"].catches_up)
+            };
+            let got = LocalSet::new().run_until(work).await;
+            assert_eq!(got, (want, false), "{lifecycle} {run}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_run_that_catches_up_is_due_at_once() {
+        let (sender, mut events) = tokio::sync::mpsc::unbounded_channel();
+        tokio::time::timeout(LOOK_MOST, at(None, "a".to_owned(), sender))
+            .await
+            .unwrap();
+        assert!(events.try_recv().is_ok());
+    }
+
     /// The state of the first service just after it has ended well, and after its backoff.
     async fn after_a_good_run(services: &[(&str, &str)]) -> [&'static str; 2] {
         let backoff = Duration::from_millis(20);
@@ -365,6 +451,34 @@ mod tests {
         let rested = ["waiting", "backing-off"];
         assert_eq!(after_a_good_run(&[spare, user]).await, rested);
         assert_eq!(after_a_good_run(&[spare]).await, ["waiting", "waiting"]);
+    }
+
+    #[tokio::test]
+    async fn a_periodic_service_is_due_at_its_time() {
+        for (schedule, is_due, ran, was_due) in [
+            ("minutely", true, 59, false),
+            ("minutely", true, 60, true),
+            ("*:*:0/10", true, 15, true),
+            ("*:*:59", true, 60, true),
+            ("yearly", true, 60, false),
+            ("2020-01-01", false, 60, false),
+            ("1h", true, 7200, false),
+        ] {
+            let lifecycle = format!("kind = 'periodic'\nschedule = '{schedule}'");
+            let work = async {
+                let mut supervisor = supervisor(&[("a", &lifecycle)]);
+                let unit = supervisor.units.get_mut("a").unwrap();
+                unit.triggers.insert(Trigger::Schedule);
+                let due = unit.due().is_some_and(|due| due > since_boot());
+                // A minute that has just ended.
+                let now = 1_795_242_659;
+                let was_due = unit.was_due_again(now, Duration::from_secs(ran));
+                unit.triggers.clear();
+                (due, was_due, unit.due())
+            };
+            let got = LocalSet::new().run_until(work).await;
+            assert_eq!(got, (is_due, was_due, None), "{schedule}");
+        }
     }
 
     #[tokio::test]

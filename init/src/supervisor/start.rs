@@ -47,6 +47,8 @@ impl Unit {
         is_logged: bool,
     ) -> Result<(Starting, Option<Collector>), StartError> {
         self.begin_run();
+        let environment = self.run_environment();
+        self.catches_up = false;
         self.prepare(events)?;
         let (stdout, stderr) = self.stdio(is_logged).map_err(preparing("output"))?;
         let collects = self.service.process.collects_output;
@@ -59,7 +61,7 @@ impl Unit {
             stdio: [None, Some(stdout.as_fd()), Some(stderr.as_fd())],
             descriptors: &descriptors,
             arguments: &self.arguments,
-            environment: &self.run_environment(),
+            environment: &environment,
             pid_variables: self.pid_variables(),
         };
         Ok((tare_container::start(&self.bundle, &launch)?, ours))
@@ -80,6 +82,9 @@ impl Unit {
     fn run_environment(&self) -> Vec<String> {
         let mut environment = self.environment.clone();
         environment.extend(sockets::environment(&self.service));
+        if self.catches_up {
+            environment.push("TARE_CATCH_UP=1".to_owned());
+        }
         if let Some(interval) = self.watchdog.interval {
             environment.push(format!("WATCHDOG_USEC={}", interval.as_micros()));
         }

@@ -57,6 +57,8 @@ pub(super) struct Unit {
     pub(super) is_leaving: bool,
     /// What must still come before its conditions count.
     pub(super) triggers: BTreeSet<Trigger>,
+    /// Whether its next start is the one after a boot, for what it may have missed.
+    pub(super) catches_up: bool,
     /// `None` before its first start, and if it writes to the kernel's log.
     pub(super) output: Option<Output>,
     /// A child whose launch has not been reported yet.
@@ -116,6 +118,7 @@ impl Unit {
             next: None,
             is_leaving: false,
             triggers: BTreeSet::new(),
+            catches_up: false,
             output: None,
             launch: None,
             notify: None,

@@ -32,14 +32,22 @@ impl Specification {
             )),
         }
     }
+
+    /// What Compose reads from its standard input.
+    fn text(&self) -> &[u8] {
+        match self {
+            Self::Text(text) => text,
+            Self::File(_) => b"",
+        }
+    }
 }
 
 /// Brings the containers of app `name` into the state that `specification` describes. Containers already in it are left
 /// alone.
 pub(crate) fn up(name: &str, specification: &Specification) -> Result<()> {
-    let (file, text): (&str, &[u8]) = match specification {
-        Specification::Text(text) => ("-", text),
-        Specification::File(path) => (path, b""),
+    let file = match specification {
+        Specification::Text(_) => "-",
+        Specification::File(path) => path,
     };
     // Of a text, relative paths start at the app's own folder.
     let folder = format!("/srv/{name}");
@@ -49,7 +57,7 @@ pub(crate) fn up(name: &str, specification: &Specification) -> Result<()> {
     };
     let rest = ["up", "--detach", "--remove-orphans", "--quiet-pull"];
     let arguments = [&["-f", file], &folder[..], &rest].concat();
-    run(name, &arguments, text, None)
+    run(name, &arguments, specification.text(), None)
 }
 
 /// Removes the containers and networks of app `name`; its volumes stay.
@@ -60,7 +68,16 @@ pub(crate) fn down(name: &str, limit: Duration) -> Result<()> {
     run(name, &["down", "--remove-orphans"], b"", Some(limit))
 }
 
-fn run(name: &str, arguments: &[&str], input: &[u8], limit: Option<Duration>) -> Result<()> {
+/// Begins `docker compose` with `arguments` for project `name`. It reads the text of `specification` from `-`.
+pub(crate) fn spawn(
+    name: &str,
+    arguments: &[&str],
+    specification: &Specification,
+) -> Result<Child> {
+    begin(name, arguments, specification.text())
+}
+
+fn begin(name: &str, arguments: &[&str], input: &[u8]) -> Result<Child> {
     let mut child = Command::new(COMPOSE)
         .args(["--ansi", "never", "--progress", "plain", "-p", name])
         .args(arguments)
@@ -72,6 +89,11 @@ fn run(name: &str, arguments: &[&str], input: &[u8], limit: Option<Duration>) ->
     if let Some(mut stdin) = child.stdin.take() {
         let _ = stdin.write_all(input);
     }
+    Ok(child)
+}
+
+fn run(name: &str, arguments: &[&str], input: &[u8], limit: Option<Duration>) -> Result<()> {
+    let mut child = begin(name, arguments, input)?;
     let status = match limit {
         None => child.wait().map(Some),
         Some(limit) => wait(&mut child, limit),

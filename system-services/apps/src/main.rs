@@ -1,17 +1,20 @@
-//! The apps of the machine's configuration, each a Compose specification.
+//! The apps and jobs of the machine's configuration: Compose specifications, and containers that run at their times.
 //!
 //! | called as | does |
 //! |---|---|
 //! | `tare-apps` | takes down those that are no longer configured |
 //! | `tare-apps NAME` | starts one, with `docker compose up` |
+//! | `tare-apps --job NAME` | runs a job once, with `docker compose run` |
 
 mod compose;
+mod job;
 mod login;
+mod missed;
 mod removed;
 mod slots;
 mod started;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use compose::Specification;
 use serde_json::{Map, Value};
 use signal_hook::consts::SIGTERM;
@@ -23,16 +26,26 @@ use std::sync::atomic::AtomicBool;
 
 /// The apps by name, written by PID 1; `null` if there are none.
 const APPS: &str = "/run/config/apps.json";
+/// The jobs, likewise.
+const JOBS: &str = "/run/config/jobs.json";
 /// How registries are reached, likewise.
 const REGISTRIES: &str = "/run/config/registries.json";
-/// Has a file for each app that was started; on a volume.
+/// On a volume: of apps, a file for each that was started; of jobs, a file for each that catches up.
 const STARTED: &str = "/var/lib/tare";
-/// Holds [`slots`]; shared by the processes of all apps.
+/// Holds [`slots`], and marks of jobs that run; shared by the processes of all apps and jobs, and empty after a boot.
 const SLOTS: &str = "/run/apps";
 
 fn main() -> ExitCode {
-    match run(std::env::args().nth(1).as_deref()) {
-        Ok(()) => ExitCode::SUCCESS,
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let result = match arguments[..] {
+        [] => run(None),
+        ["--job", name] => run_job(name),
+        [name] => run(Some(name)),
+        _ => Err(anyhow!("expected NAME, --job NAME or nothing")),
+    };
+    match result {
+        Ok(code) => code,
         Err(error) => {
             eprintln!("<3>{error:#}");
             ExitCode::FAILURE
@@ -40,12 +53,24 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(name: Option<&str>) -> Result<()> {
+fn run_job(name: &str) -> Result<ExitCode> {
+    let jobs = read_section(Path::new(JOBS))?;
+    let job = jobs
+        .get(name)
+        .with_context(|| format!("there is no job {name}"))?;
+    if !missed::is_to_run(name, job, Path::new(STARTED))? {
+        return Ok(ExitCode::SUCCESS);
+    }
+    login::write(&read_section(Path::new(REGISTRIES))?)?;
+    job::run(name, job, Path::new(SLOTS))
+}
+
+fn run(name: Option<&str>) -> Result<ExitCode> {
     end_at_sigterm()?;
     let apps = read_section(Path::new(APPS))?;
     let started = Started::at(Path::new(STARTED));
     match name {
-        None => removed::take_down(&apps, &started),
+        None => removed::take_down(&apps, &started)?,
         Some(name) => {
             login::write(&read_section(Path::new(REGISTRIES))?)?;
             let app = apps
@@ -53,7 +78,8 @@ fn run(name: Option<&str>) -> Result<()> {
                 .with_context(|| format!("there is no app {name}"))?;
             if is_off(app) {
                 compose::down(name, removed::LIMIT)?;
-                return started.remove(name);
+                started.remove(name)?;
+                return Ok(ExitCode::SUCCESS);
             }
             // Before it starts: a half-started app must also be taken down some day.
             started.add(name)?;
@@ -61,9 +87,10 @@ fn run(name: Option<&str>) -> Result<()> {
                 eprintln!("<4>not waiting for removed apps: {error:#}");
             }
             slots::take(Path::new(SLOTS));
-            compose::up(name, &Specification::of(app)?)
+            compose::up(name, &Specification::of(app)?)?;
         }
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Whether it has no services: so user-data turns an app of the image off. Compose starts no such app.

@@ -7,9 +7,9 @@ use tare_tests::{Checks, Scratch, foreign};
 
 /// Every service of the image. Their namespaces are all either new or the host's, and a runtime that is root on its
 /// host can provide both.
-const SERVICES: [&str; 13] = [
-    "app", "apps", "console", "dhcp", "engine", "forward", "log", "metrics", "ssh", "storage",
-    "time", "toolbox", "trim",
+const SERVICES: [&str; 14] = [
+    "app", "apps", "console", "dhcp", "engine", "forward", "job", "log", "metrics", "ssh",
+    "storage", "time", "toolbox", "trim",
 ];
 
 /// The limit of PID 1's size on disk, in bytes: 4.5 MiB.

@@ -25,9 +25,13 @@ const DEAF_CARD: [&str; 4] = [
 const USB: [&str; 2] = ["-device", "qemu-xhci,id=usb"];
 
 pub(crate) fn without_a_network_in_1970(image: &Image) -> Result<()> {
+    let user_data = format!(
+        "{}services.trim.lifecycle.schedule = '*:*:*'\n",
+        user_data::NO_ENGINE
+    );
     let vm = Vm::of(image)
         .direct()
-        .user_data(user_data::NO_ENGINE)
+        .user_data(&user_data)
         .networks(Vec::new())
         .qemu(&["-rtc", "base=1970-01-02T00:00:00"])
         .boot()?;
@@ -37,6 +41,9 @@ pub(crate) fn without_a_network_in_1970(image: &Image) -> Result<()> {
     )?;
     vm.wait_ready()?;
     well_on_the_console(&vm, "[ $(date +%s) -ge $(stat -c %Y /usr/bin/bash) ]")?;
+    // Nothing has set the clock.
+    let never = "sleep 3; tare service show trim --json | grep -q '\"starts\": 0'";
+    well_on_the_console(&vm, never)?;
     shows_on_the_console(&vm, "tare status --check")
 }
 

@@ -1,6 +1,7 @@
 //! What works with Docker on Debian works here; `docs/docker.md` lists it.
 
 mod helpers;
+pub(crate) mod jobs;
 pub(crate) mod networks;
 pub(crate) mod programs;
 pub(crate) mod registries;

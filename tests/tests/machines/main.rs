@@ -91,6 +91,7 @@ const TESTS: &[Test] = &[
     long!(1500, image, docker::images_survive_twenty_power_cuts),
     test!(290, image, docker::apps_are_independent),
     test!(290, image, docker::networks_builds_and_sessions),
+    test!(200, image, docker::jobs::run_at_their_times),
     test!(200, image, docker::networks::late_ones),
     test!(180, image, docker::programs::platforms::run_what_is_in_them),
     test!(360, image, docker::programs::servers::do_their_work),

@@ -12,7 +12,7 @@ use toml::de::{DeArray, DeTable, DeValue};
 /// The names in `section` that are wrong on a machine whose image has the services `image` and the time zones of `zones`: where,
 /// and why.
 ///
-/// Services must be in the image, also those that others wait for. Names of apps, disks, links and users must be well-formed.
+/// Services must be in the image, also those that others wait for. Names of apps, disks, jobs, links and users must be well-formed.
 pub(super) fn wrong(
     section: &DeTable<'_>,
     image: &Services,
@@ -38,6 +38,7 @@ pub(super) fn wrong(
         ),
         (&["apps"], &name),
         (&["disks"], &name),
+        (&["jobs"], &name),
         (&["network", "interfaces"], &link_name),
         (&["users"], &user_name),
     ] {

@@ -29,6 +29,7 @@ const WHOLE: [&[&str]; 6] = [
     &["apps", "*"],
     &["disks", "*"],
     &["files", "*"],
+    &["jobs", "*"],
     &["log", "forward"],
     &["registries", "*"],
     &["services", "*", "lifecycle", "health"],

@@ -502,7 +502,7 @@ fn every_prefix_of_a_good_layer_is_taken_or_refused_but_never_panics() {
 fn the_examples_of_the_pages_are_user_data() {
     for (page, count) in [
         (include_str!("../../../../README.md"), 1),
-        (include_str!("../../../../docs/user-data.md"), 3),
+        (include_str!("../../../../docs/user-data.md"), 4),
         (include_str!("../../../../docs/tare-command.md"), 1),
         (LOGS, 2),
     ] {

@@ -2,7 +2,9 @@
 
 use super::keyword;
 use super::texts::{FILE, FOLDERS, HOST, NO_NUL, name, user_name};
-use crate::machine::{App, Disk, File, Interface, Registries, Registry, SYSTEM_NAMES, User, Users};
+use crate::machine::{
+    App, Disk, File, Interface, Job, Registries, Registry, SYSTEM_NAMES, User, Users,
+};
 use crate::{MAX_ARGUMENT, Override};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::json;
@@ -49,6 +51,11 @@ pub(crate) fn apps(generator: &mut SchemaGenerator) -> Schema {
 /// `[disks]`.
 pub(crate) fn disks(generator: &mut SchemaGenerator) -> Schema {
     named::<Disk>(generator, &name(), "NAME", "data")
+}
+
+/// `[jobs]`.
+pub(crate) fn jobs(generator: &mut SchemaGenerator) -> Schema {
+    named::<Job>(generator, &name(), "NAME", "backup")
 }
 
 /// `[files]`. That a name has 255 bytes at most, only the reader says.

@@ -3,9 +3,9 @@
 use super::keyword;
 use crate::machine::{
     AuthorizedKey, Base64, Certificates, Checksum, Cidr, DevicePath, DiskId, DiskLabel, Domain,
-    DottedKey, FileMode, GroupName, Hostname, Mirror, ModuleName, MountPoint, Mtu, Owner,
-    Principal, PublicKey, Receiver, SYSTEM_NAMES, SchemaVersion, Serial, ServerName, SizeBound,
-    SshPort, SwapSize, UserId, WatchdogTimeout, ZoneName, ZramSize,
+    DottedKey, FileMode, GroupName, Hostname, JobVolume, Mirror, ModuleName, MountPoint, Mtu,
+    Owner, Principal, PublicKey, Receiver, SYSTEM_NAMES, SchemaVersion, Serial, ServerName,
+    SizeBound, SshPort, SwapSize, UserId, WatchdogTimeout, Word, ZoneName, ZramSize,
 };
 use crate::service::{Backoff, Condition, HttpTarget, Schedule};
 use crate::{Bytes, MAX_ARGUMENT, Span};
@@ -148,6 +148,9 @@ texts! {
         "^({SWAP}|0*([1-9][0-9]?|1[0-9]{{2}}|200)%)$"
     );
     ZoneName: "time zone", "^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*$", 64;
+    Word: "name", "^[A-Za-z0-9][!-~]*$";
+    JobVolume: "`SOURCE:TARGET[:OPTIONS]`",
+        r"^(/[^:\x00-\x1f\x7f-\x9f]*|[A-Za-z0-9][A-Za-z0-9_.-]*):/[^:\x00-\x1f\x7f-\x9f]*(:[a-z,]+)?$";
     Schedule: "span or calendar expression", schedule();
 }
 
@@ -335,6 +338,15 @@ pub(crate) fn args(_: &mut SchemaGenerator) -> Schema {
         "items": [{ "type": "string", "pattern": r"^/[^\x00]*$", "maxLength": most }],
         "additionalItems": { "type": "string", "pattern": NO_NUL, "maxLength": most },
         "minItems": 1,
+        (keyword::TYPE): "list of strings",
+    })
+}
+
+/// Arguments of a program.
+pub(crate) fn texts(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "items": { "type": "string", "pattern": NO_NUL, "maxLength": MAX_ARGUMENT - 1 },
         (keyword::TYPE): "list of strings",
     })
 }

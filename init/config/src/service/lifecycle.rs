@@ -14,6 +14,9 @@ pub struct Lifecycle {
     pub start: Start,
     /// When a periodic service runs.
     pub schedule: Option<Schedule>,
+    /// Whether a periodic service with a calendar expression also runs when it is first added after a boot, with
+    /// `TARE_CATCH_UP=1`: it may find that it was due while the machine was off.
+    pub catch_up: bool,
     /// Every condition that must hold before it starts.
     pub after: Vec<Condition>,
     /// How a daemon is known to be ready. All others are done when they exit.

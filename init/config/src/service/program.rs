@@ -22,6 +22,12 @@ where
     }
 }
 
+/// Arguments of a program that something else names.
+pub(crate) fn texts<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    let texts = Vec::<Text>::deserialize(from)?;
+    Ok(texts.into_iter().map(|Text(text)| text).collect())
+}
+
 /// Environment variables by name.
 pub(crate) fn environment<'de, D: Deserializer<'de>>(
     from: D,

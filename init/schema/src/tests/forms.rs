@@ -8,7 +8,7 @@ const PEM: &str = "-----BEGIN CERTIFICATE-----\\nMAA=\\n-----END CERTIFICATE----
 
 /// TOML with `@` where each of the values stands, and the values: some that are accepted, some that are not.
 #[rustfmt::skip]
-const CASES: [(&str, &[&str]); 70] = [
+const CASES: [(&str, &[&str]); 74] = [
     ("hostname = '@'", &["a", "Edge-17", "n1.example.com", "", "-a", "a-", "a..b", "a_b", "ä", "a."]),
     ("network.search = ['@']", &["lan", "c.project-1.internal", "", "a..b", "-a.b", "a_b", "lan."]),
     ("time.servers = ['@']", &["ntp.example.com", "::1", "", "a b", "a/b"]),
@@ -189,6 +189,16 @@ const CASES: [(&str, &[&str]); 70] = [
         "compose-file = '/srv/a'", "compose-file = '/root/a'", "compose-file = '/srvice'", "compose-file = 1", "image = 'x'",
         "compose = '', services = {}", "compose = '', name = 'y'", "compose-file = '/srv/a', name = 'y'", "services = 1",
     ]),
+    ("jobs.'@' = { schedule = 'daily', image = 'x' }", &["backup", "a-1", "Backup", "1a", "-a", "a_b", ""]),
+    ("jobs.a = { schedule = 'daily', image = '@' }", &["a", "r.example:5000/a/b@sha256:00", "1", "", "-a", "a b", "ä", "/a"]),
+    ("jobs.a = { schedule = '15m', image = 'x', @ }", &[
+        "args = []", "args = ['', '-x']", "args = [\"\\u0000\"]", "args = 'a'", "volumes = ['/a:/b']", "volumes = ['c.d_-1:/b:ro,nocopy']",
+        "volumes = ['./a:/b']", "volumes = ['/a']", "volumes = ['/a:b']", "volumes = ['/a:/b:']", "volumes = ['/a:/b:RO']",
+        "volumes = ['/a:/b:ro:z']", "volumes = ['_a:/b']", "volumes = [1]", "network = 'host'", "network = ''", "user = '1:1'", "user = 1",
+        "pull-policy = 'always'", "pull-policy = 'Always'", "timeout = '0s'", "timeout = '2d'", "environment = { A = 'b' }",
+        "environment = { A = 1 }", "command = ['a']",
+    ]),
+    ("jobs.a = { @ }", &["schedule = 'daily', image = 'x'", "schedule = 'daily'", "image = 'x'", "", "schedule = '1 2 3 4 5', image = 'x'"]),
     ("@", &["", "hostnam = 'a'", "log = 1", "log.rates = 1", "network.dn = []", "services = []", "hostname = 1", "modules = 'a'"]),
 ];
 
@@ -229,6 +239,7 @@ fn the_schema_says_what_the_reader_says() {
         ("services.ssh.environment.A = '@'", (128 << 10) - 3),
         ("services.ssh.process.args = ['/a', '@']", (128 << 10) - 1),
         ("apps.'@'.services = {}", 63),
+        ("jobs.'@' = { schedule = 'daily', image = 'x' }", 63),
     ] {
         let [longest, longer] =
             [most, most + 1].map(|length| text.replace('@', &"x".repeat(length)));

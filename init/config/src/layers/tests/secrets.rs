@@ -6,7 +6,7 @@ const SECRET: &str = "hunter2";
 const NUMBER: &str = "31337";
 
 /// Keys that hold a secret, or one of which it is when people mistake the place or the form.
-const KEYS: [&str; 29] = [
+const KEYS: [&str; 33] = [
     "apps",
     "apps.shop",
     "apps.shop.compose",
@@ -19,6 +19,10 @@ const KEYS: [&str; 29] = [
     "engine.proxies",
     "engine.tlskey",
     "engine.tlsverify",
+    "jobs.shop.args",
+    "jobs.shop.environment",
+    "jobs.shop.environment.PASSWORD",
+    "jobs.shop.password",
     "log.forward",
     "log.forward.password",
     "log.forward.to",

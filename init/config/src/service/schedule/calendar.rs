@@ -85,15 +85,24 @@ impl TryFrom<String> for Calendar {
 
     fn try_from(text: String) -> Result<Self, String> {
         let word = WORDS.iter().find(|(word, _)| *word == text);
-        let calendar =
-            parse(word.map_or(&*text, |(_, expression)| expression), &text).ok_or_else(|| {
-                format!("`{text}` is not a schedule: write `15m`, `daily` or `Mon *-*-* 03:00`")
-            })?;
+        let calendar = parse(word.map_or(&*text, |(_, expression)| expression), &text)
+            .ok_or_else(|| why_not(&text))?;
         match calendar.next(0) {
             Some(_) => Ok(calendar),
             None => Err(format!("`{text}` never comes")),
         }
     }
+}
+
+fn why_not(text: &str) -> String {
+    // No calendar expression has so many words.
+    if text.starts_with('@') || text.split_whitespace().count() == 5 {
+        return format!(
+            "`{text}` is as in crontab(5): here, write `03:30` for `30 3 * * *`, `Mon 03:30` for `30 3 * * 1`, `*:0/5` for \
+             `*/5 * * * *`, `daily` for `@daily`"
+        );
+    }
+    format!("`{text}` is not a schedule: write `15m`, `daily` or `Mon *-*-* 03:00`")
 }
 
 fn parse(expression: &str, text: &str) -> Option<Calendar> {
@@ -210,6 +219,13 @@ mod tests {
             let want =
                 format!("`{text}` is not a schedule: write `15m`, `daily` or `Mon *-*-* 03:00`");
             assert_eq!(Calendar::try_from(text.to_owned()), Err(want), "{text}");
+        }
+        for text in ["30 3 * * *", "@daily", "0 0 30 2 *"] {
+            let want = format!(
+                "`{text}` is as in crontab(5): here, write `03:30` for `30 3 * * *`, `Mon 03:30` for `30 3 * * 1`, `*:0/5` \
+                 for `*/5 * * * *`, `daily` for `@daily`"
+            );
+            assert_eq!(Calendar::try_from(text.to_owned()), Err(want));
         }
         let never = Calendar::try_from("02-30".to_owned());
         assert_eq!(never, Err("`02-30` never comes".to_owned()));
