@@ -3,6 +3,9 @@
 //! Its first sector is in the MBR, the rest ("core") in a partition of its own. The core reads `EFI/tare/grub.cfg` from the
 //! EFI system partition. Nothing of it depends on an image but `EFI/tare/boot.cfg`, which names the kernel.
 
+use std::fs;
+use std::path::Path;
+
 use anyhow::{Context, Result, ensure};
 
 use crate::progress::Stage;
@@ -56,20 +59,25 @@ pub(crate) struct Grub {
 }
 
 impl Grub {
-    /// Made with `tools` for a core in the sectors from `first` on.
+    /// Made with `tools`, in the folder `work`, for a core in the sectors from `first` on.
     ///
     /// # Errors
     /// `grub-mkimage` fails, or its files are not what they should be.
-    pub(crate) fn make(tools: &Tools, first: u64, stage: &Stage) -> Result<Self> {
+    pub(crate) fn make(tools: &Tools, work: &Path, first: u64, stage: &Stage) -> Result<Self> {
+        // `grub-mkimage` calls fsync on what it writes, which no pipe takes.
+        let core = work.join("core.img");
         let mut mkimage = tools.command("usr/bin/grub-mkimage");
         mkimage
             .args(["--format", "i386-pc", "--prefix", PREFIX, "--directory"])
             .arg(tools.file(FOLDER))
+            .arg("--output")
+            .arg(&core)
             .args(MODULES);
-        let core = stage.output(&mut mkimage)?;
-        let path = tools.file(FOLDER).join("boot.img");
-        let boot = std::fs::read(&path).with_context(|| format!("read {}", path.display()))?;
-        Self::at(first, &boot, core)
+        stage.run(&mut mkimage)?;
+        let boot = tools.file(FOLDER).join("boot.img");
+        let made = Self::at(first, &read(&boot)?, read(&core)?);
+        fs::remove_file(&core).with_context(|| format!("remove {}", core.display()))?;
+        made
     }
 
     fn at(first: u64, boot: &[u8], mut core: Vec<u8>) -> Result<Self> {
@@ -84,6 +92,10 @@ impl Grub {
         core[CORE_REST..][..8].copy_from_slice(&(first + 1).to_le_bytes());
         Ok(Self { boot: code, core })
     }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).with_context(|| format!("read {}", path.display()))
 }
 
 /// `boot.cfg`: the commands that load the kernel of the unified kernel image `content`, the file `name` in `EFI/Linux`, with

@@ -34,6 +34,7 @@ impl Media<'_> {
     ) -> Result<()> {
         copy(&self.kernel.image, &image.kernel)?;
         copy(&self.kernel.config, &image.kernel_config)?;
+        let work = image.raw.parent().context("the image has no folder")?;
         let uki = self.uki(&image.cmdline)?;
         cache::write_atomic(&image.uki, &uki)?;
         let file = layout.create(&image.raw)?;
@@ -42,7 +43,7 @@ impl Media<'_> {
         let files = self.esp_files(uki, &image.cmdline)?;
         let partition = layout.slice(&file, disk::ESP);
         esp::write(partition, u32::from_le_bytes(volume_id), &files)?;
-        let grub = Grub::make(self.tools, disk::BIOS_FIRST, stage)?;
+        let grub = Grub::make(self.tools, work, disk::BIOS_FIRST, stage)?;
         layout.write_grub(&file, &grub)?;
         layout.fill(&file, disk::SYSTEM_A, &image.system)
     }
