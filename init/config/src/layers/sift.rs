@@ -25,7 +25,7 @@ const LISTS: [&[&str]; 13] = [
 ];
 
 /// Tables that are left out as a whole: without one of their keys they would mean something else.
-const WHOLE: [&[&str]; 6] = [
+const WHOLE: [&[&str]; 7] = [
     &["apps", "*"],
     &["disks", "*"],
     &["files", "*"],
