@@ -14,6 +14,8 @@ mod module;
 mod network;
 mod registry;
 mod schema;
+mod secret;
+mod secrets;
 mod ssh;
 mod sysctl;
 mod users;
@@ -37,6 +39,7 @@ pub use module::ModuleName;
 pub use network::{Cidr, Domain, Interface, Mtu, Network};
 pub use registry::{Mirror, Registries, Registry, RegistryName};
 pub use schema::{DottedKey, SchemaVersion};
+pub use secret::{CredentialName, HIDDEN, Reference, Secret, SecretBytes, SecretValues};
 pub use ssh::{Ssh, SshPort};
 pub use sysctl::Sysctl;
 #[cfg(feature = "schema")]

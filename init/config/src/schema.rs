@@ -6,6 +6,7 @@
 mod engine;
 mod keys;
 pub mod keyword;
+mod secrets;
 mod sysctl;
 mod tables;
 pub(crate) mod texts;

@@ -5,9 +5,12 @@ use crate::machine;
 use toml::de::{DeTable, DeValue};
 
 /// Tables that are replaced as a whole: a key of one source's would contradict those of another's.
-const REPLACED: [&[&str]; 3] = [
+const REPLACED: [&[&str]; 6] = [
+    &["apps", "*", "services", "*", "environment", "*"],
+    &["engine", "tlskey"],
     &["files", "*"],
     &["log", "forward"],
+    &["registries", "*", "password"],
     &["services", "*", "lifecycle", "health"],
 ];
 

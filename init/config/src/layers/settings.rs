@@ -38,7 +38,7 @@ pub struct Setting {
 /// Values by dotted key as TOML spells it. A list is one value, and so is an empty table.
 pub type Settings = BTreeMap<String, Setting>;
 
-/// Keys whose values are shown to nobody.
+/// Keys whose values are shown to nobody. References to secrets are tables below them, and are shown.
 const SECRETS: [&[&str]; 4] = [
     &["engine", "tlskey"],
     &["files", "*", "base64"],
@@ -113,7 +113,7 @@ fn setting(path: &Path, value: Value, origin: Option<Origin>) -> Setting {
     Setting {
         value,
         origin,
-        is_secret: path.within(&SECRETS).is_some(),
+        is_secret: SECRETS.iter().any(|pattern| path.matches(pattern)),
     }
 }
 

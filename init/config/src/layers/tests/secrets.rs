@@ -6,18 +6,22 @@ const SECRET: &str = "hunter2";
 const NUMBER: &str = "31337";
 
 /// Keys that hold a secret, or one of which it is when people mistake the place or the form.
-const KEYS: [&str; 29] = [
+const KEYS: [&str; 35] = [
     "apps",
     "apps.shop",
     "apps.shop.compose",
     "apps.shop.compose-file",
     "apps.shop.environment.PASSWORD",
     "apps.shop.password",
+    "apps.shop.services.web.environment.PASSWORD",
+    "apps.shop.services.web.environment.PASSWORD.file",
     "engine",
     "engine.log-opts",
     "engine.password",
     "engine.proxies",
     "engine.tlskey",
+    "engine.tlskey.credential",
+    "files.'/srv/a'.base64",
     "engine.tlsverify",
     "log.forward",
     "log.forward.password",
@@ -29,6 +33,8 @@ const KEYS: [&str; 29] = [
     "registries.'ghcr.io'.mirrors",
     "registries.'ghcr.io'.passwd",
     "registries.'ghcr.io'.password",
+    "registries.'ghcr.io'.password.credential",
+    "registries.'ghcr.io'.password.file",
     "registries.'docker.io'.mirrors",
     "services.ssh",
     "services.ssh.environment",
