@@ -10,6 +10,7 @@ mod files;
 mod generations;
 mod installed;
 mod network;
+mod secrets;
 mod settings;
 mod watchdogs;
 
@@ -63,6 +64,7 @@ pub(crate) struct Host {
     disabled: Services,
     disks: Disks,
     files: files::Files,
+    secrets: secrets::Secrets,
     settings: settings::Settings,
     /// Problems with user-data, one sentence each.
     rejected: Vec<String>,
@@ -139,6 +141,7 @@ impl Host {
             disabled: Services::new(),
             disks: Disks::default(),
             files: files::Files::default(),
+            secrets: secrets::Secrets::default(),
             settings: settings::Settings::default(),
             rejected: Vec::new(),
             unusable: Vec::new(),

@@ -1,7 +1,7 @@
 //! Work on disks, in a separate process: any disk may take minutes to answer, or never answer, and PID 1 must not
 //! wait.
 
-use crate::effect::{generations, homes, modules, state, sysctl, user_files, userdata};
+use crate::effect::{generations, homes, modules, secrets, state, sysctl, user_files, userdata};
 use crate::event::{DiskEvent, Event};
 use crate::kmsg;
 use crate::plan::generations::{Generation, History, Save};
@@ -9,14 +9,14 @@ use crate::plan::users::Home;
 use crate::task::Task;
 use nix::sys::socket::{Shutdown, shutdown};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Display, Formatter};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
-use tare_config::machine::{File, FilePath, ModuleName};
+use tare_config::machine::{CredentialName, File, FilePath, ModuleName, Reference, SecretBytes};
 use tare_container::paths::VOLUMES;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -24,6 +24,9 @@ use tokio::sync::mpsc::UnboundedSender;
 
 /// The name under which our executable runs a job.
 pub(crate) const NAME: &str = "tare-job";
+
+/// What is said of work that did not get done.
+pub(crate) const PROCESS_ENDED: &str = "the process that does it has ended";
 
 /// What to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +48,15 @@ pub(crate) enum Job {
     WriteFiles { files: BTreeMap<FilePath, File> },
     /// Makes the homes of users that are not there.
     MakeHomes { homes: Vec<Home> },
+    /// Reads secrets.
+    ReadSecrets { references: BTreeSet<Reference> },
+    /// Keeps a credential on the state, or removes it if there is no value.
+    SaveSecret {
+        name: CredentialName,
+        value: Option<SecretBytes>,
+    },
+    /// Lists the credentials on the state.
+    ListSecrets,
 }
 
 /// Without what it carries: user-data holds secrets.
@@ -61,6 +73,9 @@ impl Display for Job {
             Self::ReadGeneration { number } => write!(f, "read configuration {number}"),
             Self::WriteFiles { .. } => f.write_str("write files"),
             Self::MakeHomes { .. } => f.write_str("make the homes of users"),
+            Self::ReadSecrets { .. } => f.write_str("read secrets"),
+            Self::SaveSecret { name, .. } => write!(f, "save credential {name}"),
+            Self::ListSecrets => f.write_str("list credentials"),
         }
     }
 }
@@ -93,6 +108,16 @@ pub(crate) enum Done {
     /// What could not be written, in sentences.
     FilesWritten {
         problems: Vec<String>,
+    },
+    Secrets {
+        found: Vec<secrets::Found>,
+    },
+    /// Or why not.
+    SecretSaved {
+        failed: Option<String>,
+    },
+    SecretNames {
+        names: Vec<String>,
     },
 }
 
@@ -191,6 +216,18 @@ fn work() -> io::Result<()> {
             homes::make_all(&homes);
             Done::HomesMade
         }
+        Job::ReadSecrets { references } => Done::Secrets {
+            found: secrets::read_all(references),
+        },
+        Job::SaveSecret { name, value } => {
+            let saved = secrets::save(&name, value.as_ref());
+            Done::SecretSaved {
+                failed: saved.err().map(|error| error.to_string()),
+            }
+        }
+        Job::ListSecrets => Done::SecretNames {
+            names: secrets::names(),
+        },
     };
     let mut out = io::stdout().lock();
     out.write_all(&serde_json::to_vec(&done)?)?;

@@ -4,8 +4,8 @@ use crate::args::{Arguments, BootCommand, Command, ServiceCommand};
 use crate::change::Wish;
 use crate::style::Style;
 use crate::{
-    Failed, app, audit, boot, change, config, container, events, exec, list, logs, remote, show,
-    status, toolbox, top,
+    Failed, app, audit, boot, change, config, container, events, exec, list, logs, remote, secret,
+    show, status, toolbox, top,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -82,6 +82,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failed> {
         Command::Service(command) => service(&context, command),
         Command::App(command) => app::app(&context, command),
         Command::Config(command) => config::config(&context, command),
+        Command::Secret(command) => secret::secret(&context, command),
         Command::Logs {
             container: Some(name),
             lines,

@@ -72,6 +72,7 @@ impl Host {
 
     /// Adds the services; without the state, only those that do not need it.
     fn add_services(&mut self, with_state: bool, services: &Services) {
+        let machine = self.with_secrets();
         for (name, service) in services {
             let needs_state = service.lifecycle.after.contains(&Condition::StateMounted);
             if self.supervisor.knows(name) || needs_state && !with_state {
@@ -82,7 +83,7 @@ impl Host {
                 continue;
             };
             self.broken.remove(name);
-            let sections = plan::sections::of(service, &self.machine);
+            let sections = plan::sections::of(service, &machine);
             let mut setup = self.supervisor.add(name, service.clone(), bundle);
             setup.sections(sections);
             if name == DHCP {
@@ -148,24 +149,22 @@ impl Host {
         if before.sysctl != self.machine.sysctl || before.modules != self.machine.modules {
             self.apply_settings();
         }
-        // No power cut would take them back.
-        if before.files != self.machine.files && self.generations.unconfirmed.is_none() {
-            self.write_files();
-        }
         if before.watchdog != self.machine.watchdog {
             self.set_watchdogs();
         }
         self.allow_others();
-        self.describe_services(&loaded.services);
         self.services = loaded.services;
         self.disabled = tare_config::disabled(&self.installed.services(), &self.machine);
+        // Services start once more at most: what refers to secrets gets them with the rest.
+        self.read_secrets();
         self.write_facts();
         self.refresh_network();
         changes
     }
 
     /// Describes the services anew, and removes those that are not among them.
-    fn describe_services(&mut self, services: &Services) {
+    pub(super) fn describe_services(&mut self, services: &Services) {
+        let machine = self.with_secrets();
         let names: BTreeSet<String> = self.supervisor.names().into_iter().collect();
         for name in names
             .iter()
@@ -181,7 +180,7 @@ impl Host {
             let description = Description {
                 service: service.clone(),
                 bundle,
-                sections: plan::sections::of(service, &self.machine),
+                sections: plan::sections::of(service, &machine),
             };
             self.supervisor.describe(name, description);
             if name == DHCP && !names.contains(name) {

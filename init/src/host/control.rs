@@ -13,6 +13,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Duration;
 use tare_config::Service;
+use tare_config::machine::SecretBytes;
 use tare_config::service::Kind;
 use tare_control::{Address, Event, EventKind, Failure, Health, Method, State};
 use tokio::sync::broadcast;
@@ -96,7 +97,10 @@ impl Host {
             | Method::ApplyConfiguration { .. }
             | Method::ConfirmConfiguration {}
             | Method::PullConfiguration { .. }
-            | Method::RollBackConfiguration { .. } => Err(Failure::ConfigurationBusy {}),
+            | Method::RollBackConfiguration { .. }
+            | Method::SetSecret { .. }
+            | Method::RemoveSecret { .. }
+            | Method::ListSecrets {} => Err(Failure::ConfigurationBusy {}),
             Method::Monitor { recent } => Ok(self.events(recent == Some(true))),
             Method::PowerOff {} => Ok(self.asked_to_end(Ending::PowerOff)),
             Method::Reboot {} => Ok(self.asked_to_end(Ending::Reboot)),
@@ -130,6 +134,18 @@ impl Host {
                 dry_run,
                 confirm,
             } => self.go_back(number, how(dry_run, confirm, uid), answer),
+            Method::SetSecret { name, value } => match SecretBytes::from_base64(value.0.as_bytes())
+            {
+                Some(value) if value.0.len() <= SecretBytes::MAX => {
+                    self.save_secret(name, Some(value), answer);
+                }
+                _ => {
+                    let parameter = "value".to_owned();
+                    drop(answer.send(Err(Failure::InvalidParameter { parameter })));
+                }
+            },
+            Method::RemoveSecret { name } => self.save_secret(name, None, answer),
+            Method::ListSecrets {} => self.list_secrets(answer),
             method => {
                 return Err(Box::new(Request {
                     method,
@@ -235,6 +251,7 @@ impl Host {
         problems.extend(self.rejected.iter().cloned());
         problems.extend(self.settings.problems().iter().cloned());
         problems.extend(self.files.problems().iter().cloned());
+        problems.extend(self.secrets.problems().iter().cloned());
         let broken = self.broken.names();
         problems.extend(broken.map(|name| format!("{name} cannot be loaded")));
         if self.configured == Configured::WithoutState {
