@@ -184,6 +184,7 @@ fn every_error_of_the_file_is_ours() {
             "error ConfigurationUnconfirmed (number: int, seconds: int)",
             "error ConfigurationChanged (number: int)",
             "error NothingToConfirm ()",
+            "error SecretNotSaved (reason: string)",
             "error ConfigurationBusy ()",
             "error MachineEnding ()"
         ]
