@@ -110,7 +110,7 @@ mod tests {
         let text = "for-each = 'jobs'\ndescription = 'x'\nprocess = { args = ['/j'] }\n\
             lifecycle = { kind = 'periodic', schedule = 'daily', start-timeout = '1h' }";
         let service: Service = crate::parse("t", text.as_bytes()).unwrap();
-        let instances = service.instances("job", &machine).into_iter();
+        let instances = service.instances("job", &Keys::of(&machine)).into_iter();
         let shown = instances.map(|(name, it)| {
             let text = |value: Option<String>| value.unwrap_or_default();
             let schedule = text(it.lifecycle.schedule.map(String::from));
