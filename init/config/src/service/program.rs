@@ -34,11 +34,12 @@ pub(crate) fn environment<'de, D: Deserializer<'de>>(
     from: D,
 ) -> Result<BTreeMap<String, String>, D::Error> {
     let variables = BTreeMap::<Name, Text>::deserialize(from)?;
-    let variable = |(Name(name), Text(value))| {
+    let mut checked = BTreeMap::new();
+    for (Name(name), Text(value)) in variables {
         check_length(&name, &value).map_err(D::Error::custom)?;
-        Ok((name, value))
-    };
-    variables.into_iter().map(variable).collect()
+        checked.insert(name, value);
+    }
+    Ok(checked)
 }
 
 /// Environment variables by name. Values may be references to secrets.
@@ -46,15 +47,16 @@ pub(crate) fn environment_or_references<'de, D: Deserializer<'de>>(
     from: D,
 ) -> Result<BTreeMap<String, Secret>, D::Error> {
     let variables = BTreeMap::<Name, Secret>::deserialize(from)?;
-    let variable = |(Name(name), value): (Name, Secret)| {
+    let mut checked = BTreeMap::new();
+    for (Name(name), value) in variables {
         if let Secret::Text(text) = &value {
             check_text(text)
                 .and_then(|()| check_length(&name, text))
                 .map_err(D::Error::custom)?;
         }
-        Ok((name, value))
-    };
-    variables.into_iter().map(variable).collect()
+        checked.insert(name, value);
+    }
+    Ok(checked)
 }
 
 fn check_length(name: &str, value: &str) -> Result<(), String> {
