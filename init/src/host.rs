@@ -10,6 +10,7 @@ mod files;
 mod generations;
 mod installed;
 mod network;
+mod secrets;
 mod settings;
 mod swap;
 mod watchdogs;
@@ -67,6 +68,7 @@ pub(crate) struct Host {
     disabled: Services,
     disks: Disks,
     files: files::Files,
+    secrets: secrets::Secrets,
     settings: settings::Settings,
     swap: swap::Swapping,
     /// Problems with user-data, one sentence each.
@@ -145,6 +147,7 @@ impl Host {
             disabled: Services::new(),
             disks: Disks::default(),
             files: files::Files::default(),
+            secrets: secrets::Secrets::default(),
             settings: settings::Settings::default(),
             swap: swap::Swapping::default(),
             rejected: Vec::new(),

@@ -1,7 +1,9 @@
 //! Work on disks, in a separate process: any disk may take minutes to answer, or never answer, and PID 1 must not
 //! wait.
 
-use crate::effect::{generations, homes, modules, state, swap, sysctl, user_files, userdata};
+use crate::effect::{
+    generations, homes, modules, secrets, state, swap, sysctl, user_files, userdata,
+};
 use crate::event::{DiskEvent, Event};
 use crate::kmsg;
 use crate::plan::generations::{Generation, History, Save};
@@ -9,14 +11,16 @@ use crate::plan::users::Home;
 use crate::task::Task;
 use nix::sys::socket::{Shutdown, shutdown};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Display, Formatter};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
-use tare_config::machine::{File, FilePath, ModuleName, Swap};
+use tare_config::machine::{
+    CredentialName, File, FilePath, ModuleName, Reference, SecretBytes, Swap,
+};
 use tare_container::paths::VOLUMES;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -24,6 +28,9 @@ use tokio::sync::mpsc::UnboundedSender;
 
 /// The name under which our executable runs a job.
 pub(crate) const NAME: &str = "tare-job";
+
+/// What is said of work that did not get done.
+pub(crate) const PROCESS_ENDED: &str = "the process that does it has ended";
 
 /// What to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +55,15 @@ pub(crate) enum Job {
     },
     /// Changes the machine's swap. `volatile`: whether the state is in memory; `None` if there is none yet.
     SetSwap { swap: Swap, volatile: Option<bool> },
+    /// Reads secrets.
+    ReadSecrets { references: BTreeSet<Reference> },
+    /// Keeps a credential on the state, or removes it if there is no value.
+    SaveSecret {
+        name: CredentialName,
+        value: Option<SecretBytes>,
+    },
+    /// Lists the credentials on the state.
+    ListSecrets,
 }
 
 /// Without what it carries: user-data holds secrets.
@@ -64,6 +80,9 @@ impl Display for Job {
             Self::ReadGeneration { number } => write!(f, "read configuration {number}"),
             Self::WriteFiles { .. } => f.write_str("make homes and write files"),
             Self::SetSwap { .. } => f.write_str("change swap"),
+            Self::ReadSecrets { .. } => f.write_str("read secrets"),
+            Self::SaveSecret { name, .. } => write!(f, "save credential {name}"),
+            Self::ListSecrets => f.write_str("list credentials"),
         }
     }
 }
@@ -99,6 +118,16 @@ pub(crate) enum Done {
     /// What could not be written, in sentences.
     FilesWritten {
         problems: Vec<String>,
+    },
+    Secrets {
+        found: Vec<secrets::Found>,
+    },
+    /// Or why not.
+    SecretSaved {
+        failed: Option<String>,
+    },
+    SecretNames {
+        names: Vec<String>,
     },
 }
 
@@ -200,6 +229,18 @@ fn work() -> io::Result<()> {
         }
         Job::SetSwap { swap, volatile } => Done::SwapSet {
             problems: swap::set(&swap, volatile),
+        },
+        Job::ReadSecrets { references } => Done::Secrets {
+            found: secrets::read_all(references),
+        },
+        Job::SaveSecret { name, value } => {
+            let saved = secrets::save(&name, value.as_ref());
+            Done::SecretSaved {
+                failed: saved.err().map(|error| error.to_string()),
+            }
+        }
+        Job::ListSecrets => Done::SecretNames {
+            names: secrets::names(),
         },
     };
     let mut out = io::stdout().lock();

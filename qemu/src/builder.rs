@@ -226,6 +226,14 @@ impl Builder {
         self
     }
 
+    /// Gives the machine a credential in SMBIOS (type 11).
+    #[must_use]
+    pub fn credential(self, name: &str, value: &str) -> Self {
+        let escaped = value.replace(',', ",,");
+        let string = format!("type=11,value=io.systemd.credential:{name}={escaped}");
+        self.qemu(&["-smbios", &string])
+    }
+
     /// Does not fail on this one of [`crate::FORBIDDEN`], because the test provokes it.
     #[must_use]
     pub fn tolerate(mut self, pattern: &str) -> Self {

@@ -79,6 +79,9 @@ pub enum Command {
     /// Shows the machine's configuration and where it comes from, and checks user-data
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Keeps secrets on the machine, to which its configuration refers as `{ credential = "NAME" }`
+    #[command(subcommand)]
+    Secret(SecretCommand),
     /// Shows the log of services and of the kernel, or what a container has written
     Logs {
         /// What this container has written, as `docker logs` has it: its name, its id, or the beginning of that
@@ -335,6 +338,25 @@ pub enum ConfigCommand {
     Validate {
         /// The text; `-` means standard input
         file: PathBuf,
+    },
+}
+
+/// What to do with secrets.
+#[derive(Debug, Subcommand)]
+pub enum SecretCommand {
+    /// Sets a secret to what standard input holds, 64 KiB at most; what refers to it gets it at once
+    ///
+    /// What comes from SMBIOS, fw_cfg or the boot partition under the same name is stronger.
+    Set {
+        /// Its name: letters, digits, `.`, `_` and `-`
+        name: String,
+    },
+    /// Lists the names of the secrets that were set
+    List,
+    /// Removes a secret that was set
+    Remove {
+        /// Its name
+        name: String,
     },
 }
 

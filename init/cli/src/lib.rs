@@ -20,6 +20,7 @@ mod list;
 mod logs;
 mod remote;
 mod run;
+mod secret;
 mod show;
 mod status;
 mod style;

@@ -5,7 +5,7 @@ use crate::change::Wish;
 use crate::style::Style;
 use crate::{
     Failed, app, audit, boot, change, config, container, events, exec, job, list, logs, remote,
-    show, status, toolbox, top,
+    secret, show, status, toolbox, top,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -83,6 +83,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failed> {
         Command::App(command) => app::app(&context, command),
         Command::Job(command) => job::job(&context, command),
         Command::Config(command) => config::config(&context, command),
+        Command::Secret(command) => secret::secret(&context, command),
         Command::Logs {
             container: Some(name),
             lines,

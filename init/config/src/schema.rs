@@ -7,12 +7,15 @@ mod engine;
 mod keys;
 pub mod keyword;
 mod moved;
+mod secrets;
 mod sysctl;
 mod tables;
 pub(crate) mod texts;
 
 pub use keys::{Key, Step, keys};
-pub(crate) use tables::{apps, disks, environment, files, interfaces, jobs, services};
+pub(crate) use tables::{
+    apps, disks, environment, environment_or_references, files, interfaces, jobs, services,
+};
 pub(crate) use texts::{addresses, args, gateway, memory_max, positive, socket_address, texts};
 
 use crate::Machine;
@@ -160,6 +163,7 @@ mod tests {
                 "engine.tlskey",
                 "files.\"PATH\".base64",
                 "files.\"PATH\".text",
+                "jobs.NAME.environment.VARIABLE",
                 "registries.\"docker.io\".password",
                 "registries.\"HOST[:PORT]\".password",
                 "services.NAME.environment.VARIABLE",

@@ -132,6 +132,23 @@ pub enum Method {
         /// Which.
         number: u64,
     },
+    /// Keeps a credential on the machine's state.
+    #[serde(rename = "org.tare.Control.SetSecret")]
+    SetSecret {
+        /// Its name.
+        name: String,
+        /// Its value.
+        value: Hidden,
+    },
+    /// Removes a credential from the machine's state.
+    #[serde(rename = "org.tare.Control.RemoveSecret")]
+    RemoveSecret {
+        /// Its name.
+        name: String,
+    },
+    /// Lists the credentials on the machine's state.
+    #[serde(rename = "org.tare.Control.ListSecrets")]
+    ListSecrets {},
     /// Sends events from now on; called with `more`.
     #[serde(rename = "org.tare.Control.Monitor")]
     Monitor {
@@ -144,6 +161,16 @@ pub enum Method {
     /// Reboots the machine.
     #[serde(rename = "org.tare.Control.Reboot")]
     Reboot {},
+}
+
+/// A secret in base64. Its [`std::fmt::Debug`] shows nothing of it.
+#[derive(Clone, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Hidden(pub String);
+
+impl std::fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
 }
 
 impl Method {
@@ -226,6 +253,12 @@ fn control(method: &str, parameters: &mut Parameters) -> Result<Option<Method>, 
         "GetGeneration" => Method::GetGeneration {
             number: parameters.take("number")?,
         },
+        "SetSecret" => Method::SetSecret {
+            name: name()?,
+            value: parameters.take("value")?,
+        },
+        "RemoveSecret" => Method::RemoveSecret { name: name()? },
+        "ListSecrets" => Method::ListSecrets {},
         "Monitor" => Method::Monitor {
             recent: parameters.take("recent")?,
         },

@@ -83,6 +83,13 @@ pub enum Failure {
     #[error("no change waits for its confirmation: it is confirmed already, or was taken back")]
     #[serde(rename = "org.tare.Control.NothingToConfirm")]
     NothingToConfirm {},
+    /// The credential could not be kept or removed.
+    #[error("nothing is changed: {reason}")]
+    #[serde(rename = "org.tare.Control.SecretNotSaved")]
+    SecretNotSaved {
+        /// Why not.
+        reason: String,
+    },
     /// The machine is not configured yet, or is being configured.
     #[error("the machine is being configured; try again")]
     #[serde(rename = "org.tare.Control.ConfigurationBusy")]

@@ -12,13 +12,14 @@ mod client;
 mod configuration;
 mod event;
 mod failure;
+mod secret;
 mod service;
 mod status;
 mod timeline;
 mod wire;
 
 pub use audit::{Audit, AuditServices, Capabilities, Limits, Rights, WritableMount};
-pub use call::{Call, Method, RawCall};
+pub use call::{Call, Hidden, Method, RawCall};
 #[cfg(feature = "client")]
 pub use client::{CallError, Client, Replies};
 pub use configuration::{
@@ -27,6 +28,7 @@ pub use configuration::{
 };
 pub use event::{Event, EventKind, Monitor};
 pub use failure::Failure;
+pub use secret::ListSecrets;
 pub use service::{Dependency, ExecInService, ListServices, Service, ShowService, State};
 pub use status::{Address, Disk, GetStatus, Health, Memory};
 pub use timeline::{GetBootTimeline, Span, SpanKind};

@@ -87,7 +87,7 @@ fn fields(reply: &IdlType<'static>) -> Vec<String> {
 
 #[test]
 fn the_file_describes_our_replies() {
-    let replies: [(&str, &IdlType<'static>); 14] = [
+    let replies: [(&str, &IdlType<'static>); 15] = [
         ("ExecInService", ExecInService::TYPE),
         ("GetStatus", GetStatus::TYPE),
         ("ListServices", ListServices::TYPE),
@@ -101,6 +101,7 @@ fn the_file_describes_our_replies() {
         ("GetConfiguration", GetConfiguration::TYPE),
         ("GetGenerations", GetGenerations::TYPE),
         ("GetGeneration", GetGeneration::TYPE),
+        ("ListSecrets", ListSecrets::TYPE),
         ("Monitor", Monitor::TYPE),
     ];
     for method in described().methods() {
@@ -183,6 +184,7 @@ fn every_error_of_the_file_is_ours() {
             "error ConfigurationUnconfirmed (number: int, seconds: int)",
             "error ConfigurationChanged (number: int)",
             "error NothingToConfirm ()",
+            "error SecretNotSaved (reason: string)",
             "error ConfigurationBusy ()",
             "error MachineEnding ()"
         ]

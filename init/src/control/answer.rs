@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use tare_control::{
     ApplyConfiguration, AuditServices, DESCRIPTION, Dependency, ExecInService, Failure,
     GetBootTimeline, GetConfiguration, GetGeneration, GetGenerations, GetStatus, INTERFACE,
-    ListServices, Nothing, Service, ShowService, State, VARLINK_DESCRIPTION, VARLINK_INTERFACE,
+    ListSecrets, ListServices, Nothing, Service, ShowService, State, VARLINK_DESCRIPTION,
+    VARLINK_INTERFACE,
 };
 use tokio::task::yield_now;
 
@@ -33,6 +34,7 @@ pub(super) enum Answer {
     Applied(ApplyConfiguration),
     Generations(GetGenerations),
     Generation(GetGeneration),
+    Secrets(ListSecrets),
     Outcome(ExecInService),
 }
 
@@ -84,6 +86,7 @@ pub(super) async fn complete(told: Response) -> Answer {
         Response::Applied(applied) => Answer::Applied(applied),
         Response::Generations(generations) => Answer::Generations(generations),
         Response::Generation(generation) => Answer::Generation(generation),
+        Response::Secrets(secrets) => Answer::Secrets(secrets),
         Response::Configuration(configuration) => Answer::Configuration(configuration),
         Response::Timeline(timeline) => Answer::Timeline(machine::boot_loader(timeline)),
         Response::Service(status, configuration) => Answer::Service(Box::new(ShowService {

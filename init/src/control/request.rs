@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use tare_control::{
     Address, ApplyConfiguration, Event, Failure, GetBootTimeline, GetConfiguration, GetGeneration,
-    GetGenerations, Health, Method,
+    GetGenerations, Health, ListSecrets, Method,
 };
 use tokio::sync::oneshot::Sender;
 use tokio::sync::{broadcast, oneshot};
@@ -36,6 +36,7 @@ pub(crate) enum Response {
     Applied(ApplyConfiguration),
     Generations(GetGenerations),
     Generation(GetGeneration),
+    Secrets(ListSecrets),
     /// A program runs; the receiver gets how it ends.
     Program(oneshot::Receiver<Ended>),
     /// Past events, the oldest first, and those to come.

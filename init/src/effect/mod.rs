@@ -18,6 +18,7 @@ pub(crate) mod nodes;
 pub(crate) mod pidfd;
 pub(crate) mod power;
 pub(crate) mod readable;
+pub(crate) mod secrets;
 pub(crate) mod signals;
 pub(crate) mod sockets;
 pub(crate) mod state;

@@ -18,12 +18,21 @@ const IN_MEMORY: &str = "mode=0755,size=40%";
 ///
 /// The root is `/dev/dm-0`, a dm-verity device over a partition of that disk.
 pub(crate) fn find() -> Option<PathBuf> {
+    partition("state")
+}
+
+/// The boot partition of that disk, called `esp`.
+pub(crate) fn find_esp() -> Option<PathBuf> {
+    partition("esp")
+}
+
+fn partition(called: &str) -> Option<PathBuf> {
     let root = below_root()?;
     let partitions = fs::read_dir(root.parent()?).ok()?.flatten();
-    let state = partitions
+    let found = partitions
         .map(|entry| entry.path())
-        .find(|path| name(path).as_deref() == Some("state"))?;
-    Some(Path::new("/dev").join(state.file_name()?))
+        .find(|path| name(path).as_deref() == Some(called))?;
+    Some(Path::new("/dev").join(found.file_name()?))
 }
 
 /// The name of the partition that the root filesystem comes from.

@@ -13,7 +13,7 @@ use std::fs::{File, Permissions, set_permissions};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use tare_config::machine::{self, FilePath};
 
 /// The volume behind each folder that files may be in, and the permissions that it is made with: as services have them.
@@ -64,6 +64,33 @@ fn write(volumes: &Path, path: &FilePath, file: &machine::File) -> io::Result<()
         true => Ok(()),
         false => put(&folder, name, file, &contents),
     }
+}
+
+/// Reads at most `limit` bytes of the file at `path`, and one more if there is more. Returns why not, if it cannot be read.
+pub(crate) fn read(volumes: &Path, path: &FilePath, limit: usize) -> Result<Vec<u8>, String> {
+    let read = read_below(volumes, path, limit);
+    read.map_err(|error| match error.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::ELOOP) => "it, or a folder of its path, is a symbolic link".to_owned(),
+        _ => reason(&error),
+    })
+}
+
+fn read_below(volumes: &Path, path: &FilePath, limit: usize) -> io::Result<Vec<u8>> {
+    let top = FOLDERS.iter().find(|(name, ..)| *name == path.top());
+    let (_, volume, _) = top.ok_or(io::ErrorKind::NotFound)?;
+    let top = File::open(volumes.join(volume))?.into();
+    let below: Vec<&str> = path.below().collect();
+    // Without reading: see `is_there`.
+    let there = File::from(open(&top, &below.join("/"), OFlag::O_PATH)?);
+    if !there.metadata()?.is_file() {
+        return Err(io::Error::other("it is not a file"));
+    }
+    super::files::read_bounded(&opened(&there), limit)
+}
+
+/// The path by which a file that was opened without reading is read.
+fn opened(there: &File) -> PathBuf {
+    format!("/proc/self/fd/{}", there.as_raw_fd()).into()
 }
 
 /// Opens the volume behind the folder `top`, which no service may have made yet.
@@ -133,7 +160,7 @@ fn is_there(
     }
     let mut held = Vec::new();
     let limit = contents.len() as u64 + 1;
-    File::open(format!("/proc/self/fd/{}", there.as_raw_fd()))?
+    File::open(opened(&there))?
         .take(limit)
         .read_to_end(&mut held)?;
     Ok(held == contents)
@@ -175,7 +202,6 @@ mod tests {
     use super::*;
     use std::fs;
     use std::os::unix::fs::symlink;
-    use std::path::PathBuf;
     use tare_config::Machine;
     use tare_config::service::Source;
 
@@ -256,6 +282,35 @@ mod tests {
         assert_eq!(fs::read_to_string(out.join("held")).unwrap(), "kept");
         assert!(fs::symlink_metadata(srv.join("link")).unwrap().is_file());
         assert!(!srv.join(NEW).exists());
+    }
+
+    #[test]
+    fn a_file_is_read_by_no_link() {
+        let scratch = Scratch::new("files-read");
+        let srv = scratch.0.join("srv");
+        fs::create_dir_all(srv.join("folder")).unwrap();
+        fs::write(srv.join("folder/held"), "0123456789").unwrap();
+        symlink("folder/held", srv.join("link")).unwrap();
+        symlink("folder", srv.join("away")).unwrap();
+        let link = Err("it, or a folder of its path, is a symbolic link".to_owned());
+        for (path, want) in [
+            ("/srv/folder/held", Ok(b"01234567".to_vec())),
+            ("/srv/link", link.clone()),
+            ("/srv/away/held", link),
+            ("/srv/folder", Err("it is not a file".to_owned())),
+            (
+                "/srv/folder/held/x",
+                Err("a folder of its path is a file".to_owned()),
+            ),
+        ] {
+            let file = FilePath::try_from(path.to_owned()).unwrap();
+            assert_eq!(read(&scratch.0, &file, 7), want, "{path}");
+        }
+        for path in ["/srv/none", "/mnt/none"] {
+            let file = FilePath::try_from(path.to_owned()).unwrap();
+            let error = read(&scratch.0, &file, 7).unwrap_err();
+            assert!(error.contains("No such file"), "{error}");
+        }
     }
 
     #[test]

@@ -9,7 +9,6 @@ use crate::plan;
 use crate::plan::changes::{Change, Desired, between};
 use crate::plan::generations::{Kept, Texts, usable, user_data};
 use crate::plan::sections::All;
-use crate::plan::users::homes;
 use crate::supervisor::Description;
 use log::Level;
 use std::collections::BTreeSet;
@@ -78,7 +77,7 @@ impl Host {
 
     /// Adds the services; without the state, only those that do not need it.
     fn add_services(&mut self, with_state: bool, services: &Services) {
-        self.sections = All::of(&self.machine);
+        self.sections = All::of(&self.with_secrets());
         for (name, service) in services {
             let needs_state = service.lifecycle.after.contains(&Condition::StateMounted);
             if self.supervisor.knows(name) || needs_state && !with_state {
@@ -155,10 +154,6 @@ impl Host {
         if before.sysctl != self.machine.sysctl || before.modules != self.machine.modules {
             self.apply_settings();
         }
-        let writes = before.files != self.machine.files && self.generations.unconfirmed.is_none();
-        if writes || homes(&before) != homes(&self.machine) {
-            self.write_files();
-        }
         if before.kernel != self.machine.kernel {
             self.set_log_level();
         }
@@ -169,9 +164,10 @@ impl Host {
             self.set_watchdogs();
         }
         self.allow_others();
-        self.describe_services(&loaded.services);
         self.services = loaded.services;
         self.disabled = tare_config::disabled(&self.installed.services(), &self.machine);
+        // Services start once more at most: what refers to secrets gets them with the rest.
+        self.read_secrets();
         self.write_facts();
         self.refresh_network();
         changes
@@ -184,8 +180,8 @@ impl Host {
     }
 
     /// Describes the services anew, and removes those that are not among them.
-    fn describe_services(&mut self, services: &Services) {
-        self.sections = All::after(&self.sections, &self.machine);
+    pub(super) fn describe_services(&mut self, services: &Services) {
+        self.sections = All::after(&self.sections, &self.with_secrets());
         let names: BTreeSet<String> = self.supervisor.names().into_iter().collect();
         for name in names
             .iter()

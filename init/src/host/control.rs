@@ -109,6 +109,9 @@ impl Host {
                 dry_run,
                 confirm,
             } => return self.go_back(number, how(dry_run, confirm, uid), answer),
+            Method::SetSecret { name, value } => return self.set_secret(name, &value.0, answer),
+            Method::RemoveSecret { name } => return self.save_secret(name, None, answer),
+            Method::ListSecrets {} => return self.list_secrets(answer),
             Method::Monitor { recent } => Ok(self.events(recent == Some(true))),
             Method::PowerOff {} => Ok(self.asked_to_end(Ending::PowerOff)),
             Method::Reboot {} => Ok(self.asked_to_end(Ending::Reboot)),
@@ -212,6 +215,7 @@ impl Host {
         problems.extend(self.settings.problems().iter().cloned());
         problems.extend(self.files.problems().iter().cloned());
         problems.extend(self.swap.problems().iter().cloned());
+        problems.extend(self.secrets.problems().iter().cloned());
         let broken = self.broken.names();
         problems.extend(broken.map(|name| format!("{name} cannot be loaded")));
         if self.configured == Configured::WithoutState {

@@ -6,14 +6,12 @@ use crate::config::Local;
 use crate::effect::state;
 use crate::effect::userdata::SOURCES;
 use crate::event::DiskEvent;
-use crate::job::{self, Done, Job, Sources, State};
+use crate::job::{self, Done, Job, PROCESS_ENDED, Sources, State};
 use crate::paths::STATE;
 use crate::plan::generations::{History, Kept};
 use crate::task::Task;
 use std::collections::BTreeMap;
 use tare_config::service::Condition;
-
-const PROCESS_ENDED: &str = "the process that does it has ended";
 
 /// What is known about the disks, and the jobs that are running.
 #[derive(Default)]
@@ -102,6 +100,9 @@ impl Host {
             Done::GenerationsSaved { failed } => self.generations_saved(failed),
             Done::Generation { number, read } => self.generation_read(number, read),
             Done::FilesWritten { problems } => self.files_written(problems),
+            Done::Secrets { found } => self.secrets_read(found.into_iter().collect()),
+            Done::SecretSaved { failed } => self.secret_saved(failed),
+            Done::SecretNames { names } => self.secrets_listed(names),
         }
     }
 
@@ -145,6 +146,10 @@ impl Host {
                 self.settings_applied(vec![ended], BTreeMap::new());
             }
             Job::SetSwap { .. } => self.swap_set(vec![format!("swap: {PROCESS_ENDED}")]),
+            Job::ReadSecrets { references } => self.secrets_not_read(references),
+            Job::SaveSecret { .. } | Job::ListSecrets => {
+                self.secret_saved(Some(PROCESS_ENDED.to_owned()));
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::compose::{self, Specification};
 use crate::{removed, slots};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value, json};
 use signal_hook::consts::{SIGCHLD, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -49,6 +49,9 @@ fn project(name: &str) -> String {
 }
 
 fn start(name: &str, job: &Value) -> Result<Child> {
+    if let Some(variable) = lacking(job) {
+        bail!("the secret of environment.{variable} is missing or useless: see `tare status`");
+    }
     let container = format!("job.{name}");
     let arguments = [
         "-f",
@@ -65,6 +68,14 @@ fn start(name: &str, job: &Value) -> Result<Child> {
     ];
     let text = serde_json::to_vec(&specification(job)).context("write the specification")?;
     compose::spawn(&project(name), &arguments, &Specification::Text(text))
+}
+
+/// The first variable whose secret PID 1 could not put in place of the reference to it. Without it, a program may do
+/// something else than what it is for.
+fn lacking(job: &Value) -> Option<&str> {
+    let mut variables = job["environment"].as_object()?.iter();
+    let (name, _) = variables.find(|(_, value)| value.is_object())?;
+    Some(name)
 }
 
 /// How `child` ended; `None` once this program is told to end.
@@ -158,6 +169,18 @@ fn escaped(value: &Value) -> Value {
 mod tests {
     use super::*;
     use std::process::Command;
+
+    #[test]
+    fn a_job_whose_secret_is_missing_does_not_run() {
+        for (environment, want) in [
+            (json!({}), None),
+            (json!({"A": "a"}), None),
+            (json!({"A": "a", "B": {"credential": "b"}}), Some("B")),
+        ] {
+            assert_eq!(lacking(&json!({"environment": environment})), want);
+        }
+        assert_eq!(lacking(&json!({})), None);
+    }
 
     #[test]
     fn a_job_is_a_specification() {

@@ -21,6 +21,7 @@ mod kernel;
 mod leaks;
 mod logs;
 mod network;
+mod secrets;
 mod services;
 mod shutdown;
 mod small;
@@ -237,6 +238,7 @@ const TESTS: &[Test] = &[
         image_with_test_services,
         stress::panic::is_logged_and_reboots_the_machine
     ),
+    test!(90, image, secrets::by_reference),
     test!(20, image, user_data::from_a_cd),
     test!(
         20,

@@ -1,5 +1,6 @@
 //! One source over those before it.
 
+use super::secret::REFERRING;
 use super::tree::Path;
 use crate::machine;
 use toml::de::{DeTable, DeValue};
@@ -40,5 +41,6 @@ fn is_replaced(path: &Path, old: &DeTable<'_>, new: &DeTable<'_>) -> bool {
     let forms = |app: &DeTable<'_>| machine::forms(|form| app.contains_key(form));
     let is_other_form =
         || path.matches(&["apps", "*"]) && !forms(new).is_empty() && forms(new) != forms(old);
-    REPLACED.iter().any(|table| path.matches(table)) || is_other_form()
+    let mut replaced = REPLACED.iter().chain(REFERRING);
+    replaced.any(|table| path.matches(table)) || is_other_form()
 }

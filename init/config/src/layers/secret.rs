@@ -13,8 +13,19 @@ const SECRETS: &[&[&str]] = &[
     &["engine", "tlskey"],
     &["files", "*", "base64"],
     &["files", "*", "text"],
+    &["jobs", "*", "environment"],
     &["registries", "*", "password"],
     &["services", "*", "environment"],
+];
+
+/// Keys that hold a text that is secret, or a reference to it.
+pub(super) const REFERRING: &[&[&str]] = &[
+    &["apps", "*", "services", "*", "environment", "*"],
+    &["engine", "tlskey"],
+    &["files", "*", "base64"],
+    &["files", "*", "text"],
+    &["jobs", "*", "environment", "*"],
+    &["registries", "*", "password"],
 ];
 
 /// Settings of the kernel that are secret, by the last part of their names: keys of TCP Fast Open, and those of which IPv6
@@ -29,7 +40,19 @@ pub(crate) fn is_secret_key(keys: &[String]) -> bool {
 
 /// Whether the `value` at `path` is secret.
 pub(super) fn is_secret(path: &Path, value: &Value) -> bool {
-    path.within(SECRETS).is_some() || is_secret_setting(path) || has_user(value)
+    let is_of_secret = path.within(SECRETS).is_some() && !is_in_reference(path);
+    is_of_secret || is_secret_setting(path) || has_user(value)
+}
+
+/// Whether a reference has the value at `path`: where a secret is kept is not secret.
+fn is_in_reference(path: &Path) -> bool {
+    match path.0.split_last() {
+        Some((Step::Key(kind), holder)) if kind == "credential" || kind == "file" => {
+            let holder = Path(holder.to_vec());
+            REFERRING.iter().any(|pattern| holder.matches(pattern))
+        }
+        _ => false,
+    }
 }
 
 fn is_secret_setting(path: &Path) -> bool {

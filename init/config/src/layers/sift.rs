@@ -138,10 +138,10 @@ impl Sieve<'_, '_> {
             && !["unknown ", "missing "]
                 .iter()
                 .any(|start| message.starts_with(start));
-        let missing = self
-            .found
-            .iter()
-            .any(|found| is_missing(&found.path, &at, &message));
+        let is_whole = contradicts && at.within(&WHOLE).as_ref() == Some(&at);
+        let missing = self.found.iter().any(|found| {
+            is_missing(&found.path, &at, &message) || is_whole && found.path.is_in(&at)
+        });
         if missing {
             // It was there, and wrong.
             self.found

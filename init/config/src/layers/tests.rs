@@ -523,6 +523,19 @@ fn the_page_of_logs_shows_the_defaults() {
 }
 
 #[test]
+fn a_reference_is_replaced_as_a_whole() {
+    let [weak, strong] = ["{ credential = 'a' }", "{ file = '/srv/a' }"].map(|reference| {
+        format!(
+            "registries.a = {{ username = 'u', password = {reference} }}\nengine.tlskey = {reference}\n\
+             apps.a.services.w.environment.P = {reference}\nfiles.'/srv/b'.text = {reference}"
+        )
+    });
+    let merged = merge(&[("weak", &weak), ("strong", &strong)]);
+    assert_eq!(merged.machine, merge(&[("strong", &strong)]).machine);
+    assert_eq!(merged.machine.references().len(), 1);
+}
+
+#[test]
 fn passwords_are_marked_and_defaults_known() {
     let text = "hostname = 'a'\nlog.rate = 5\n[registries.'a.example']\nusername = 'me'\npassword = 'secret'";
     let made = merge(&[("u", text)]);
@@ -532,6 +545,13 @@ fn passwords_are_marked_and_defaults_known() {
         .filter(|(_, setting)| setting.is_secret);
     let secrets: Vec<&str> = secrets.map(|(key, _)| key.as_str()).collect();
     assert_eq!(secrets, ["registries.\"a.example\".password"]);
+    let text = "registries.'a.example' = { username = 'me', password = { credential = 'word' } }";
+    let referring = merge(&[("u", text)]).settings;
+    let password = &referring["registries.\"a.example\".password.credential"];
+    assert_eq!(
+        (password.value.as_str(), password.is_secret),
+        (Some("word"), false)
+    );
     let defaults = defaults(&made.machine, &made.settings);
     let value = |key: &str| defaults.get(key).map(|setting| setting.value.to_string());
     for (key, want) in [

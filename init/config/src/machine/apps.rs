@@ -1,10 +1,15 @@
 //! Apps: Compose specifications.
 
+use super::Reference;
+use super::secrets::Lookup;
+use crate::text::reword;
 use serde::{Deserialize, Serialize};
+use std::fmt::{self, Debug, Formatter};
 use toml::{Table, Value};
 
-/// An app: a Compose specification written in TOML, or `compose` with its YAML text, or `compose-file` with its path.
-#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+/// An app: a Compose specification written in TOML, or `compose` with its YAML text, or `compose-file` with its path. A
+/// variable of a service's environment may be a reference to a secret.
+#[derive(Clone, PartialEq, Deserialize, Serialize)]
 #[serde(try_from = "Table")]
 pub struct App(Table);
 
@@ -27,8 +32,69 @@ impl TryFrom<Table> for App {
         }
         let mut values = table.iter_mut().map(|(_, value)| value);
         values.try_for_each(without_dates)?;
+        for (service, name, value) in variables(&mut table).filter(|(.., value)| value.is_table()) {
+            Reference::deserialize(value.clone()).map_err(|error| {
+                format!(
+                    "services.{service}.environment.{name}: {}",
+                    reword(error.message())
+                )
+            })?;
+        }
         Ok(Self(table))
     }
+}
+
+/// Without its content: environments of apps hold secrets.
+impl Debug for App {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "App({})", super::HIDDEN)
+    }
+}
+
+impl App {
+    /// Where its secrets are kept.
+    pub(super) fn references(&self) -> Vec<Reference> {
+        let services = self.0.get("services").and_then(Value::as_table);
+        let services = services.into_iter().flatten();
+        let environments =
+            services.filter_map(|(_, service)| service.get("environment")?.as_table());
+        let tables = environments.flatten().filter(|(_, value)| value.is_table());
+        tables
+            .filter_map(|(_, value)| Reference::deserialize(value.clone()).ok())
+            .collect()
+    }
+
+    /// Puts secrets in place of the references to them. A missing one keeps Compose from starting the app: without it, a
+    /// program may let anyone in.
+    pub(super) fn fill(&mut self, app: &str, lookup: &mut Lookup<'_>) {
+        for (service, name, value) in variables(&mut self.0) {
+            let Ok(reference) = Reference::deserialize(value.clone()) else {
+                continue;
+            };
+            let key = format!("apps.{app}.services.{service}.environment.{name}");
+            let found = lookup.get(&key, &reference, "the app does not start", |bytes| {
+                // Compose puts variables of its own in place of `$`.
+                bytes.line().map(|line| line.replace('$', "$$"))
+            });
+            *value = Value::String(found.unwrap_or_else(|| lacks(&reference)));
+        }
+    }
+}
+
+/// The variables in the environments of services: the service, the name and the value of each.
+fn variables(app: &mut Table) -> impl Iterator<Item = (&str, &str, &mut Value)> {
+    let services = app.get_mut("services").and_then(Value::as_table_mut);
+    services.into_iter().flatten().flat_map(|(service, value)| {
+        let environment = value.get_mut("environment").and_then(Value::as_table_mut);
+        let variables = environment.into_iter().flatten();
+        variables.map(move |(name, value)| (service.as_str(), name.as_str(), value))
+    })
+}
+
+/// What Compose refuses with this message, as the variable has no value (Compose specification, "Interpolation").
+fn lacks(reference: &Reference) -> String {
+    let what = reference.to_string().replace(['{', '}', '$'], "");
+    format!("${{TARE_SECRET:?{what} is missing or useless: see `tare status`}}")
 }
 
 /// The keys that say what an app is, of those that it `has`: one, if it is well-formed.

@@ -1,7 +1,9 @@
 //! Options of the container engine.
 
-use super::{certificates, checked};
+use super::secrets::Lookup;
+use super::{Reference, Secret, certificates, checked};
 use crate::error::unknown;
+use crate::text::reword;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 use toml::{Table, Value};
@@ -84,6 +86,12 @@ pub(crate) const OPTIONS: [(&str, Kind); 56] = [
     ("userland-proxy", Boolean),
 ];
 
+/// The option that holds a secret.
+const TLS_KEY: &str = "tlskey";
+
+/// Options that go with it.
+const WITH_TLS: [&str; 5] = ["hosts", "tlscacert", "tlscert", TLS_KEY, "tlsverify"];
+
 /// Options whose values the image depends on.
 const FIXED: [&str; 11] = [
     "cgroup-parent",
@@ -104,6 +112,33 @@ impl<'de> Deserialize<'de> for Engine {
         let options = checked::table(from, check_name, check)?;
         check_tls(&options).map_err(D::Error::custom)?;
         Ok(Self(options))
+    }
+}
+
+impl Engine {
+    /// Where its private key is kept, if that is a reference.
+    pub(super) fn reference(&self) -> Option<Reference> {
+        let key = self.0.get(TLS_KEY).filter(|key| key.is_table())?;
+        Reference::deserialize(key.clone()).ok()
+    }
+
+    /// Puts the private key in place of the reference to it. Without one, no client could show that it may be there.
+    pub(super) fn fill(&mut self, lookup: &mut Lookup<'_>) {
+        let Some(reference) = self.reference() else {
+            return;
+        };
+        let cost = "the engine does without TLS and without `hosts`";
+        let key = lookup.get("engine.tlskey", &reference, cost, |bytes| {
+            let text = bytes.utf8()?;
+            match is_key(text) {
+                true => Ok(Value::String(text.to_owned())),
+                false => Err(NO_KEY.to_owned()),
+            }
+        });
+        match key {
+            Some(key) => drop(self.0.insert(TLS_KEY.to_owned(), key)),
+            None => self.0.retain(|name, _| !WITH_TLS.contains(&name)),
+        }
     }
 }
 
@@ -136,6 +171,7 @@ fn check(name: &str, value: &Value) -> Result<(), String> {
     let fits = match kind {
         Boolean => value.is_bool(),
         Number => value.is_integer(),
+        Text if name == TLS_KEY => return check_key(value),
         Text => value.is_str(),
         List => value.is_array(),
         Kind::Table => value.is_table(),
@@ -146,7 +182,7 @@ fn check(name: &str, value: &Value) -> Result<(), String> {
     match name {
         "hosts" => check_hosts(value),
         "log-level" => check_log_level(value),
-        "tlscacert" | "tlscert" | "tlskey" => check_pem(name, value),
+        "tlscacert" | "tlscert" => check_pem(name, value.as_str().unwrap_or_default()),
         _ => Ok(()),
     }
 }
@@ -174,20 +210,34 @@ fn check_hosts(hosts: &Value) -> Result<(), String> {
     Ok(())
 }
 
+/// A private key: a path, text in PEM, or a reference to such a text.
+fn check_key(value: &Value) -> Result<(), String> {
+    match Secret::deserialize(value.clone()) {
+        Ok(Secret::Text(text)) => check_pem(TLS_KEY, &text),
+        Ok(Secret::Reference(_)) => Ok(()),
+        Err(error) => Err(format!("engine.{TLS_KEY}: {}", reword(error.message()))),
+    }
+}
+
 /// Text in PEM may stand in place of dockerd's path.
-fn check_pem(name: &str, value: &Value) -> Result<(), String> {
-    let text = value.as_str().unwrap_or_default();
+fn check_pem(name: &str, text: &str) -> Result<(), String> {
     let wrong = match text.trim_start() {
         text if text.starts_with('/') => None,
         text if !text.starts_with("-----BEGIN ") => Some("is neither a path nor text in PEM"),
-        text if name != "tlskey" => certificates::check(text).err(),
-        text if !text.contains("PRIVATE KEY-----") => Some("holds no private key in PEM"),
+        text if name != TLS_KEY => certificates::check(text).err(),
+        text if !is_key(text) => Some(NO_KEY),
         _ => None,
     };
     match wrong {
         Some(wrong) => Err(format!("engine.{name} {wrong}")),
         None => Ok(()),
     }
+}
+
+const NO_KEY: &str = "holds no private key in PEM";
+
+fn is_key(text: &str) -> bool {
+    text.trim_start().starts_with("-----BEGIN ") && text.contains("PRIVATE KEY-----")
 }
 
 /// Without them dockerd looks into its home folder, where nothing is.

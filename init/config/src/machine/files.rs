@@ -1,5 +1,7 @@
 //! Files that user-data writes.
 
+use super::secrets::Lookup;
+use super::{Reference, Secret, SecretBytes};
 use data_encoding::{BASE64, HEXLOWER};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -85,11 +87,11 @@ pub struct File {
     /// Its content. A file has either this or `base64`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(extend(
-        "examples" = ["[shop]\ncurrency = EUR\n"],
+        "examples" = ["[shop]\ncurrency = EUR\n", { "credential": "shop-key" }],
         "x-tare-apply" = "live",
         "x-tare-default" = "none",
     )))]
-    pub text: Option<String>,
+    pub text: Option<Secret>,
     /// Its content, if that is not text: bytes in base64 (RFC 4648, section 4), also in several lines.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(extend(
@@ -123,7 +125,7 @@ pub struct File {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct RawFile {
-    text: Option<String>,
+    text: Option<Secret>,
     base64: Option<Base64>,
     #[serde(default)]
     mode: FileMode,
@@ -154,8 +156,10 @@ impl TryFrom<RawFile> for File {
             sha256,
         };
         match &file.sha256 {
-            Some(Checksum(want)) => check_sum(&file.contents(), want).map(|()| file),
-            None => Ok(file),
+            Some(Checksum(want)) if file.reference().is_none() => {
+                check_sum(&file.contents(), want).map(|()| file)
+            }
+            _ => Ok(file),
         }
     }
 }
@@ -169,26 +173,72 @@ fn check_sum(contents: &[u8], want: &str) -> Result<(), String> {
 }
 
 impl File {
-    /// The bytes in it.
+    /// The bytes in it; none if they are kept elsewhere.
     #[must_use]
     pub fn contents(&self) -> Vec<u8> {
         match (&self.text, &self.base64) {
-            (Some(text), _) => text.clone().into_bytes(),
+            (Some(text), _) => text.text().unwrap_or_default().as_bytes().to_vec(),
             (None, Some(base64)) => base64.bytes(),
             (None, None) => Vec::new(),
+        }
+    }
+
+    /// Where its content is kept, if that is a reference.
+    pub(super) fn reference(&self) -> Option<&Reference> {
+        let base64 = self.base64.as_ref().map(|Base64(base64)| base64);
+        self.text.as_ref().or(base64).and_then(Secret::reference)
+    }
+
+    /// Puts the content in place of the reference to it. False if it is missing.
+    pub(super) fn fill(&mut self, path: &FilePath, lookup: &mut Lookup<'_>) -> bool {
+        let Some(reference) = self.reference().cloned() else {
+            return true;
+        };
+        let key = format!("files.\"{path}\"");
+        let filled = lookup.get(&key, &reference, "the file is not written", |bytes| {
+            self.with(bytes)
+        });
+        match filled {
+            Some(file) => *self = file,
+            None => return false,
+        }
+        true
+    }
+
+    /// This file with the content `bytes`, or what is wrong with that.
+    fn with(&self, bytes: &SecretBytes) -> Result<Self, String> {
+        let text = bytes.utf8().map(|text| Secret::Text(text.to_owned()));
+        let (text, base64) = match (&self.text, text) {
+            (Some(_), Ok(text)) => (Some(text), None),
+            (Some(_), Err(_)) => (None, Some(Base64(Secret::Text(BASE64.encode(&bytes.0))))),
+            (None, text) => (
+                None,
+                Some(Base64::try_from(text?).map_err(|_| "is not base64")?),
+            ),
+        };
+        let file = Self {
+            text,
+            base64,
+            ..self.clone()
+        };
+        match &file.sha256 {
+            Some(Checksum(want)) if check_sum(&file.contents(), want).is_err() => {
+                Err("has another SHA-256".to_owned())
+            }
+            _ => Ok(file),
         }
     }
 }
 
 /// Bytes in base64, with white space anywhere.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Base64(String);
+#[serde(try_from = "Secret", into = "Secret")]
+pub struct Base64(Secret);
 
 impl Base64 {
     fn bytes(&self) -> Vec<u8> {
         // It was decoded before.
-        decode(&self.0).unwrap_or_default()
+        self.0.text().and_then(decode).unwrap_or_default()
     }
 }
 
@@ -197,20 +247,20 @@ fn decode(text: &str) -> Option<Vec<u8>> {
     BASE64.decode(text.as_bytes()).ok()
 }
 
-impl TryFrom<String> for Base64 {
+impl TryFrom<Secret> for Base64 {
     type Error = String;
 
-    fn try_from(text: String) -> Result<Self, String> {
-        match decode(&text) {
-            Some(_) => Ok(Self(text)),
-            None => Err(
+    fn try_from(secret: Secret) -> Result<Self, String> {
+        match secret.text().map(decode) {
+            Some(None) => Err(
                 "the text is not base64, or is cut off: write what `base64 FILE` prints".to_owned(),
             ),
+            _ => Ok(Self(secret)),
         }
     }
 }
 
-impl From<Base64> for String {
+impl From<Base64> for Secret {
     fn from(base64: Base64) -> Self {
         base64.0
     }

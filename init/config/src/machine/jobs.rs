@@ -1,6 +1,7 @@
 //! Jobs: containers that run at their times.
 
-use super::checked;
+use super::secrets::Lookup;
+use super::{Reference, Secret, checked};
 use crate::Span;
 use crate::service::{Lifecycle, Schedule, program};
 use serde::{Deserialize, Serialize};
@@ -37,12 +38,12 @@ pub struct Job {
     ))]
     pub args: Vec<String>,
     /// Its environment, besides the image's.
-    #[serde(default, deserialize_with = "program::environment")]
+    #[serde(default, deserialize_with = "program::environment_or_references")]
     #[cfg_attr(
         feature = "schema",
-        schemars(schema_with = "crate::schema::environment")
+        schemars(schema_with = "crate::schema::environment_or_references")
     )]
-    pub environment: BTreeMap<String, String>,
+    pub environment: BTreeMap<String, Secret>,
     /// Folders of the machine and volumes of the engine that it has. A missing one is made.
     #[serde(default, deserialize_with = "checked::list")]
     #[cfg_attr(feature = "schema", schemars(extend(
@@ -86,6 +87,27 @@ pub struct Job {
 }
 
 impl Job {
+    /// Where its secrets are kept.
+    pub(super) fn references(&self) -> impl Iterator<Item = &Reference> {
+        self.environment.values().filter_map(Secret::reference)
+    }
+
+    /// Puts secrets in place of the references to them. The reference to a missing one stays: no run begins with it.
+    pub(super) fn fill(&mut self, job: &str, lookup: &mut Lookup<'_>) {
+        for (name, secret) in &mut self.environment {
+            let Some(reference) = secret.reference() else {
+                continue;
+            };
+            let key = format!("jobs.{job}.environment.{name}");
+            let found = lookup.get(&key, reference, "its runs fail", |bytes| {
+                bytes.line().map(str::to_owned)
+            });
+            if let Some(text) = found {
+                *secret = Secret::Text(text);
+            }
+        }
+    }
+
     /// Has the service of this job run as the job says.
     pub(crate) fn time(&self, lifecycle: &mut Lifecycle) {
         lifecycle.schedule = Some(self.schedule.clone());

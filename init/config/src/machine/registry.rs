@@ -1,6 +1,7 @@
 //! How registries are reached.
 
-use super::certificates;
+use super::secrets::Lookup;
+use super::{Reference, Secret, certificates};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -20,6 +21,34 @@ impl TryFrom<BTreeMap<RegistryName, Registry>> for Registries {
             registry.check(&name.0)?;
         }
         Ok(Self(registries))
+    }
+}
+
+impl Registries {
+    /// Where the passwords are kept.
+    pub(super) fn references(&self) -> impl Iterator<Item = &Reference> {
+        let passwords = self
+            .0
+            .values()
+            .filter_map(|registry| registry.password.as_ref());
+        passwords.filter_map(Secret::reference)
+    }
+
+    /// Puts the passwords in place of the references to them.
+    pub(super) fn fill(&mut self, lookup: &mut Lookup<'_>) {
+        for (name, registry) in &mut self.0 {
+            let Some(reference) = registry.password.as_ref().and_then(Secret::reference) else {
+                continue;
+            };
+            let key = format!("registries.\"{}\".password", name.0);
+            let password = lookup.get(&key, reference, "apps do not log in there", |bytes| {
+                bytes.line().map(str::to_owned)
+            });
+            registry.password = password.map(Secret::Text);
+            if registry.password.is_none() {
+                registry.username = None;
+            }
+        }
     }
 }
 
@@ -90,10 +119,11 @@ pub struct Registry {
     pub username: Option<String>,
     /// The password or token of `username`. Each needs the other.
     #[cfg_attr(feature = "schema", schemars(extend(
-        "examples" = ["secret"],
+        "examples" = ["secret", { "credential": "registry-password" }],
         "x-tare-default" = "none",
+        "x-tare-see" = "user-data.md#secrets",
     )))]
-    pub password: Option<String>,
+    pub password: Option<Secret>,
 }
 
 #[derive(Deserialize)]
@@ -105,7 +135,7 @@ struct RawRegistry {
     #[serde(default)]
     mirrors: Vec<Mirror>,
     username: Option<String>,
-    password: Option<String>,
+    password: Option<Secret>,
 }
 
 impl TryFrom<RawRegistry> for Registry {

@@ -1,6 +1,7 @@
 //! `[engine]`: what the options of dockerd are for, with their defaults. Their types are the reader's.
 
 use super::keyword;
+use super::secrets::or_reference;
 use super::texts::certificate_or_path;
 use crate::machine::{Engine, OPTIONS, OptionKind};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -53,11 +54,14 @@ impl JsonSchema for Engine {
 fn option(name: &str, kind: OptionKind) -> Value {
     let mut schema = match name {
         "tlscacert" | "tlscert" => certificate_or_path().to_value(),
-        "tlskey" => json!({
-            "type": "string",
-            "pattern": r"^\s*(/|-----BEGIN [\s\S]*PRIVATE KEY-----)",
-            (keyword::TYPE): "path or PEM",
-        }),
+        "tlskey" => {
+            let pattern = r"^\s*(/|-----BEGIN [\s\S]*PRIVATE KEY-----)";
+            or_reference(
+                "path or PEM",
+                &json!({ "type": "string", "pattern": pattern }),
+            )
+            .to_value()
+        }
         "hosts" => json!({
             "type": "array",
             "items": { "type": "string", "pattern": "^tcp://" },
@@ -147,7 +151,7 @@ fn doc(name: &str) -> Option<Doc> {
         "swarm-default-advertise-addr" => Doc("The address or link that a swarm is told.", From("none"), "\"eth0\""),
         "tlscacert" => Doc("The CA of clients: a path, or the text in PEM.", From("none"), "\"/srv/tls/ca.pem\""),
         "tlscert" => Doc("The engine's certificate: a path, or the text in PEM.", From("none"), "\"/srv/tls/cert.pem\""),
-        "tlskey" => Doc("The engine's private key: a path, or the text in PEM.", From("none"), "\"/srv/tls/key.pem\""),
+        "tlskey" => Doc("The engine's private key: a path, the text in PEM, or a reference to that.", From("none"), "\"/srv/tls/key.pem\""),
         "tlsverify" => Doc("Whether clients at `hosts` must show a certificate. It needs `tlscacert`, `tlscert` and `tlskey`.", Is("false"), "true"),
         "userland-proxy" => Doc("Whether each published port has a process that also serves the machine's own connections to it.", Is("true"), "false"),
         _ => return None,

@@ -1,6 +1,7 @@
 //! Tables whose keys users choose.
 
 use super::keyword;
+use super::secrets::or_reference;
 use super::texts::{FILE, FOLDERS, HOST, NO_NUL, name, user_name};
 use crate::machine::{
     App, Disk, File, Interface, Job, Registries, Registry, SYSTEM_NAMES, User, Users,
@@ -65,20 +66,40 @@ pub(crate) fn files(generator: &mut SchemaGenerator) -> Schema {
 
 /// `[services.NAME.environment]`.
 pub(crate) fn environment(_: &mut SchemaGenerator) -> Schema {
+    let mut schema = variable();
+    schema.insert("examples".to_owned(), json!(["http://proxy.example:3128"]));
+    variables(schema)
+}
+
+/// `[jobs.NAME.environment]`.
+pub(crate) fn environment_or_references(_: &mut SchemaGenerator) -> Schema {
+    let mut schema = or_reference("string", &variable().to_value());
+    let examples = json!(["http://proxy.example:3128", { "credential": "backup-password" }]);
+    schema.insert("examples".to_owned(), examples);
+    variables(schema)
+}
+
+/// What the value of a variable is.
+fn variable() -> Schema {
+    json_schema!({ "type": "string", "pattern": NO_NUL, "maxLength": MAX_ARGUMENT - 3 })
+}
+
+/// Variables, each of which is as `variable` says.
+fn variables(mut variable: Schema) -> Schema {
+    for (keyword, text) in [
+        (
+            "description",
+            "A variable that is added to those of the image, or replaces one of them.",
+        ),
+        (keyword::DEFAULT, "the image's"),
+        (keyword::NAME, "VARIABLE"),
+        (keyword::NAME_EXAMPLE, "HTTPS_PROXY"),
+    ] {
+        variable.insert(keyword.to_owned(), json!(text));
+    }
     json_schema!({
         "type": "object",
-        "patternProperties": {
-            "^[^=\\x00]+$": {
-                "description": "A variable that is added to those of the image, or replaces one of them.",
-                "type": "string",
-                "pattern": NO_NUL,
-                "maxLength": MAX_ARGUMENT - 3,
-                "examples": ["http://proxy.example:3128"],
-                (keyword::DEFAULT): "the image's",
-                (keyword::NAME): "VARIABLE",
-                (keyword::NAME_EXAMPLE): "HTTPS_PROXY",
-            },
-        },
+        "patternProperties": { "^[^=\\x00]+$": variable },
         "additionalProperties": false,
     })
 }

@@ -2,10 +2,10 @@
 
 use super::keyword;
 use crate::machine::{
-    AuthorizedKey, Base64, Certificates, Checksum, Cidr, DevicePath, DiskId, DiskLabel, Domain,
-    DottedKey, FileMode, GroupName, Hostname, JobVolume, Mirror, ModuleName, MountPoint, Mtu,
-    Owner, Principal, PublicKey, Receiver, SYSTEM_NAMES, SchemaVersion, Serial, ServerName,
-    SizeBound, SshPort, SwapSize, UserId, WatchdogTimeout, Word, ZoneName, ZramSize,
+    AuthorizedKey, Certificates, Checksum, Cidr, DevicePath, DiskId, DiskLabel, Domain, DottedKey,
+    FileMode, GroupName, Hostname, JobVolume, Mirror, ModuleName, MountPoint, Mtu, Owner,
+    Principal, PublicKey, Receiver, SYSTEM_NAMES, SchemaVersion, Serial, ServerName, SizeBound,
+    SshPort, SwapSize, UserId, WatchdogTimeout, Word, ZoneName, ZramSize,
 };
 use crate::service::{Backoff, Condition, HttpTarget, Schedule};
 use crate::{Bytes, MAX_ARGUMENT, Span};
@@ -20,6 +20,7 @@ pub(super) fn glossary() -> Value {
         "span": "a length of time: a whole number and `ms`, `s`, `min` (or `m`) or `h`, as in `30s`",
         "size": "a number of bytes: a whole number and `KiB`, `MiB` or `GiB`, as in `64MiB`",
         "address": "an IPv4 or IPv6 address, as in `192.0.2.1` or `2001:db8::1`",
+        "reference": "where a secret is kept: `{ credential = \"NAME\" }` or `{ file = \"PATH\" }`",
         "PEM": "text in PEM (RFC 7468), best between `\"\"\"`: its lines from `-----BEGIN` to `-----END`",
     })
 }
@@ -133,7 +134,6 @@ texts! {
         "^(network:online|state:mounted|time:synced|path:{ABSOLUTE}|[^:]+:(ready|done))$"
     );
     HttpTarget: "`PORT/PATH`", format!("^{PORT}/[!-~]*$");
-    Base64: "base64", r"^[A-Za-z0-9+/=\s]*$";
     Checksum: "SHA-256 in hexadecimal digits", "^[0-9A-Fa-f]{64}$";
     FileMode: "permissions in octal", "^0?[0-7]{3}$";
     Owner: "`USER:GROUP`, each a number", "^[0-9]+:[0-9]+$";

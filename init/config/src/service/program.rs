@@ -1,5 +1,6 @@
 //! Arguments and environment of a program: NUL-terminated strings for `execve(2)`.
 
+use crate::machine::Secret;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 use std::collections::BTreeMap;
@@ -33,11 +34,36 @@ pub(crate) fn environment<'de, D: Deserializer<'de>>(
     from: D,
 ) -> Result<BTreeMap<String, String>, D::Error> {
     let variables = BTreeMap::<Name, Text>::deserialize(from)?;
-    let variable = |(Name(name), Text(value))| match name.len() + "=".len() + value.len() {
-        LONGEST.. => Err(D::Error::custom(format!("`{name}` is too long: {SHORTER}"))),
-        _ => Ok((name, value)),
-    };
-    variables.into_iter().map(variable).collect()
+    let mut checked = BTreeMap::new();
+    for (Name(name), Text(value)) in variables {
+        check_length(&name, &value).map_err(D::Error::custom)?;
+        checked.insert(name, value);
+    }
+    Ok(checked)
+}
+
+/// Environment variables by name. Values may be references to secrets.
+pub(crate) fn environment_or_references<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<BTreeMap<String, Secret>, D::Error> {
+    let variables = BTreeMap::<Name, Secret>::deserialize(from)?;
+    let mut checked = BTreeMap::new();
+    for (Name(name), value) in variables {
+        if let Secret::Text(text) = &value {
+            check_text(text)
+                .and_then(|()| check_length(&name, text))
+                .map_err(D::Error::custom)?;
+        }
+        checked.insert(name, value);
+    }
+    Ok(checked)
+}
+
+fn check_length(name: &str, value: &str) -> Result<(), String> {
+    match name.len() + "=".len() + value.len() {
+        LONGEST.. => Err(format!("`{name}` is too long: {SHORTER}")),
+        _ => Ok(()),
+    }
 }
 
 /// The longest argument or variable that the kernel accepts, in bytes and including its NUL (`MAX_ARG_STRLEN`,
@@ -56,13 +82,17 @@ impl TryFrom<String> for Text {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        if text.contains('\0') {
-            Err("an argument or variable must not hold a NUL byte".to_owned())
-        } else if text.len() >= LONGEST {
-            Err(format!("too long: {SHORTER}"))
-        } else {
-            Ok(Self(text))
-        }
+        check_text(&text).map(|()| Self(text))
+    }
+}
+
+fn check_text(text: &str) -> Result<(), String> {
+    if text.contains('\0') {
+        Err("an argument or variable must not hold a NUL byte".to_owned())
+    } else if text.len() >= LONGEST {
+        Err(format!("too long: {SHORTER}"))
+    } else {
+        Ok(())
     }
 }
 

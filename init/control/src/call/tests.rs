@@ -22,6 +22,12 @@ fn a_method_is_read_as_it_was_written() {
             environment: None,
         },
         Method::GetBootTimeline {},
+        Method::SetSecret {
+            name: name(),
+            value: Hidden("YQ==".to_owned()),
+        },
+        Method::RemoveSecret { name: name() },
+        Method::ListSecrets {},
         Method::Monitor { recent: Some(true) },
         Method::Monitor { recent: None },
         Method::PowerOff {},

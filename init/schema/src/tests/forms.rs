@@ -8,7 +8,7 @@ const PEM: &str = "-----BEGIN CERTIFICATE-----\\nMAA=\\n-----END CERTIFICATE----
 
 /// TOML with `@` where each of the values stands, and the values: some that are accepted, some that are not.
 #[rustfmt::skip]
-const CASES: [(&str, &[&str]); 74] = [
+const CASES: [(&str, &[&str]); 78] = [
     ("hostname = '@'", &["a", "Edge-17", "n1.example.com", "", "-a", "a-", "a..b", "a_b", "ä", "a."]),
     ("network.search = ['@']", &["lan", "c.project-1.internal", "", "a..b", "-a.b", "a_b", "lan."]),
     ("time.servers = ['@']", &["ntp.example.com", "::1", "", "a b", "a/b"]),
@@ -116,6 +116,12 @@ const CASES: [(&str, &[&str]); 74] = [
         "https://m.example", "http://10.0.0.9:5000", "", "m.example", "ftp://m.example", "https://", "https:///v2", "https://:5000",
         "https://u:p@m.example", "https://m.example?a", "https://m.example/#a", "https://m example", "http://[::1]/~a", "https://a\\b",
     ]),
+    ("registries.'a' = { username = 'u', password = @ }", &[
+        "'p'", "1", "{ credential = 'a.b_c-1' }", "{ file = '/srv/a' }", "{}", "{ credential = '.a' }", "{ credential = 'a/b' }",
+        "{ credential = '' }", "{ file = '/etc/a' }", "{ file = '/srv/a', credential = 'a' }", "{ age = 'a' }", "{ credential = 1 }",
+    ]),
+    ("files.'/srv/a' = { @ }", &["text = { credential = 'a' }", "base64 = { file = '/srv/b' }", "text = { x = 'a' }", "base64 = {}"]),
+    ("engine.tlskey = @", &["{ credential = 'a' }", "{ file = '/srv/a' }", "{ file = 'a' }", "{}", "'/a'", "1", "[]"]),
     ("services.ssh.enabled = @", &["true", "'no'", "1"]),
     ("services.ssh.environment = { @ }", &["A = ''", "A = 1", "'' = 'a'", "'A=' = 'a'", "\"A\\u0000\" = 'a'", "A = \"\\u0000\""]),
     ("services.ssh.process.args = @", &["['/a']", "['/a', '', '-D']", "[]", "['a']", "['/a', 1]", "['/a', \"\\u0000\"]", "'/a'"]),
@@ -198,6 +204,10 @@ const CASES: [(&str, &[&str]); 74] = [
         "pull-policy = 'always'", "pull-policy = 'Always'", "timeout = '0s'", "timeout = '2d'", "environment = { A = 'b' }",
         "environment = { A = 1 }", "command = ['a']",
     ]),
+    ("jobs.a = { schedule = '1h', image = 'x', environment = { @ } }", &[
+        "A = ''", "A = 1", "'' = 'a'", "A = \"\\u0000\"", "A = { credential = 'a' }", "A = { file = '/srv/a' }", "A = { file = 'a' }", "A = {}",
+        "A = ['a']",
+    ]),
     ("jobs.a = { @ }", &["schedule = 'daily', image = 'x'", "schedule = 'daily'", "image = 'x'", "", "schedule = '1 2 3 4 5', image = 'x'"]),
     ("@", &["", "hostnam = 'a'", "log = 1", "log.rates = 1", "network.dn = []", "services = []", "hostname = 1", "modules = 'a'"]),
 ];
@@ -236,7 +246,12 @@ fn the_schema_says_what_the_reader_says() {
         ("users.alice.principals = ['@']", 256),
         ("registries.'@'.insecure = true", 255),
         ("log.forward.to = 'udp://@'", 253),
+        ("engine.tlskey = { credential = '@' }", 128),
         ("services.ssh.environment.A = '@'", (128 << 10) - 3),
+        (
+            "jobs.a = { schedule = '1h', image = 'x', environment.A = '@' }",
+            (128 << 10) - 3,
+        ),
         ("services.ssh.process.args = ['/a', '@']", (128 << 10) - 1),
         ("apps.'@'.services = {}", 63),
         ("jobs.'@' = { schedule = 'daily', image = 'x' }", 63),

@@ -6,22 +6,27 @@ const SECRET: &str = "hunter2";
 const NUMBER: &str = "31337";
 
 /// Keys that hold a secret, or one of which it is when people mistake the place or the form.
-const KEYS: [&str; 33] = [
+const KEYS: [&str; 40] = [
     "apps",
     "apps.shop",
     "apps.shop.compose",
     "apps.shop.compose-file",
     "apps.shop.environment.PASSWORD",
     "apps.shop.password",
+    "apps.shop.services.web.environment.PASSWORD",
+    "apps.shop.services.web.environment.PASSWORD.file",
     "engine",
     "engine.log-opts",
     "engine.password",
     "engine.proxies",
     "engine.tlskey",
+    "engine.tlskey.credential",
+    "files.'/srv/a'.base64",
     "engine.tlsverify",
     "jobs.shop.args",
     "jobs.shop.environment",
     "jobs.shop.environment.PASSWORD",
+    "jobs.shop.environment.PASSWORD.file",
     "jobs.shop.password",
     "log.forward",
     "log.forward.password",
@@ -33,6 +38,8 @@ const KEYS: [&str; 33] = [
     "registries.'ghcr.io'.mirrors",
     "registries.'ghcr.io'.passwd",
     "registries.'ghcr.io'.password",
+    "registries.'ghcr.io'.password.credential",
+    "registries.'ghcr.io'.password.file",
     "registries.'docker.io'.mirrors",
     "services.ssh",
     "services.ssh.environment",
@@ -145,11 +152,15 @@ args = ['/x', '--to=https://a.example/']
 net.ipv4.tcp_fastopen_key = '0-0-0-0'
 \"net/ipv6/conf/eth0/stable_secret\" = '2001:db8::1'
 vm.swappiness = 1
+[jobs.a]
+schedule = '1h'
+image = 'a'
+environment = { A = 'secret', B = { file = '/srv/a' } }
 [apps.text]
 compose = 'services: {}'
 [apps.table]
 configs.web.content = 'secret'
-services.a = { image = 'a', environment = { A = 'secret' }, build.args = { A = 'secret' } }
+services.a = { image = 'a', environment = { A = 'secret', B = { credential = 'b' }, file = 'secret' }, build.args = { A = 'secret' } }
 services.b = { image = 'b', environment = ['A=secret'], build.context = '/srv' }
 ";
     let made = merge(&[("u", text)]);
@@ -167,6 +178,7 @@ services.b = { image = 'b', environment = ['A=secret'], build.context = '/srv' }
             "apps.table.configs.web.content",
             "apps.table.services.a.build.args.A",
             "apps.table.services.a.environment.A",
+            "apps.table.services.a.environment.file",
             "apps.table.services.b.environment",
             "apps.text.compose",
             "engine.log-opts.splunk-token",
@@ -175,6 +187,7 @@ services.b = { image = 'b', environment = ['A=secret'], build.context = '/srv' }
             "engine.tlskey",
             "files.\"/srv/a\".text",
             "files.\"/srv/b\".base64",
+            "jobs.a.environment.A",
             "registries.\"a.example\".password",
             "services.ssh.environment.A",
             "services.ssh.process.args",
@@ -185,6 +198,7 @@ services.b = { image = 'b', environment = ['A=secret'], build.context = '/srv' }
     assert_eq!(
         keys(shown),
         [
+            "apps.table.services.a.environment.B.credential",
             "apps.table.services.a.image",
             "apps.table.services.b.build.context",
             "apps.table.services.b.image",
@@ -194,6 +208,9 @@ services.b = { image = 'b', environment = ['A=secret'], build.context = '/srv' }
             "engine.tlscert",
             "engine.tlsverify",
             "files.\"/srv/a\".mode",
+            "jobs.a.environment.B.file",
+            "jobs.a.image",
+            "jobs.a.schedule",
             "motd",
             "registries.\"a.example\".username",
             "services.engine.process.args",
