@@ -126,7 +126,9 @@ fn by_hand(vm: &Vm) -> Result<()> {
         "job.absent ended with status",
     )?;
     mentions(vm, "tare job logs absent", "no-such-image")?;
-    mentions(vm, "tare job show fails", "next run  in")
+    // It may be running at this moment.
+    let next = "tare job show fails | grep -c '^next run  in'; true";
+    wait_says(vm, next, "1\n", secs(60))
 }
 
 fn taken_away(vm: &Vm) -> Result<()> {
