@@ -15,6 +15,8 @@ pub(crate) enum Figure {
     Memory,
     /// The same, with the engine on demand and not yet requested.
     MemoryOnDemand,
+    /// What each of a hundred idle containers adds to it.
+    IdleContainer,
     /// Processes of user space when idle.
     Processes,
     /// The sum of their proportional set sizes.
@@ -62,13 +64,14 @@ pub(crate) enum Unit {
 
 impl Figure {
     /// All of them.
-    pub(crate) const ALL: [Self; 20] = [
+    pub(crate) const ALL: [Self; 21] = [
         Self::Pid1,
         Self::Ssh,
         Self::Docker,
         Self::PowerOff,
         Self::Memory,
         Self::MemoryOnDemand,
+        Self::IdleContainer,
         Self::Processes,
         Self::Pss,
         Self::Pid1Rss,
@@ -94,6 +97,7 @@ impl Figure {
             Self::PowerOff => "power off",
             Self::Memory => "memory used when idle",
             Self::MemoryOnDemand => "memory used when idle, engine on demand",
+            Self::IdleContainer => "memory of each of 100 idle containers",
             Self::Processes => "processes when idle",
             Self::Pss => "their memory (PSS)",
             Self::Pid1Rss => "PID 1, resident",

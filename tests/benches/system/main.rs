@@ -9,6 +9,7 @@ mod answers;
 mod bare;
 mod boots;
 mod containers;
+mod crowd;
 mod debian;
 mod disk;
 mod extras;
@@ -95,6 +96,11 @@ fn inside(options: &Options, systems: &Systems, results: &mut Results) -> Result
     if options.wants(systems::Name::Tare) {
         parts.push(logging::measure(&systems.tare, results));
         parts.push(supervision::measure(systems, options.runs, results));
+    }
+    for name in [systems::Name::Tare, systems::Name::Debian] {
+        if options.wants(name) {
+            parts.push(crowd::measure(systems, name, results));
+        }
     }
     for error in parts.iter().filter_map(|part| part.as_ref().err()) {
         eprintln!("bench: {error:#}");

@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use tare_image::Image;
 use tare_image::apt::Apt;
 use tare_image::progress::Progress;
-use tare_qemu::{Base, Key, Machine, Vm, secs};
+use tare_qemu::{Base, Builder, Key, Machine, Vm, secs};
 
 use crate::debian::Debian;
 use crate::disk;
@@ -118,18 +118,22 @@ impl Systems {
     /// # Errors
     /// Its files cannot be made.
     pub(crate) fn machine(&self, name: Name) -> Result<Machine> {
+        self.builder(name).machine()
+    }
+
+    /// The same, not yet made.
+    pub(crate) fn builder(&self, name: Name) -> Builder {
         let base = match name {
             Name::Tare | Name::TareUefi => &self.tare,
             Name::Debian => &self.debian.base,
             Name::Floor => &self.floor,
         };
         let builder = Vm::of(base.clone()).key(self.key.clone()).parallel();
-        let builder = match name {
+        match name {
             Name::Tare => builder.direct().disk_size(DISK_SIZE).user_data(USER_DATA),
             Name::TareUefi => builder.disk_size(DISK_SIZE).user_data(USER_DATA),
             Name::Debian | Name::Floor => tolerant(builder.direct()),
-        };
-        builder.machine()
+        }
     }
 
     /// A machine booted from `base`, a Tare image, with `memory` MiB and additional user-data.
@@ -151,7 +155,7 @@ impl Systems {
     }
 }
 
-fn tolerant(builder: tare_qemu::Builder) -> tare_qemu::Builder {
+fn tolerant(builder: Builder) -> Builder {
     TOLERATED
         .iter()
         .fold(builder, |builder, pattern| builder.tolerate(pattern))
