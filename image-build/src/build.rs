@@ -15,7 +15,7 @@ use crate::binaries::Binaries;
 use crate::host;
 use crate::inputs::Inputs;
 use crate::kernel::{self, Kernel, Platform};
-use crate::media::Media;
+use crate::media::{Media, copy};
 use crate::output::{Image, Manifest};
 use crate::packages::{self, Packages};
 use crate::preload;
@@ -292,7 +292,7 @@ impl Parts {
         let command = self.binaries.of("tare-cli").context("no program `tare`")?;
         let schema = options.workspace.join("docs/tare.schema.json");
         for (from, to) in [(&command.path, &image.command), (&schema, &image.schema)] {
-            fs::copy(from, to).with_context(|| format!("copy {}", from.display()))?;
+            copy(from, to)?;
         }
         Ok(())
     }

@@ -142,26 +142,15 @@ impl Image {
     }
 
     fn files(&self) -> [&PathBuf; 8] {
-        let Self {
-            kernel,
-            kernel_config,
-            uki,
-            system,
-            raw,
-            command,
-            schema,
-            sbom,
-            ..
-        } = self;
         [
-            kernel,
-            kernel_config,
-            uki,
-            system,
-            raw,
-            command,
-            schema,
-            sbom,
+            &self.kernel,
+            &self.kernel_config,
+            &self.uki,
+            &self.system,
+            &self.raw,
+            &self.command,
+            &self.schema,
+            &self.sbom,
         ]
     }
 }

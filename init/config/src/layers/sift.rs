@@ -132,7 +132,7 @@ impl Sieve<'_, '_> {
 
     /// Leaves out what an error at `span` costs.
     fn leave_out(&mut self, span: Range<usize>, message: String) {
-        let at = tree::find(&self.kept, &span).unwrap_or_else(|| self.section());
+        let at = self.place(&span);
         let contradicts = tree::get(&self.kept, &at)
             .is_some_and(|value| value.get_ref().is_table())
             && !["unknown ", "missing "]
@@ -158,8 +158,7 @@ impl Sieve<'_, '_> {
 
     /// Leaves out what has the wrong name at `span`.
     fn leave_out_named(&mut self, span: Range<usize>, message: String) {
-        let at = tree::find(&self.kept, &span).unwrap_or_else(|| self.section());
-        self.leave_out_at(at, span, message);
+        self.leave_out_at(self.place(&span), span, message);
     }
 
     fn leave_out_at(&mut self, at: Path, span: Range<usize>, message: String) {
@@ -231,6 +230,11 @@ impl Sieve<'_, '_> {
         let span = tree::span(&self.kept, &at);
         let message = "too many errors to tell which of its keys are right".to_owned();
         self.remove(&at.clone(), at, span, message);
+    }
+
+    /// The key or table at `span`, or else the section that the part is of.
+    fn place(&self, span: &Range<usize>) -> Path {
+        tree::find(&self.kept, span).unwrap_or_else(|| self.section())
     }
 
     /// The section that the part is of.
