@@ -34,7 +34,7 @@ args = ["sleep", "9999"]
 timeout = "5s"
 
 [jobs.missed]
-schedule = "*:*:0/5"
+schedule = "*:*:0/20"
 image = "tare/demo"
 args = ["true"]
 catch-up = true
